@@ -1,0 +1,54 @@
+"""The plain records that every layer passes to the next: frozen dataclasses, no behaviour.
+
+Nothing here imports anything but the standard library, so a record can be read, kept
+and sent to another process by code that has no torch, pandas or pydantic.
+"""
+
+from slotbench.records.contender import BASELINE_REPEAT, Contender
+from slotbench.records.run import SCHEMA_VERSION, Accounting, Design, RunRecord, Skipped
+from slotbench.records.scenario import Scenario
+from slotbench.records.trial import (
+    Finding,
+    Histogram,
+    TrialMeasurement,
+    TrialRecord,
+    TrialSpec,
+)
+from slotbench.records.workload import (
+    Batching,
+    Cell,
+    GymEnvironment,
+    Leaf,
+    Model,
+    Observation,
+    Scalar,
+    ThinkTime,
+    Window,
+    Workload,
+)
+
+__all__ = [
+    "BASELINE_REPEAT",
+    "SCHEMA_VERSION",
+    "Accounting",
+    "Batching",
+    "Cell",
+    "Contender",
+    "Design",
+    "Finding",
+    "GymEnvironment",
+    "Histogram",
+    "Leaf",
+    "Model",
+    "Observation",
+    "RunRecord",
+    "Scalar",
+    "Scenario",
+    "Skipped",
+    "ThinkTime",
+    "TrialMeasurement",
+    "TrialRecord",
+    "TrialSpec",
+    "Window",
+    "Workload",
+]

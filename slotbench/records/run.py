@@ -1,0 +1,84 @@
+"""One ``slotbench run``: its plan, its machine, its end.
+
+History of the format (``schema_version`` in run.json, which holds for trials.jsonl too):
+
+1. First version.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from slotbench.records.scenario import Scenario
+from slotbench.records.workload import Scalar
+
+SCHEMA_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An optional contender that this run went without."""
+
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Randomised complete blocks: the order in which trials were planned.
+
+    Attributes:
+        blocks: for every round, for every block in the order measured, the cell's name
+            and "label#arm" of each trial in order.
+    """
+
+    seed: int
+    rounds: int
+    num_trials: int
+    blocks: tuple[tuple[tuple[str, tuple[str, ...]], ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accounting:
+    """Where the run's time went.
+
+    Attributes:
+        total_s: the run, from the first worker's start to the last trial's record.
+        observed_s: warm-up and measurement, over all trials.
+        worker_start_s: starting worker processes and their imports.
+    """
+
+    total_s: float
+    observed_s: float
+    worker_start_s: float
+
+    @property
+    def overhead_ratio(self) -> float:
+        """Share of the run spent outside warm-up and measurement, 0 to 1."""
+        return 1.0 - self.observed_s / self.total_s if self.total_s > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """run.json.
+
+    Attributes:
+        run_id: name of the folder: UTC time, scenario, six random hexadecimal digits.
+        status: "running" until the run ends; a run that was killed stays so.
+        scenario: with ``contenders`` as raced: without the skipped ones.
+        scenario_sha256: of the scenario's text.
+        environment: machine, Python, packages, commit: flat, scalars only.
+        command: the command line, for the report's "how to reproduce".
+        accounting: None while the run goes on.
+    """
+
+    schema_version: int
+    run_id: str
+    created_at: str
+    status: Literal["running", "complete", "interrupted"]
+    scenario: Scenario
+    scenario_sha256: str
+    skipped: tuple[Skipped, ...]
+    design: Design
+    environment: dict[str, Scalar]
+    command: tuple[str, ...]
+    accounting: Accounting | None = None

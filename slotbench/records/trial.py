@@ -1,0 +1,164 @@
+"""One contender, once, in a process of its own: what to do, and what came of it.
+
+Times are integers of nanoseconds of ``time.perf_counter_ns`` unless the name says
+otherwise; ``_s`` fields are durations in seconds.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from slotbench.records.contender import Contender
+from slotbench.records.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class TrialSpec:
+    """All that `slotbench.measure.trial.run_trial` needs.
+
+    Attributes:
+        trial_id: unique in its run.
+        round: from 0; with ``cell`` it names the block.
+        attempt: from 0; a block measured again whole counts up.
+        position: place of the trial in its block's shuffled order, from 0.
+        arm: 0, or `BASELINE_REPEAT` for the baseline's second trial in the block.
+        seed: the same for every trial of a block, so that all see the same think times.
+        deadline_s: after which a trial that has not ended is killed and recorded failed.
+        keep_samples: return every request's stamps as well.
+    """
+
+    trial_id: str
+    round: int
+    cell: str
+    attempt: int
+    position: int
+    arm: int
+    contender: Contender
+    workload: Workload
+    seed: int
+    deadline_s: float
+    keep_samples: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong, or worth knowing, about one trial.
+
+    Attributes:
+        rule: short name of the rule that spoke.
+        severity: "INVALID": the number is not what it claims, and is never used.
+            "DISTURBED": the machine interfered. "warning": everything else.
+        detail: what was seen, with numbers.
+        remedy: what to do about it.
+    """
+
+    rule: str
+    severity: Literal["INVALID", "DISTURBED", "warning"]
+    detail: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Counts in buckets whose width is at most 1/64 of their lower edge (error ≤ 0.8 %).
+
+    Attributes:
+        buckets: (index, count) of the buckets that hold something, by rising index; see
+            `slotbench.compute.histogram` for the edges.
+    """
+
+    buckets: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrialMeasurement:
+    """What was counted and timed inside the measured window, and around it.
+
+    "Reply" means one that returned to its actor inside the window.
+
+    Attributes:
+        window_s: length of the window as it was.
+        warmup_s: length of the warm-up as it was.
+        startup_s: from the executor's sending of the spec to the common start of actors.
+        teardown_s: from the window's end until every thread was joined.
+        num_submitted, num_replied, num_served: over the whole trial: requests handed to
+            the transport, replies that returned, rows that the model was given.
+        num_replies: replies in the window.
+        num_batches: batches whose forward began in the window.
+        num_rows: rows in those batches.
+        latency_p50_s … latency_max_s: submit → reply, exact order statistics of the
+            window's replies (nearest rank); None with too few samples (p99 needs 459,
+            p99.9 needs 4 603).
+        latency: the same latencies in nanoseconds.
+        batch_sizes: how many batches had each size.
+        replies_per_actor: replies in the window, by actor.
+        think_mean_s: mean time between a reply and the actor's next request.
+        forward_mean_s: mean time that the model took per batch, its wrapper included.
+        recorder_cost_s: measured cost, per request, of stamps and of the id check.
+        cpu_s: CPU time of the process in the window.
+        context_switches_voluntary, context_switches_involuntary: of the process, in the
+            window.
+    """
+
+    window_s: float
+    warmup_s: float
+    startup_s: float
+    teardown_s: float
+    num_submitted: int
+    num_replied: int
+    num_served: int
+    num_replies: int
+    num_batches: int
+    num_rows: int
+    latency_mean_s: float | None
+    latency_p50_s: float | None
+    latency_p90_s: float | None
+    latency_p99_s: float | None
+    latency_p999_s: float | None
+    latency_max_s: float | None
+    latency: Histogram
+    batch_sizes: tuple[tuple[int, int], ...]
+    replies_per_actor: tuple[int, ...]
+    think_mean_s: float | None
+    forward_mean_s: float | None
+    recorder_cost_s: float
+    cpu_s: float
+    context_switches_voluntary: int
+    context_switches_involuntary: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """What came of one trial; one line of trials.jsonl.
+
+    Attributes:
+        contender: label of the contender.
+        server: which inference server ran it.
+        status: "failed": there are no numbers; ``error`` says why.
+        started_at: ISO 8601, UTC, for people.
+        duration_s: from the executor's sending of the spec to the record's arrival.
+        measurement: None where the trial failed.
+        findings: also of a trial that has numbers.
+        error: one line; "" where status is "ok".
+        stacks: of every thread, where the trial hung or raised; "" otherwise.
+    """
+
+    trial_id: str
+    round: int
+    cell: str
+    attempt: int
+    position: int
+    arm: int
+    contender: str
+    seed: int
+    status: Literal["ok", "failed"]
+    started_at: str
+    duration_s: float
+    measurement: TrialMeasurement | None = None
+    findings: tuple[Finding, ...] = ()
+    error: str = ""
+    stacks: str = ""
+
+    @property
+    def is_invalid(self) -> bool:
+        """Whether the numbers, if there are any, must not be used."""
+        return any(finding.severity == "INVALID" for finding in self.findings)

@@ -1,0 +1,146 @@
+"""What one cell asks of a transport: actors, observations, think time, model, batching.
+
+Every value is final: the grid is expanded, names such as ``"num_slots"`` are replaced
+by numbers, defaults are filled in. A trial needs nothing else to run.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Scalar = bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One tensor of an observation. ``key`` is dotted where it is nested ("state.joint")."""
+
+    key: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What each actor sends.
+
+    Attributes:
+        leaves: the tensors of one request, without the harness's own id leaf.
+        device_metadata: whether the request TensorDict says ``device="cpu"``; TorchRL's
+            default collate is several times dearer where it does not.
+        reuse_request: the actor sends the same TensorDict objects again and again
+            instead of building one for every request.
+    """
+
+    leaves: tuple[Leaf, ...]
+    device_metadata: bool = False
+    reuse_request: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkTime:
+    """What an actor does between a reply and its next request.
+
+    Attributes:
+        distribution: "lognormal" has mean ``mean_ms`` and shape ``sigma`` (the standard
+            deviation of the logarithm).
+        mode: "idle" sleeps; "busy" computes and holds the GIL; "busy_nogil" computes
+            without it.
+    """
+
+    distribution: Literal["none", "constant", "exponential", "lognormal"] = "none"
+    mean_ms: float = 0.0
+    sigma: float = 1.0
+    mode: Literal["idle", "busy", "busy_nogil"] = "idle"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What the server runs on a batch of n.
+
+    Attributes:
+        kind: "sleep" waits S(n) = ``latency_ms`` + ``latency_per_item_ms``·n, as for a
+            policy on an accelerator; "spin" computes that long; "mlp" and "nature_cnn"
+            are real networks, whose time is what it is.
+        hold_gil: "spin" only: whether the computing holds the GIL.
+        hidden: "mlp" only: width of each hidden layer.
+        num_outputs: length of the float32 output "action"; with an environment its
+            action space decides instead.
+    """
+
+    kind: Literal["sleep", "spin", "mlp", "nature_cnn"] = "sleep"
+    latency_ms: float = 0.0
+    latency_per_item_ms: float = 0.0
+    hold_gil: bool = False
+    hidden: tuple[int, ...] = (64, 64)
+    num_outputs: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """The server's batching rule: at most max, at least min unless the timeout runs out."""
+
+    min_batch_size: int = 1
+    max_batch_size: int = 64
+    timeout_ms: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class GymEnvironment:
+    """A real Gymnasium environment stepped in every actor thread, instead of think time."""
+
+    id: str
+    options: dict[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How long a trial is observed.
+
+    Attributes:
+        warmup_s: from the common start of all actors; recorded, not counted.
+        measure_s: length of the window that counts.
+        min_requests: the window is prolonged until it holds this many replies,
+        max_measure_s: but to this length at most.
+        max_requests: room for samples over all actors; a full array ends the window.
+    """
+
+    warmup_s: float = 0.3
+    measure_s: float = 1.0
+    min_requests: int = 500
+    max_measure_s: float = 10.0
+    max_requests: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Everything about a cell but its contenders.
+
+    Attributes:
+        torch_threads: intra-op threads of torch, also of OpenMP and OpenBLAS.
+        switch_interval_s: CPython's GIL switch interval; None leaves it alone.
+    """
+
+    num_slots: int
+    observation: Observation
+    think_time: ThinkTime
+    model: Model
+    batching: Batching
+    window: Window
+    environment: GymEnvironment | None = None
+    torch_threads: int = 1
+    switch_interval_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One point of a scenario's grid.
+
+    Attributes:
+        name: "num_slots=8, model.latency_ms=1", in the order of the axes; "all" where
+            the scenario has no grid. Unique in its scenario.
+        coordinates: axis (dotted field name) → value, as in the scenario file.
+    """
+
+    name: str
+    coordinates: dict[str, Any]
+    workload: Workload
