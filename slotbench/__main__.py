@@ -1,0 +1,5 @@
+"""``python -m slotbench``."""
+
+from slotbench.cli import main
+
+main()

@@ -1,0 +1,83 @@
+"""Assembles the commands. A new command is a new file and one line here."""
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import slotbench
+from slotbench.cli.compare import compare
+from slotbench.cli.listing import list_all
+from slotbench.cli.run import run
+
+if TYPE_CHECKING:
+    from typer._click import Command
+
+# Rich help costs 0.15 s of imports and reflows the examples.
+app = typer.Typer(
+    name="slotbench",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def command() -> "Command":
+    """Give the whole command line, ready to be run."""
+    return typer.main.get_command(app)
+
+
+def help_text(function: Callable[..., object]) -> str:
+    r"""Turn a command's docstring into its help.
+
+    Indented paragraphs (the examples) are kept line by line: they are marked with the
+    "\b" that a docstring need not carry.
+    """
+    paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+    return "\n\n".join(map(_keep_indented, paragraphs))
+
+
+def _keep_indented(paragraph: str) -> str:
+    lines = paragraph.splitlines()
+    is_block = any(line.startswith(" ") for line in lines)
+    return "\n".join(["\b", *lines]) if is_block else paragraph
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"slotbench {slotbench.__version__}")
+        raise typer.Exit
+
+
+def _root(
+    context: typer.Context,
+    *,
+    version: Annotated[  # noqa: ARG001  # its callback does it
+        bool,
+        typer.Option(
+            "--version", help="Show the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+    debug: Annotated[  # noqa: ARG001  # `slotbench.cli.main` reads it; here for the help
+        bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")
+    ] = False,
+) -> None:
+    """Measure the transports that carry observations and actions between actors and policy.
+
+    Which transport should feed my policy, by how much, and why?
+
+    Examples:
+      slotbench list
+      slotbench run quickstart
+      slotbench compare newest
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+app.callback(invoke_without_command=True, help=help_text(_root))(_root)
+app.command("run", help=help_text(run))(run)
+app.command("compare", help=help_text(compare))(compare)
+app.command("list", help=help_text(list_all))(list_all)

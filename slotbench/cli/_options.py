@@ -1,0 +1,52 @@
+"""Options and arguments that commands share, each declared once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def parse_threshold(text: str) -> float:
+    """Read "3%" or "0.03" as the ratio 0.03.
+
+    Raises:
+        typer.BadParameter: it is no number, or not between 0 and 100 %.
+    """
+    number, percent = text.strip(), 1.0
+    if number.endswith("%"):
+        number, percent = number[:-1], 100.0
+    try:
+        ratio = float(number) / percent
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no number: write 3% or 0.03") from None
+    if not 0.0 < ratio < 1.0:
+        raise typer.BadParameter(f"{text!r} is not between 0 and 100 %: write 3% or 0.03")
+    return ratio
+
+
+ResultsDir = Annotated[
+    Path, typer.Option("--results", metavar="DIR", help="The folder that holds the runs.")
+]
+RESULTS_DIR = Path("results")
+
+RunReference = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RUN",
+        help="A run's id, the beginning or end of one, its folder, or 'newest'.",
+        show_default="newest",
+    ),
+]
+
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold",
+        metavar="RATIO",
+        parser=parse_threshold,
+        help="A difference below this does not matter: 3% or 0.03.",
+        show_default="the scenario's",
+    ),
+]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -1,0 +1,84 @@
+"""A progress bar with the time left, on stderr; plain lines where that is no terminal."""
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from slotbench.draw import units
+from slotbench.measure.runner import Progress as State
+
+_LINE_EVERY_S: Final = 10.0
+
+
+class ProgressBar:
+    """Shows how far a run is.
+
+    Args:
+        expected_s: estimate of the whole run; corrected by what trials really take.
+    """
+
+    def __init__(self, expected_s: float) -> None:
+        self._expected_s = expected_s
+        self._console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.fields[left]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+            auto_refresh=False,  # a drawing thread would take the processor from the trial
+        )
+        self._task = self._bar.add_task("", total=None, left="")
+        self._began = time.monotonic()
+        self._last_line = -_LINE_EVERY_S
+
+    def __enter__(self) -> "ProgressBar":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def say_folder(self, path: Path) -> None:
+        """Say where the run is recorded, before its first trial."""
+        self._console.print(f"recording in {path}", soft_wrap=True, highlight=False)
+
+    def update(self, state: State) -> None:
+        """Show the state."""
+        left = f"{units.duration(self._left_s(state))} left"
+        if self._console.is_terminal:
+            self._bar.update(
+                self._task,
+                completed=state.num_done,
+                total=state.num_trials or None,
+                description=state.doing,
+                left=left,
+            )
+            self._bar.refresh()
+        elif time.monotonic() - self._last_line >= _LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            self._console.print(
+                f"{state.num_done}/{state.num_trials} trials, {left}: {state.doing}",
+                soft_wrap=True,
+                highlight=False,
+            )
+
+    def _left_s(self, state: State) -> float:
+        """Weigh the estimate against the pace so far by how much is done."""
+        if state.num_trials == 0:
+            return self._expected_s
+        done = state.num_done / state.num_trials
+        elapsed_s = time.monotonic() - self._began
+        at_pace_s = elapsed_s / done * (1 - done) if done > 0 else 0.0
+        return done * at_pace_s + (1 - done) * (self._expected_s * (1 - done))

@@ -1,0 +1,133 @@
+"""``slotbench list``: what can be run, what it can be run with, what was run.
+
+Not named "list": a submodule of that name would hide the builtin in its package.
+"""
+
+import importlib.metadata
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from slotbench.cli._options import RESULTS_DIR, AsJson, ResultsDir
+from slotbench.errors import RecordError
+
+TORCHRL_CONTENDERS: Final = ("torchrl.slot", "torchrl.threading")
+
+
+def list_all(
+    *,
+    runs: Annotated[
+        bool, typer.Option("--runs", help="List the recorded runs instead, newest first.")
+    ] = False,
+    results: ResultsDir = RESULTS_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """List scenarios and contenders, or recorded runs.
+
+    Examples:
+      slotbench list
+      slotbench list --json
+      slotbench list --runs --results results/reference
+    """
+    if runs:
+        found = recorded_runs(results)
+        print(_json(found) if as_json else _runs_text(found, results))
+        return
+    catalogue = {"scenarios": scenarios(), "contenders": contenders()}
+    if as_json:
+        print(_json(catalogue))
+        return
+    print("scenarios:")
+    print(
+        _table(
+            [{key: row[key] for key in ("name", "title")} for row in catalogue["scenarios"]]
+        )
+    )
+    print("\ncontenders:")
+    print(_table(catalogue["contenders"]))
+    print("  package.module:factory  (yours)")
+    print("\nOptions and server follow the name: 'slot[preallocate]', 'slot@torchrl'.")
+
+
+def scenarios() -> list[dict[str, Any]]:
+    """Describe every scenario that can be run by name."""
+    from slotbench import scenario
+
+    return [
+        {
+            "name": found.name,
+            "title": found.title,
+            "question": found.question,
+            "path": str(found.path),
+        }
+        for found in scenario.available()
+    ]
+
+
+def contenders() -> list[dict[str, Any]]:
+    """Describe every contender that has a name of its own.
+
+    ``missing`` is "" where the contender can run here, else what to install.
+    """
+    import transports
+    from slotbench.contenders import ENTRY_POINT_GROUP, missing_requirement, parse
+
+    entry_points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP).names
+    names = [*transports.available(), *TORCHRL_CONTENDERS, *sorted(entry_points), "floor"]
+    return [
+        {"name": name, "missing": missing_requirement(parse(name)) or ""}
+        for name in dict.fromkeys(names)
+    ]
+
+
+def recorded_runs(results: Path) -> list[dict[str, Any]]:
+    """Describe every run in a folder, newest first; one that is damaged says how."""
+    from slotbench import store
+
+    return [_describe(path) for path in reversed(store.all_runs(results))]
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    from slotbench import store
+
+    described = {"run": path.name, "scenario": "", "status": "damaged", "trials": None}
+    try:
+        stored = store.read(path)
+    except RecordError as error:
+        return {**described, "problem": str(error)}
+    return {
+        **described,
+        "scenario": stored.run.scenario.name,
+        "status": stored.run.status,
+        "trials": len(stored.trials),
+        "problem": "",
+    }
+
+
+def _runs_text(runs: list[dict[str, Any]], results: Path) -> str:
+    if not runs:
+        return f"no runs in {results}"
+    rows = [
+        {**run, "trials": "" if run["trials"] is None else f"{run['trials']} trials"}
+        for run in runs
+    ]
+    return _table(rows)
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False)
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    """Align the columns; the last may be as long as it likes."""
+    if not rows:
+        return "  (none)"
+    texts = [[str(value) for value in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    lines = [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+        for row in texts
+    ]
+    return "\n".join(f"  {line}".rstrip() for line in lines)

@@ -1,0 +1,165 @@
+"""``slotbench run``: measure a scenario, record it, and say how it ended."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slotbench.cli._options import RESULTS_DIR, ResultsDir
+from slotbench.errors import (
+    EXIT_INVALID,
+    EXIT_OK,
+    EXIT_TRIAL_FAILED,
+    ContenderError,
+)
+
+if TYPE_CHECKING:
+    from slotbench.api import Run
+    from slotbench.records import Scenario, Skipped
+
+
+def run(
+    scenario: Annotated[
+        str, typer.Argument(metavar="SCENARIO", help="A scenario's name or its TOML file.")
+    ],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="FIELD=VALUES", help="Fix a field, or replace an axis; repeatable."
+        ),
+    ] = None,
+    contender: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONTENDER",
+            help="Race this one (and no other but the baseline); repeatable.",
+        ),
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="Passes over all cells.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of order and think times.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the cells, trials and duration; stop.")
+    ] = False,
+    results: ResultsDir = RESULTS_DIR,
+) -> int:
+    """Measure a scenario and record it.
+
+    Every trial is recorded as it ends; Ctrl-C keeps those that did.
+    Ends with the comparison, the share of time not spent measuring, and the run's folder.
+    Exit code 3: a trial was INVALID; 4: a trial failed.
+
+    Examples:
+      slotbench run quickstart
+      slotbench run grid --set num_slots=4,16 --rounds 5 --dry-run
+      slotbench run quickstart --contender slot --contender 'my.module:factory[depth=2]'
+    """
+    from slotbench.scenario import load
+
+    loaded = load(
+        scenario,
+        overrides=tuple(set_ or ()),
+        contenders=tuple(contender or ()),
+        rounds=rounds,
+        seed=seed,
+    )
+    loaded, skipped = _without_missing(loaded)
+    for skip in skipped:
+        _say(f"skipping {skip.label}: {skip.reason}")
+    if dry_run:
+        _print_plan(loaded)
+        return EXIT_OK
+    return _report(_measure(loaded, skipped, results), skipped)
+
+
+def _without_missing(scenario: "Scenario") -> "tuple[Scenario, list[Skipped]]":
+    """Leave out optional contenders that are not installed; refuse others."""
+    from dataclasses import replace
+
+    from slotbench.contenders import missing_requirement
+    from slotbench.records import Skipped
+
+    racing, skipped = [], []
+    for contender in scenario.contenders:
+        reason = missing_requirement(contender)
+        if reason is None:
+            racing.append(contender)
+        elif contender.optional and not contender.baseline:
+            skipped.append(Skipped(contender.label, reason))
+        else:
+            raise ContenderError(f"contender {contender.label}: {reason}")
+    return replace(scenario, contenders=tuple(racing)), skipped
+
+
+def _print_plan(scenario: "Scenario") -> None:
+    """Print what a run would do: on stdout, since here it is the data."""
+    from slotbench.draw import units
+    from slotbench.measure import design, runner
+
+    print(f"{scenario.name}: {scenario.title}")
+    print(f"\n{len(scenario.cells)} cells:")
+    for cell in scenario.cells:
+        print(f"  {cell.name}")
+    print(f"\n{len(scenario.contenders)} contenders:")
+    for contender in scenario.contenders:
+        note = "  (baseline, twice in every block)" if contender.baseline else ""
+        print(f"  {contender.label}{note}")
+    num_trials = design.describe(scenario).num_trials
+    print(
+        f"\n{num_trials} trials in {scenario.rounds} rounds, seed {scenario.seed}; "
+        f"expected duration {units.duration(runner.estimate_s(scenario))}"
+    )
+
+
+def _measure(scenario: "Scenario", skipped: "list[Skipped]", results: Path) -> Path:
+    """Run the scenario under a progress bar; return the run's folder."""
+    from slotbench.cli._progress import ProgressBar
+    from slotbench.measure.executor import LocalExecutor
+    from slotbench.measure.runner import estimate_s
+    from slotbench.session import run_scenario
+
+    with ProgressBar(estimate_s(scenario)) as bar, LocalExecutor(scenario) as executor:
+        return run_scenario(
+            scenario,
+            executor,
+            results,
+            skipped=skipped,
+            command=("slotbench", *sys.argv[1:]),
+            on_progress=bar.update,
+            on_start=bar.say_folder,
+        )
+
+
+def _report(path: Path, skipped: "list[Skipped]") -> int:
+    """Print how the run ended; return the exit code."""
+    from slotbench import load
+    from slotbench.draw import render
+    from slotbench.draw import units
+
+    run = load(path)
+    known = {skip.label for skip in skipped}
+    for skip in run.record.skipped:
+        if skip.label not in known:
+            _say(f"skipped {skip.label}: {skip.reason}")
+    print(render(run.compare(), "text"))
+    accounting = run.record.accounting
+    if accounting is not None:
+        print(
+            f"\n{len(run.stored.trials)} trials in {units.duration(accounting.total_s)}; "
+            f"{accounting.overhead_ratio:.0%} of it outside warm-up and measurement "
+            f"({units.duration(accounting.worker_start_s)} starting workers)."
+        )
+    print(f"Recorded in {path}")
+    return exit_code(run)
+
+
+def exit_code(run: "Run") -> int:
+    """Return 4 if a trial failed, else 3 if one was INVALID, else 0."""
+    trials = run.stored.trials
+    if any(trial.status == "failed" for trial in trials):
+        return EXIT_TRIAL_FAILED
+    return EXIT_INVALID if any(trial.is_invalid for trial in trials) else EXIT_OK
+
+
+def _say(text: str) -> None:
+    print(f"slotbench: {text}", file=sys.stderr)

@@ -1,0 +1,157 @@
+"""Which trials of a run count, and what was wrong with the others.
+
+A block is one cell in one round, with every contender once and the baseline twice. A
+block that was interrupted or disturbed is measured again whole as another attempt; of
+its attempts the highest counts, whatever came out.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from slotbench.errors import RecordError
+from slotbench.records import RunRecord, TrialRecord
+
+ProblemKind = Literal["INVALID", "failed", "DISTURBED", "warning"]
+
+Arms = Mapping[tuple[str, str, int], Mapping[int, TrialRecord]]
+"""(cell, contender, arm) → round → the trial that counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong, or worth knowing, about one trial.
+
+    Attributes:
+        kind: "INVALID" and "failed" trials are never used; the others are.
+        rule: short name of the rule that spoke; "failed" where the trial has no numbers.
+        detail: what was seen.
+        remedy: what to do about it; may be "".
+        is_counted: whether the trial belongs to the attempt that counts.
+    """
+
+    kind: ProblemKind
+    rule: str
+    detail: str
+    remedy: str
+    trial_id: str
+    cell: str
+    contender: str
+    round: int
+    attempt: int
+    arm: int
+    is_counted: bool
+
+
+def is_usable(trial: TrialRecord) -> bool:
+    """Whether the trial has numbers, and they are what they claim to be."""
+    return trial.status == "ok" and trial.measurement is not None and not trial.is_invalid
+
+
+def counted_trials(trials: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
+    """The trials of the highest attempt of every block, in their order."""
+    trials = tuple(trials)
+    highest = _highest_attempts(trials)
+    return tuple(t for t in trials if t.attempt == highest[t.round, t.cell])
+
+
+def arrange(run: RunRecord, trials: Sequence[TrialRecord]) -> Arms:
+    """The trials that count, by cell, contender and arm, and then by round.
+
+    Raises:
+        RecordError: a trial is of a cell or contender that the run does not have, or two
+            trials claim the same place in a block.
+    """
+    cells = {cell.name for cell in run.scenario.cells}
+    labels = {contender.label for contender in run.scenario.contenders}
+    arms: dict[tuple[str, str, int], dict[int, TrialRecord]] = {}
+    for trial in counted_trials(trials):
+        if trial.cell not in cells or trial.contender not in labels:
+            raise RecordError(
+                f"trial {trial.trial_id} is of {trial.contender!r} in cell "
+                f"{trial.cell!r}, which run {run.run_id} does not have"
+            )
+        rounds = arms.setdefault((trial.cell, trial.contender, trial.arm), {})
+        if trial.round in rounds:
+            raise RecordError(
+                f"run {run.run_id} holds {trial.contender!r} twice in round "
+                f"{trial.round} of cell {trial.cell!r}: trials "
+                f"{rounds[trial.round].trial_id} and {trial.trial_id}"
+            )
+        rounds[trial.round] = trial
+    return arms
+
+
+def find_problems(trials: Sequence[TrialRecord]) -> tuple[Problem, ...]:
+    """Every failure and finding of every trial, also of attempts that do not count."""
+    highest = _highest_attempts(trials)
+    problems = []
+    for trial in trials:
+        is_counted = trial.attempt == highest[trial.round, trial.cell]
+        if trial.status == "failed" or trial.measurement is None:
+            problems.append(
+                _problem(
+                    trial,
+                    is_counted=is_counted,
+                    kind="failed",
+                    rule="failed",
+                    detail=trial.error or "the record holds no measurement",
+                    remedy="",
+                )
+            )
+        problems += [
+            _problem(
+                trial,
+                is_counted=is_counted,
+                kind=found.severity,
+                rule=found.rule,
+                detail=found.detail,
+                remedy=found.remedy,
+            )
+            for found in trial.findings
+        ]
+    return tuple(problems)
+
+
+def zero_value(trial: TrialRecord, metric: str) -> Problem:
+    """The warning for a trial whose value is 0, of which no ratio can be formed."""
+    return _problem(
+        trial,
+        is_counted=True,
+        kind="warning",
+        rule="zero_value",
+        detail=f"{metric} is 0: no ratio can be formed, and the verdict is withheld",
+        remedy="look at this trial's counts, or lengthen the window",
+    )
+
+
+def _problem(
+    trial: TrialRecord,
+    *,
+    is_counted: bool,
+    kind: ProblemKind,
+    rule: str,
+    detail: str,
+    remedy: str,
+) -> Problem:
+    return Problem(
+        kind=kind,
+        rule=rule,
+        detail=detail,
+        remedy=remedy,
+        trial_id=trial.trial_id,
+        cell=trial.cell,
+        contender=trial.contender,
+        round=trial.round,
+        attempt=trial.attempt,
+        arm=trial.arm,
+        is_counted=is_counted,
+    )
+
+
+def _highest_attempts(trials: Iterable[TrialRecord]) -> dict[tuple[int, str], int]:
+    highest: dict[tuple[int, str], int] = {}
+    for trial in trials:
+        block = (trial.round, trial.cell)
+        highest[block] = max(trial.attempt, highest.get(block, trial.attempt))
+    return highest

@@ -1,0 +1,22 @@
+"""Latency that 99 of 100 of a trial's requests do not exceed.
+
+Formula: nearest-rank p99 of submit → reply over the window's replies; None below 459
+samples (`slotbench.compute.percentiles.min_samples`).
+Excludes: think time; the wait of an actor before it submits, so in a closed loop a slow
+transport also asks less often (coordinated omission); requests that never came back.
+Source: Hyndman and Fan (1996), definition 1; MLPerf LoadGen for the smallest sample.
+"""
+
+from typing import Final
+
+from slotbench.compute.statistics import Better
+from slotbench.records import TrialMeasurement
+
+LABEL: Final = "p99 latency"
+UNIT: Final = "s"
+BETTER: Final[Better] = "lower"
+
+
+def value(measurement: TrialMeasurement) -> float | None:
+    """Seconds; None where the samples were too few."""
+    return measurement.latency_p99_s

@@ -1,0 +1,191 @@
+"""Ratios of paired trials, their intervals, and what may be said about them.
+
+The trial is the sample: one number a trial, one pair a block. Everything happens on the
+logarithm, where a ratio of 2 and one of 1/2 are equally far from 1.
+
+Source: reference study, simulations 2.10: t on the logs of process means keeps its 5 %
+where pooled tests over samples raise up to 96 % false alarms and a percentile bootstrap
+over ten processes 8 to 14 %.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Better = Literal["higher", "lower", "neither"]
+"""Which way of a metric is good."""
+
+Verdict = Literal["faster", "slower", "equivalent", "inconclusive", "different"]
+"""What a comparison says; "different" only for a metric without a good direction."""
+
+CONFIDENCE: Final = 0.95
+"""Of every interval, unless a caller says otherwise."""
+
+MAX_MORE_BLOCKS: Final = 1000
+"""Beyond this many more blocks nobody waits: `blocks_to_decide` says None."""
+
+_MAX_EXPONENT: Final = 709.0
+
+
+@dataclass(frozen=True, slots=True)
+class RatioEstimate:
+    """Candidate over baseline, from pairs.
+
+    Attributes:
+        point: geometric mean of the pairs' ratios.
+        low: lower end of the interval; None where one pair alone gives no interval.
+        high: upper end; None likewise.
+        num_pairs: sample size.
+        log_sd: standard deviation of the pairs' log ratios; None for one pair.
+    """
+
+    point: float
+    low: float | None
+    high: float | None
+    num_pairs: int
+    log_sd: float | None
+
+
+def paired_log_ratio(
+    candidate: Sequence[float], baseline: Sequence[float], confidence: float = CONFIDENCE
+) -> RatioEstimate:
+    """Ratio of candidate to baseline with a paired t interval on the logarithms.
+
+    What a block does to both of its trials (a busy neighbour, a drifting clock) cancels.
+
+    Args:
+        candidate: one positive number a block.
+        baseline: the baseline's numbers, of the same blocks in the same order.
+        confidence: of the two-sided interval, between 0 and 1.
+
+    Raises:
+        ValueError: no pairs, unequal lengths, a value that is not positive and finite,
+            or a confidence outside 0 to 1.
+
+    Source: Student, "The probable error of a mean", Biometrika 6 (1908).
+    """
+    above, below = np.asarray(candidate, float), np.asarray(baseline, float)
+    if above.ndim != 1 or above.shape != below.shape:
+        raise ValueError(f"{above.size} values cannot be paired with {below.size}")
+    if above.size == 0:
+        raise ValueError("no pairs, no ratio")
+    both = np.concatenate((above, below))
+    if not (np.isfinite(both).all() and (both > 0).all()):
+        raise ValueError("a ratio needs positive finite values")
+    _check_confidence(confidence)
+    logs = np.log(above) - np.log(below)
+    mean, num_pairs = float(logs.mean()), int(logs.size)
+    if num_pairs < 2:
+        return RatioEstimate(_exp(mean), None, None, num_pairs, None)
+    log_sd = float(logs.std(ddof=1))
+    half = _half_width(log_sd, num_pairs, confidence)
+    return RatioEstimate(
+        _exp(mean), _exp(mean - half), _exp(mean + half), num_pairs, log_sd
+    )
+
+
+def noise_floor(repeat: RatioEstimate) -> float | None:
+    """Smallest difference that a cell can show: half-width of its A/A interval.
+
+    Args:
+        repeat: the baseline's second trials over its first ones.
+
+    Returns:
+        As a ratio less 1 (0.02 is 2 %); None without an interval.
+    """
+    if repeat.low is None or repeat.high is None:
+        return None
+    if repeat.low == 0.0 or math.isinf(repeat.high):
+        return math.inf
+    return math.expm1((math.log(repeat.high) - math.log(repeat.low)) / 2)
+
+
+def verdict(estimate: RatioEstimate, threshold: float, better: Better) -> Verdict:
+    """What the interval allows to say.
+
+    Inside [1/(1+δ), 1+δ] the two are equivalent, also where the interval excludes 1: a
+    difference below δ does not matter. Otherwise an interval that excludes 1 decides.
+    Everything else, and a single pair, is inconclusive.
+
+    Args:
+        estimate: candidate over baseline.
+        threshold: δ, at least 0 (0.03 is 3 %).
+        better: the metric's good direction.
+
+    Raises:
+        ValueError: the threshold is negative or not finite.
+    """
+    _check_threshold(threshold)
+    if estimate.low is None or estimate.high is None:
+        return "inconclusive"
+    if estimate.low >= 1 / (1 + threshold) and estimate.high <= 1 + threshold:
+        return "equivalent"
+    if estimate.low <= 1.0 <= estimate.high:
+        return "inconclusive"
+    if better == "neither":
+        return "different"
+    return "faster" if (estimate.low > 1.0) == (better == "higher") else "slower"
+
+
+def blocks_to_decide(
+    estimate: RatioEstimate, threshold: float, confidence: float = CONFIDENCE
+) -> int | None:
+    """About how many more blocks until the verdict is no longer inconclusive.
+
+    Assumes that mean and spread stay as they are, which is as likely too hopeful as not.
+
+    Args:
+        estimate: candidate over baseline, so far.
+        threshold: δ, at least 0.
+        confidence: of the interval in ``estimate``.
+
+    Returns:
+        0 where it is decided; None where it takes more than `MAX_MORE_BLOCKS`, or where a
+        single pair tells nothing of the spread.
+
+    Raises:
+        ValueError: a threshold below 0 or a confidence outside 0 to 1.
+    """
+    _check_threshold(threshold)
+    _check_confidence(confidence)
+    if estimate.log_sd is None:
+        return None
+    if verdict(estimate, threshold, "neither") != "inconclusive":
+        return 0
+    num_pairs = estimate.num_pairs + np.arange(1, MAX_MORE_BLOCKS + 1)
+    half = _t_quantile(num_pairs - 1, confidence) * estimate.log_sd / np.sqrt(num_pairs)
+    distance = abs(math.log(estimate.point))
+    is_decided = (half < distance) | (distance + half <= math.log1p(threshold))
+    return int(np.argmax(is_decided)) + 1 if is_decided.any() else None
+
+
+def _half_width(log_sd: float, num_pairs: int, confidence: float) -> float:
+    quantile = float(_t_quantile(np.asarray([num_pairs - 1]), confidence)[0])
+    return quantile * log_sd / math.sqrt(num_pairs)
+
+
+def _t_quantile(
+    degrees: npt.NDArray[np.integer[Any]], confidence: float
+) -> npt.NDArray[np.float64]:
+    """Student's t that a two-sided interval of this confidence needs."""
+    from scipy import special  # 0.3 s to import; scipy.stats takes 1.3 s
+
+    return np.asarray(special.stdtrit(degrees, 0.5 + confidence / 2), np.float64)
+
+
+def _exp(exponent: float) -> float:
+    return math.exp(exponent) if exponent < _MAX_EXPONENT else math.inf
+
+
+def _check_threshold(threshold: float) -> None:
+    if not 0.0 <= threshold < math.inf:
+        raise ValueError(f"a threshold is 0 or more, not {threshold}")
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"a confidence is between 0 and 1, not {confidence}")

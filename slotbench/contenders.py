@@ -1,0 +1,332 @@
+"""The grammar of contenders, ``name[option=value,…]@server``, and what each one needs.
+
+Turns text, or a scenario's keys, into `records.Contender` with its canonical label.
+Knows names and options only: it imports no transport, no torch and no torchrl, so that
+a misspelt contender costs a line and not a minute. Two texts that mean the same give
+equal contenders: options are sorted, and one at its default is not kept.
+"""
+
+import difflib
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import json
+import math
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Final, cast, get_args
+
+from slotbench.errors import ContenderError
+from slotbench.records import Contender, Scalar
+from slotbench.records.contender import Server
+
+ENTRY_POINT_GROUP: Final = "slotbench.transports"
+COLLATES: Final = ("default", "maybe_dense_stack", "lazy_stack")
+
+_CONTRACT_VERSION: Final = 1
+_SERVERS: Final = ("reference", "torchrl")
+_FLAGS: Final[dict[str, tuple[str, ...]]] = {
+    "floor": (),
+    "slot": ("preallocate",),
+    "threading": (),
+    "torchrl.slot": ("preallocate",),
+    "torchrl.threading": (),
+}
+"""Built-in contender → its own options, all of them flags that default to false."""
+
+_GRAMMAR: Final = re.compile(
+    r"(?P<name>[^\[\]@=,\s]+)(?:\[(?P<options>.+)\])?(?:@(?P<server>[^\[\]@=,\s]+))?"
+)
+_OPTION: Final = re.compile(
+    r'\s*(?P<key>[A-Za-z_]\w*)\s*(?:=\s*(?P<value>"(?:[^"\\]|\\.)*"|[^\s,\[\]="\\]+)\s*)?(?:,|$)',
+    re.ASCII,
+)
+_NAME: Final = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
+_FACTORY: Final = re.compile(
+    r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.\w+)*", re.ASCII
+)
+_INT: Final = re.compile(r"[+-]?\d{1,4000}", re.ASCII)
+_FLOAT: Final = re.compile(r"[+-]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][+-]?\d+)?", re.ASCII)
+_PLAIN: Final = re.compile(r'[^\s,\[\]="\\]+')
+
+
+def parse(text: str, *, optional: bool = False, baseline: bool = False) -> Contender:
+    """Reads one contender as written on a command line.
+
+    Args:
+        text: ``name[option=value,…]@server``; a bare option is true. Values are
+            true/false, whole and decimal numbers, else text, in double quotes where it
+            holds one of ``, [ ] = "`` or a space, or looks like a number.
+        optional: see `records.Contender`.
+        baseline: see `records.Contender`.
+
+    Raises:
+        ContenderError: bad syntax, or an unknown name, option, value or server.
+    """
+    name, options, server = split(text)
+    return make(name, options, server, optional=optional, baseline=baseline)
+
+
+def split(text: str) -> tuple[str, dict[str, Scalar], str | None]:
+    """Reads the parts of ``name[option=value,…]@server`` without asking what they mean.
+
+    Raises:
+        ContenderError: the text is not of that form, or gives an option twice.
+    """
+    match = _GRAMMAR.fullmatch(text.strip())
+    if match is None:
+        raise _syntax_error(text)
+    return match["name"], _split_options(match["options"] or "", text), match["server"]
+
+
+def make(
+    name: str,
+    options: Mapping[str, Scalar],
+    server: str | None = None,
+    *,
+    optional: bool = False,
+    baseline: bool = False,
+) -> Contender:
+    """Builds a contender from its parts and gives it its canonical label.
+
+    Args:
+        name: "slot", "torchrl.slot", "floor", "package.module:factory", or the name of
+            an entry point of the group "slotbench.transports".
+        options: keyword arguments of the transport, and ``collate`` of the server.
+        server: "reference" or "torchrl"; None is the contender's own default.
+        optional: see `records.Contender`.
+        baseline: see `records.Contender`.
+
+    Raises:
+        ContenderError: an unknown name, option, value or server; or the package
+            ``transports`` that Python finds is not slotbench's.
+    """
+    _check_name(name)
+    for key, value in options.items():
+        _check_option(name, key, value)
+    chosen = _check_server(name, server)
+    kept = {
+        key: options[key] for key in sorted(options) if not _is_default(name, key, options)
+    }
+    label = (
+        name + _written(kept) + ("" if chosen == _default_server(name) else f"@{chosen}")
+    )
+    return Contender(label, name, kept, chosen, optional, baseline)
+
+
+def missing_requirement(contender: Contender) -> str | None:
+    """Says why a contender cannot run here, or None; imports nothing to find out.
+
+    A module that can only be found by running its package's code counts as present.
+    """
+    if (contender.server == "torchrl" or contender.name.startswith("torchrl.")) and (
+        not _can_find("torchrl")
+    ):
+        return "torchrl is not installed; pip install 'slotbench[torchrl]'"
+    module = _factory_module(contender.name)
+    if module and not _can_find(module):
+        return (
+            f"module {module!r} of contender {contender.label} is not found; "
+            "install it or put its folder on PYTHONPATH"
+        )
+    return None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Offers the nearest known names as "did you mean a or b?", or "" if none is near."""
+    near = difflib.get_close_matches(name[:100], list(known), n=3, cutoff=0.7)
+    return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+def _syntax_error(text: str) -> ContenderError:
+    shown = json.dumps(text[:100], ensure_ascii=False)
+    return ContenderError(f"contender {shown}: write it as name[option=value,…]@server")
+
+
+def _split_options(text: str, whole: str) -> dict[str, Scalar]:
+    options: dict[str, Scalar] = {}
+    position = 0
+    while position < len(text):
+        match = _OPTION.match(text, position)
+        if match is None or (match.end() == len(text) and text.endswith(",")):
+            raise _syntax_error(whole)
+        if match["key"] in options:
+            raise ContenderError(
+                f"contender {whole}: {match['key']} is given twice; keep one"
+            )
+        options[match["key"]] = (
+            True if match["value"] is None else _read(match["value"], whole)
+        )
+        position = match.end()
+    return options
+
+
+def _read(text: str, whole: str) -> Scalar:
+    if text.startswith('"'):
+        try:
+            return cast("str", json.loads(text))
+        except ValueError:
+            raise _syntax_error(whole) from None
+    if text in {"true", "false"}:
+        return text == "true"
+    if _INT.fullmatch(text):
+        return int(text)
+    return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def _written(options: Mapping[str, Scalar]) -> str:
+    parts = [
+        key if value is True else f"{key}={_text(value)}" for key, value in options.items()
+    ]
+    return f"[{','.join(parts)}]" if parts else ""
+
+
+def _text(value: Scalar) -> str:
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and _read(value, value) == value:
+        return value
+    return repr(value) if isinstance(value, float) else json.dumps(value)
+
+
+def _known_names() -> tuple[str, ...]:
+    names = {name for name in _FLAGS if name == "floor" or name.startswith("torchrl.")}
+    return tuple(sorted(names | set(_own_transports()) | set(_entry_points())))
+
+
+def _own_transports() -> tuple[str, ...]:
+    """Names of the transports that slotbench ships, from `transports.available`."""
+    advice = "install slotbench in an environment without it"
+    try:
+        import transports
+    except ImportError as error:
+        raise ContenderError(
+            f"slotbench's package 'transports' cannot be imported ({error}); {advice} "
+            "and with its own"
+        ) from None
+    if getattr(transports, "CONTRACT_VERSION", None) != _CONTRACT_VERSION:
+        place = getattr(transports, "__file__", None) or getattr(
+            transports, "__path__", "?"
+        )
+        raise ContenderError(
+            f"an unrelated package called 'transports' is being imported, from {place}; {advice}"
+        )
+    return tuple(transports.available())
+
+
+def _entry_points() -> dict[str, str]:
+    """Entry point name → "package.module:factory"; installed packages add transports so."""
+    found = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
+    return {entry.name: entry.value for entry in found if _NAME.fullmatch(entry.name)}
+
+
+def _check_name(name: str) -> None:
+    if ":" in name:
+        if not _FACTORY.fullmatch(name):
+            raise ContenderError(
+                f"contender {json.dumps(name[:100])}: write a factory as package.module:factory"
+            )
+    elif name == "floor" or name in {"torchrl.slot", "torchrl.threading"}:
+        return
+    elif name not in (known := _known_names()):
+        raise ContenderError(
+            f"unknown contender {json.dumps(name[:100], ensure_ascii=False)}; "
+            f"{did_you_mean(name, known) or 'known'} "
+            f"({', '.join(known)}, or package.module:factory)"
+        )
+
+
+def _check_option(name: str, key: str, value: Scalar) -> None:
+    if not re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII):
+        raise ContenderError(f"contender {name}: {key!r} is no option; use a Python name")
+    if name == "floor":
+        raise ContenderError(f"contender floor: it takes no options; remove {key}")
+    if key == "collate":
+        if value not in COLLATES:
+            raise ContenderError(
+                f"contender {name}: collate is {' or '.join(COLLATES)}, not {_shown(value)}"
+            )
+    elif name in _FLAGS and key not in _FLAGS[name]:
+        known = (*_FLAGS[name], "collate")
+        near = did_you_mean(key, known) or f"it has {' and '.join(known)}"
+        raise ContenderError(f"contender {name}: unknown option {key}; {near}")
+    elif name in _FLAGS and not isinstance(value, bool):
+        raise ContenderError(
+            f"contender {name}: {key} is true or false, not {_shown(value)}"
+        )
+    elif not _is_scalar(value):
+        raise ContenderError(
+            f"contender {name}: {key} is {_shown(value)}; "
+            "give true, false, a finite number of at most 64 bits, or text"
+        )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return "a number of more than 64 bits"
+    text = repr(value) if isinstance(value, float) else json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _is_scalar(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return isinstance(value, str)
+
+
+def _is_default(name: str, key: str, options: Mapping[str, Scalar]) -> bool:
+    if key == "collate":
+        return options[key] == "default"
+    return name in _FLAGS and options[key] is False
+
+
+def _default_server(name: str) -> Server:
+    if name == "floor":
+        return "none"
+    return "torchrl" if name.startswith("torchrl.") and ":" not in name else "reference"
+
+
+def _check_server(name: str, server: str | None) -> Server:
+    default = _default_server(name)
+    if server is None or server == default:
+        return default
+    if name == "floor":
+        raise ContenderError(f"contender floor: it brings its own server; remove @{server}")
+    if server not in _SERVERS or server not in get_args(Server):
+        near = did_you_mean(server, _SERVERS) or "use one of these"
+        raise ContenderError(
+            f"contender {name}: unknown server {json.dumps(server[:60])}; {near} "
+            f"({', '.join(_SERVERS)})"
+        )
+    return cast("Server", server)
+
+
+def _factory_module(name: str) -> str | None:
+    if ":" not in name:
+        if name in _FLAGS:
+            return None
+        name = _entry_points().get(name, "")
+    return name.partition(":")[0].strip() or None
+
+
+def _can_find(module: str) -> bool:
+    """Looks for a module from its top-level package down, without importing any of it."""
+    top, *rest = module.split(".")
+    name = top
+    try:
+        spec = importlib.util.find_spec(top)
+        for part in rest:
+            if spec is None or f"{name}.{part}" in sys.modules:
+                break
+            name = f"{name}.{part}"
+            places = spec.submodule_search_locations
+            spec = None if places is None else _find_below(name, list(places))
+    except (ImportError, AttributeError, KeyError, ValueError):
+        # A module without a spec, or a nested namespace package: only importing tells.
+        return True
+    return spec is not None
+
+
+def _find_below(name: str, places: list[str]) -> importlib.machinery.ModuleSpec | None:
+    return importlib.machinery.PathFinder.find_spec(name, places)

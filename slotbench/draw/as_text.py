@@ -1,0 +1,124 @@
+"""The comparison for a terminal: the opening, then a table a cell.
+
+Nothing is ever cut: where the columns do not fit, a contender's name gets a line of its
+own above its numbers; where that does not fit either, the numbers follow as words.
+"""
+
+import functools
+import io
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from rich.cells import cell_len
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.text import Text
+
+from slotbench.compute.comparison import Comparison
+from slotbench.draw.cell_table import BASELINE, CellTable, facts, legend, remarks, tables
+from slotbench.draw.opening import opening
+from slotbench.draw.screen import PAPER, Screen
+
+MIN_WIDTH: Final = 24
+
+_GAP: Final = 2
+_LEFT: Final = frozenset({0, 3})  # contender and verdict; everything else is a number
+_STYLES: Final = (
+    (r"\bfaster\b|▲", "green"),
+    (r"\bslower\b|▼|\bINVALID\b|\bfailed\b", "red"),
+    (r"\binconclusive\b|\?|cannot resolve", "yellow"),
+    (r"\bequivalent\b|\bbaseline\b", "cyan"),
+)
+
+
+def render(comparison: Comparison, screen: Screen = PAPER) -> str:
+    """Text as wide as the screen, with colours where it has them."""
+    target = io.StringIO()
+    console = Console(
+        file=target,
+        width=max(screen.width, MIN_WIDTH),
+        force_terminal=screen.color,
+        color_system="standard" if screen.color else None,
+        no_color=not screen.color,
+        legacy_windows=False,
+    )
+    console.print(renderable(comparison, console.width))
+    return "\n".join(line.rstrip() for line in target.getvalue().splitlines())
+
+
+def renderable(comparison: Comparison, width: int) -> Group:
+    """The same for a rich console of that many columns."""
+    parts: list[Text | Padding] = [
+        Text(opening(comparison), style="bold"),
+        Text(facts(comparison), style="dim"),
+    ]
+    drawn = tables(comparison)
+    layout = _layout(drawn, width)
+    for table in drawn:
+        parts += [Text(""), Text(table.name, style="bold underline")]
+        parts += [_styled(line) for line in layout(table)]
+        parts += [Padding(_styled(note), (0, 0, 0, _GAP)) for note in table.notes]
+    parts += [Text(""), Text(legend(comparison), style="dim")]
+    parts += [_styled(remark) for remark in remarks(comparison)]
+    return Group(*parts)
+
+
+def _layout(drawn: Sequence[CellTable], width: int) -> Callable[[CellTable], list[str]]:
+    """The widest of three layouts in which every cell fits, so that all look alike."""
+    for layout in (_in_columns, _under_names):
+        if all(cell_len(line) <= width for table in drawn for line in layout(table)):
+            return layout
+    return functools.partial(_in_words, width=width)
+
+
+def _in_columns(table: CellTable) -> list[str]:
+    return _columns((table.header, *table.rows), _LEFT)
+
+
+def _under_names(table: CellTable) -> list[str]:
+    numbers = _columns(
+        [row[1:] for row in (table.header, *table.rows)],
+        frozenset(index - 1 for index in _LEFT),
+    )
+    header, *lines = (" " * _GAP + line for line in numbers)
+    pairs = zip(table.rows, lines, strict=True)
+    return [header, *(line for row, below in pairs for line in (row[0], below))]
+
+
+def _in_words(table: CellTable, width: int) -> list[str]:
+    return [line for row in table.rows for line in _words(table.header, row, width)]
+
+
+def _columns(rows: Sequence[Sequence[str]], left: frozenset[int]) -> list[str]:
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = []
+        for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            blank = " " * (width - cell_len(cell))
+            cells.append(cell + blank if index in left else blank + cell)
+        lines.append((" " * _GAP).join(cells).rstrip())
+    return lines
+
+
+def _words(header: Sequence[str], row: Sequence[str], width: int) -> Iterable[str]:
+    """The name, then "column value" after "column value", broken between them."""
+    yield row[0]
+    line = ""
+    for name, cell in zip(header[1:], row[1:], strict=True):
+        if not cell:
+            continue
+        piece = cell if name == "verdict" or cell == BASELINE else f"{name} {cell}"
+        joined = f"{line}; {piece}" if line else piece
+        if line and cell_len(joined) + _GAP > width:
+            yield " " * _GAP + line
+            joined = piece
+        line = joined
+    yield " " * _GAP + line
+
+
+def _styled(line: str) -> Text:
+    text = Text(line, overflow="fold")
+    for pattern, style in _STYLES:
+        text.highlight_regex(pattern, style)
+    return text

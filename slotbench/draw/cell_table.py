@@ -1,0 +1,228 @@
+"""One cell of a comparison as words in columns: what the text and Markdown formats share."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from slotbench.compute import metrics
+from slotbench.compute.blocks import Problem
+from slotbench.compute.comparison import Comparison, ComparisonRow
+from slotbench.draw import units
+
+MARKS: Final = {
+    "faster": "▲",
+    "slower": "▼",
+    "equivalent": "=",
+    "inconclusive": "?",
+    "different": "≠",
+}
+"""Signs of the verdicts, for the metrics that get no word of their own."""
+
+BASELINE: Final = "baseline"
+LIMIT: Final = "limit"
+"""Stands where a floor's verdict would: it bounds the race and does not run in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellTable:
+    """One cell.
+
+    Attributes:
+        header: names of the columns; the first is the contender.
+        rows: as wide as the header; the first column is the contender's full label.
+        notes: what a reader must know besides, a line each.
+    """
+
+    name: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+
+def tables(comparison: Comparison) -> tuple[CellTable, ...]:
+    """Every cell, in the scenario's order."""
+    return tuple(_table(comparison, cell.name) for cell in comparison.cells)
+
+
+def legend(comparison: Comparison) -> str:
+    """What the verdicts and their signs mean, in one line."""
+    within = f"within ±{units.percent(comparison.threshold)}"
+    return (
+        f"{MARKS['faster']} faster  {MARKS['slower']} slower  "
+        f"{MARKS['equivalent']} equivalent ({within})  "
+        f"{MARKS['inconclusive']} inconclusive; [low, high] is the "
+        f"{units.percent(comparison.confidence)} interval of the ratio over blocks"
+    )
+
+
+def facts(comparison: Comparison) -> str:
+    """The run in one line: id, state, rounds, baseline, threshold."""
+    rounds = units.count(comparison.num_rounds, "round")
+    return (
+        f"run {comparison.run_id} · {comparison.status} · {rounds} · "
+        f"baseline {comparison.baseline} · δ {units.percent(comparison.threshold)}"
+    )
+
+
+def remarks(comparison: Comparison) -> tuple[str, ...]:
+    """Skipped contenders and every kind of problem, a line each."""
+    lines = [f"skipped: {who.label} ({who.reason})" for who in comparison.skipped]
+    groups: dict[tuple[str, str], list[Problem]] = {}
+    for problem in comparison.problems:
+        groups.setdefault((problem.kind, problem.rule), []).append(problem)
+    severity = ("INVALID", "failed", "DISTURBED", "warning")
+    for kind, rule in sorted(groups, key=lambda key: severity.index(key[0])):
+        lines.append(_remark(groups[kind, rule]))
+    return tuple(lines)
+
+
+def _remark(problems: Sequence[Problem]) -> str:
+    first = problems[0]
+    who = ", ".join(dict.fromkeys(p.contender for p in problems))
+    trials = units.count(len({p.trial_id for p in problems}), "trial")
+    name = first.kind if first.rule == first.kind else f"{first.kind} {first.rule}"
+    such = "such as " if len(problems) > 1 else ""
+    text = (
+        f"{name}: {trials} of {who}; {such}{first.trial_id} ({first.cell}): {first.detail}"
+    )
+    return f"{text} → {first.remedy}" if first.remedy else text
+
+
+def _table(comparison: Comparison, cell: str) -> CellTable:
+    by_label: dict[str, list[ComparisonRow]] = {}
+    for row in comparison.rows:
+        if row.cell == cell:
+            by_label.setdefault(row.contender, []).append(row)
+    first, *others = comparison.metrics
+    header = ("contender", metrics.get(first).label, f"vs {comparison.baseline}", "verdict")
+    labels = tuple(metrics.get(name).label for name in others)
+    return CellTable(
+        name=cell,
+        header=(*header, "mean batch", *labels),
+        rows=tuple(_cells(comparison, rows) for rows in by_label.values()),
+        notes=tuple(_notes(comparison, cell, by_label)),
+    )
+
+
+def _cells(comparison: Comparison, rows: Sequence[ComparisonRow]) -> tuple[str, ...]:
+    first, *others = rows
+    return (
+        first.contender,
+        _value(first),
+        _versus(first),
+        _verdict(comparison, first),
+        units.value(first.mean_batch_size, "rows"),
+        *(_aside(row) for row in others),
+    )
+
+
+def _value(row: ComparisonRow) -> str:
+    if row.value is None and row.num_invalid:
+        return "INVALID"
+    if row.value is None and row.num_failed:
+        return "failed"
+    return units.value(row.value, metrics.get(row.metric).unit)
+
+
+def _versus(row: ComparisonRow) -> str:
+    if row.is_baseline:
+        return ""
+    if row.ratio is None:
+        return units.MISSING
+    return f"{units.ratio(row.ratio.point)} {_interval(row)}".rstrip()
+
+
+def _interval(row: ComparisonRow) -> str:
+    if row.ratio is None or row.ratio.low is None:
+        return ""
+    return units.interval(row.ratio.low, row.ratio.high)
+
+
+def _verdict(comparison: Comparison, row: ComparisonRow) -> str:
+    if row.is_baseline:
+        return BASELINE
+    if row.verdict is None:
+        return _why_missing(comparison, row)
+    return LIMIT if row.is_floor else row.verdict
+
+
+def _why_missing(comparison: Comparison, row: ComparisonRow) -> str:
+    """The rule that made the trials INVALID, "failed", or nothing known."""
+    rules = dict.fromkeys(
+        p.rule
+        for p in comparison.problems
+        if p.cell == row.cell and p.contender == row.contender and p.kind == "INVALID"
+    )
+    if row.num_invalid and rules:
+        return f"INVALID: {', '.join(rules)}"
+    return "failed" if row.num_failed else units.MISSING
+
+
+def _aside(row: ComparisonRow) -> str:
+    """A further metric in one column: value, ratio, sign."""
+    value = _value(row)
+    if row.ratio is None:
+        return value
+    # A blank where there is no sign keeps the ratios of a column below each other.
+    mark = MARKS[row.verdict] if row.verdict and not row.is_floor else " "
+    return f"{value}  {units.ratio(row.ratio.point)} {mark}"
+
+
+def _notes(
+    comparison: Comparison, cell: str, by_label: dict[str, list[ComparisonRow]]
+) -> Iterable[str]:
+    base = by_label[comparison.baseline]
+    yield _noise(comparison, base)
+    for label, rows in by_label.items():
+        yield from _left_out(comparison, cell, label, rows[0])
+    waits = [
+        f"{label} {_wait(rows[0])}" for label, rows in by_label.items() if _wait(rows[0])
+    ]
+    if waits:
+        yield f"to decide {metrics.get(comparison.metrics[0]).label}: {', '.join(waits)}"
+
+
+def _noise(comparison: Comparison, rows: Sequence[ComparisonRow]) -> str:
+    if all(row.noise_floor is None for row in rows):
+        return (
+            "noise floor: n/a (needs two rounds in which the scenario's baseline ran twice)"
+        )
+    known = [f"{metrics.get(r.metric).label} {units.percent(r.noise_floor)}" for r in rows]
+    line = f"noise floor: {', '.join(known)}"
+    coarse = [metrics.get(row.metric).label for row in rows if row.can_resolve is False]
+    if not coarse:
+        return line
+    delta = units.percent(comparison.threshold)
+    return f"{line}; cannot resolve {delta} here in {', '.join(coarse)}"
+
+
+def _left_out(
+    comparison: Comparison, cell: str, label: str, row: ComparisonRow
+) -> Iterable[str]:
+    kinds = []
+    for kind, number in (("INVALID", row.num_invalid), ("failed", row.num_failed)):
+        if number:
+            kinds.append(f"{number} {kind}{_rules(comparison, cell, label, kind)}")
+    if kinds:
+        counted = units.count(row.num_trials, "trial")
+        yield f"{label}: {counted} counted, {', '.join(kinds)}"
+
+
+def _rules(comparison: Comparison, cell: str, label: str, kind: str) -> str:
+    if kind == "failed":
+        return ""
+    rules = dict.fromkeys(
+        p.rule
+        for p in comparison.problems
+        if (p.cell, p.contender, p.kind) == (cell, label, kind) and p.is_counted
+    )
+    return f" ({', '.join(rules)})" if rules else ""
+
+
+def _wait(row: ComparisonRow) -> str:
+    """How many more rounds an undecided contender would take."""
+    if row.verdict != "inconclusive" or row.is_floor or row.ratio is None:
+        return ""
+    if row.more_blocks:
+        return f"about {units.count(row.more_blocks, 'more round')}"
+    return "" if row.ratio.log_sd is None else "more than 1 000 more rounds"

@@ -1,0 +1,107 @@
+"""How numbers are written for people; nothing else in slotbench formats one.
+
+Three significant digits, SI prefixes for seconds, a space between thousands, and "n/a"
+for what is missing.
+"""
+
+import math
+from typing import Final
+
+MISSING: Final = "n/a"
+
+_SECONDS: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+
+
+def value(number: float | None, unit: str) -> str:
+    """A metric's value with its unit: "41.2 µs", "13 400/s", "7.25".
+
+    Args:
+        number: in ``unit``.
+        unit: as metrics name it: "s", "requests/s", "rows"; another is written behind.
+    """
+    if number is None or not math.isfinite(number):
+        return MISSING
+    if unit == "s":
+        return seconds(number)
+    if unit.endswith("/s"):
+        return f"{significant(number)}/s"
+    return significant(number) if unit == "rows" else f"{significant(number)} {unit}"
+
+
+def seconds(number: float) -> str:
+    """A duration with the prefix that leaves one to three digits before the point."""
+    if number == 0.0:
+        return "0 s"
+    for size, name in _SECONDS:
+        # Rounded first, so that 999.6 µs becomes 1.00 ms and not 1 000 µs.
+        if _rounded(abs(number)) >= size or name == "ns":
+            return f"{significant(number / size)} {name}"
+    raise AssertionError("the loop ends with ns")
+
+
+def duration(number: float) -> str:
+    """A time that people wait: "820 ms", "45 s", "1 min 12 s", "2 h 5 min"."""
+    if number < 1.0:
+        return seconds(number)
+    whole = round(number)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest_s = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest_s} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def significant(number: float) -> str:
+    """Three significant digits: "0.0412", "4.12", "412", "13 400"."""
+    rounded = _rounded(number)
+    if rounded == 0.0:
+        return "0"
+    decimals = max(0, 2 - math.floor(math.log10(abs(rounded)) + 1e-12))
+    return f"{rounded:,.{decimals}f}".replace(",", " ")
+
+
+def ratio(number: float | None) -> str:
+    """A ratio: "1.84×", "12.3×", "0.0412×"."""
+    if number is None:
+        return MISSING
+    return f"{_factor(number)}×"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """The two ends of a ratio's interval: "[1.79, 1.90]"."""
+    if low is None or high is None:
+        return MISSING
+    return f"[{_factor(low)}, {_factor(high)}]"
+
+
+def span(low: float, high: float) -> str:
+    """A range of ratios: "1.21× to 1.84×", or one ratio where both read the same."""
+    first, last = ratio(low), ratio(high)
+    return first if first == last else f"{first} to {last}"
+
+
+def percent(share: float | None) -> str:
+    """A share or a difference: "3 %", "1.25 %", "12.5 %"."""
+    if share is None or not math.isfinite(share):
+        return MISSING
+    return (
+        f"{_rounded(share * 100):.3g} %" if share < 10 else f"{significant(share * 100)} %"
+    )
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things: "1 cell", "1 200 trials"."""
+    return f"{number:,} ".replace(",", " ") + (noun if number == 1 else f"{noun}s")
+
+
+def _factor(number: float) -> str:
+    if math.isinf(number):
+        return "∞"
+    # Two decimals near 1, where a hundredth is what a reader compares.
+    return f"{number:.2f}" if 0.1 <= number < 9.995 else significant(number)
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.3g}")

@@ -1,0 +1,100 @@
+"""The closed loop: an actor asks, waits for the reply, checks it, and acts on it.
+
+One driver for every contender; only the call differs. Stamps go into arrays allocated
+before the trial, one pair per actor, so that no two threads write to one place and
+recording allocates nothing that outlives the step.
+"""
+
+import threading
+import time
+import traceback
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slotbench.measure.environments import ActorEnvironment
+from slotbench.measure.identity import IdentityCheck
+
+_clock = time.perf_counter_ns
+
+
+class Actor:
+    """One actor and what it recorded.
+
+    Args:
+        index: from 0.
+        environment: what it steps.
+        identity: checks its replies; None for the floor, whose replies carry nothing.
+        max_requests: room for stamps.
+
+    Threads: made by the main thread; ``loop`` runs in the actor's own; counts may be read
+    by any thread at any time, stamps after the actor has ended (or up to the count).
+
+    Attributes:
+        num_submitted: requests handed to the client so far.
+        num_replied: replies that came back so far.
+        error: traceback of what the client or environment raised; "" otherwise.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        environment: ActorEnvironment,
+        identity: IdentityCheck | None,
+        max_requests: int,
+    ) -> None:
+        self.index = index
+        self.identity = identity
+        self.num_submitted = 0
+        self.num_replied = 0
+        self.error = ""
+        self._environment = environment
+        self._submitted_ns = array("q", bytes(8 * max_requests))
+        self._replied_ns = array("q", bytes(8 * max_requests))
+
+    def loop(self, client: Callable[[Any], Any], stop: threading.Event) -> None:
+        """Ask until ``stop`` is set, room runs out, or something raises; both set it.
+
+        Blocks: in ``client``, for as long as the transport lets it.
+        """
+        try:
+            self._loop(client, stop.is_set)
+            if self.identity is not None:
+                self.identity.finish()
+        except BaseException as error:  # noqa: BLE001  # recorded, and it ends the trial
+            self.error = "".join(traceback.format_exception(error))
+        # Without room for more stamps the window ends for all, or it would be unfair.
+        if self.error or self.num_replied >= len(self._replied_ns):
+            stop.set()
+
+    def _loop(self, client: Callable[[Any], Any], is_stopped: Callable[[], bool]) -> None:
+        request, step = self._environment.request, self._environment.step
+        check = self.identity.add if self.identity is not None else _accept
+        submitted_ns, replied_ns = self._submitted_ns, self._replied_ns
+        clock = _clock
+        for i in range(len(submitted_ns)):
+            if is_stopped():
+                return
+            asked = request()
+            self.num_submitted = i + 1
+            submitted_ns[i] = clock()
+            reply = client(asked)
+            replied_ns[i] = clock()
+            self.num_replied = i + 1
+            check(reply)
+            step(reply)
+
+    def stamps_ns(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return when each replied request was submitted, and when its reply was back."""
+        n = self.num_replied
+        return (
+            np.frombuffer(self._submitted_ns, np.int64)[:n].copy(),
+            np.frombuffer(self._replied_ns, np.int64)[:n].copy(),
+        )
+
+
+def _accept(reply: Any) -> None:
+    """Check nothing: the floor's replies carry nothing."""

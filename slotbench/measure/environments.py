@@ -1,0 +1,216 @@
+"""What an actor steps: a synthetic environment with think time, or a real Gymnasium one.
+
+Threads: an environment is made by the main thread and used by one actor alone.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+import numpy as np
+import torch
+from tensordict import TensorDict, TensorDictBase
+
+from slotbench.measure import waiting
+from slotbench.measure.identity import REQUEST_ID
+from slotbench.records import GymEnvironment, Leaf, Observation, ThinkTime, Workload
+
+_POOL_BYTES: Final = 64 * 1024**2
+_POOL_MAX: Final = 4
+"""Each actor rotates through up to 4 observations, fewer where all actors' together
+would exceed 64 MiB, so that it is not one cached row that is sent again and again."""
+
+
+class ActorEnvironment(Protocol):
+    """The two halves of an actor's step around its request. Neither is timed as latency."""
+
+    def request(self) -> Any:
+        """Return the next request."""
+
+    def step(self, reply: Any) -> None:
+        """Act on the reply: spend the think time, or step the real environment."""
+
+
+def build(
+    workload: Workload, ids: Sequence[torch.Tensor], *, has_payload: bool, seed: int
+) -> ActorEnvironment:
+    """Make one actor's environment.
+
+    Args:
+        workload: of the cell.
+        ids: the actor's request ids, used round and round.
+        has_payload: False for the floor, whose requests are None.
+        seed: of this actor's think times and episodes.
+
+    Raises:
+        slotbench.errors.ScenarioError: Gymnasium does not know the environment.
+    """
+    if workload.environment is not None:
+        return GymActorEnvironment(workload.environment, ids, has_payload=has_payload, seed=seed)
+    if not has_payload:
+        return EmptyEnvironment(workload.think_time, seed)
+    return SyntheticEnvironment(
+        workload.observation, workload.think_time, ids, workload.num_slots, seed
+    )
+
+
+class EmptyEnvironment:
+    """Think time without observations."""
+
+    def __init__(self, think: ThinkTime, seed: int) -> None:
+        self._times_s = waiting.think_times_s(think, seed)
+        self._spend = waiting.by_mode(think.mode)
+        self._num_steps = 0
+
+    def request(self) -> Any:
+        """Return None: there is no payload."""
+        return
+
+    def step(self, reply: Any) -> None:  # noqa: ARG002  # a synthetic environment ignores actions
+        """Spend the next think time."""
+        if self._times_s:
+            self._spend(self._times_s[self._num_steps % len(self._times_s)])
+            self._num_steps += 1
+
+
+class SyntheticEnvironment(EmptyEnvironment):
+    """Random observations of the specified shapes, and think time.
+
+    A request is a new TensorDict over tensors made before the trial; with
+    ``reuse_request`` it is one of a few TensorDicts whose id leaf is replaced.
+    """
+
+    def __init__(
+        self,
+        observation: Observation,
+        think: ThinkTime,
+        ids: Sequence[torch.Tensor],
+        num_slots: int,
+        seed: int,
+    ) -> None:
+        super().__init__(think, seed)
+        self._ids = ids
+        self._device = "cpu" if observation.device_metadata else None
+        row_bytes = max(1, sum(_num_bytes(leaf) for leaf in observation.leaves))
+        pool_size = min(_POOL_MAX, max(1, _POOL_BYTES // (row_bytes * num_slots)))
+        generator = torch.Generator().manual_seed(seed)
+        self._pool = [_nested(observation.leaves, generator) for _ in range(pool_size)]
+        self._reused = [self._build(i) for i in range(pool_size)] if observation.reuse_request else []
+        self._num_requests = 0
+
+    def _build(self, i: int) -> TensorDictBase:
+        row = dict(self._pool[i % len(self._pool)])
+        row[REQUEST_ID] = self._ids[i % len(self._ids)]
+        return TensorDict(row, batch_size=[], device=self._device)
+
+    def request(self) -> TensorDictBase:
+        """Return the next observation with its id."""
+        i = self._num_requests
+        self._num_requests = i + 1
+        if not self._reused:
+            return self._build(i)
+        return self._reused[i % len(self._reused)].set(REQUEST_ID, self._ids[i % len(self._ids)])
+
+
+class GymActorEnvironment:
+    """A Gymnasium environment with one observation tensor, reset at the end of episodes.
+
+    The reply's "action" is an integer scalar for a Discrete space, else a float32 tensor
+    that is clipped to the space; the floor, which brings no action, steps random ones.
+    """
+
+    def __init__(
+        self,
+        spec: GymEnvironment,
+        ids: Sequence[torch.Tensor],
+        *,
+        has_payload: bool,
+        seed: int,
+    ) -> None:
+        self._env = make_gym(spec)
+        self._ids = ids
+        self._has_payload = has_payload
+        self._observation, _ = self._env.reset(seed=seed)
+        space = self._env.action_space
+        space.seed(seed)
+        self._random_actions = [space.sample() for _ in range(64)]
+        self._bounds = (space.low, space.high) if hasattr(space, "low") else None
+        self._num_requests = 0
+
+    def request(self) -> TensorDictBase | None:
+        """Return the observation as a tensor, with its id; None for the floor."""
+        i = self._num_requests
+        self._num_requests = i + 1
+        if not self._has_payload:
+            return None
+        # A copy: environments may write the next observation into the same array.
+        observation = torch.from_numpy(np.array(self._observation))
+        row = {"observation": observation, REQUEST_ID: self._ids[i % len(self._ids)]}
+        return TensorDict(row, batch_size=[])
+
+    def step(self, reply: TensorDictBase | None) -> None:
+        """Step the environment with the reply's action."""
+        if reply is None:
+            action = self._random_actions[self._num_requests % len(self._random_actions)]
+        elif self._bounds is None:
+            action = int(reply.get("action"))
+        else:
+            action = np.clip(reply.get("action").numpy(), *self._bounds)
+        self._observation, _, terminated, truncated, _ = self._env.step(action)
+        if terminated or truncated:
+            self._observation, _ = self._env.reset()
+
+
+def make_gym(spec: GymEnvironment) -> Any:
+    """Make the environment.
+
+    Raises:
+        slotbench.errors.ScenarioError: not installed, not known, wrong options, or spaces
+            this harness cannot send (the observation must be one array, the action
+            Discrete or Box).
+    """
+    from slotbench.errors import ScenarioError
+
+    try:
+        import gymnasium
+    except ModuleNotFoundError:
+        raise ScenarioError(
+            "gymnasium is not installed; pip install 'slotbench[torchrl]'"
+        ) from None
+    try:
+        env = gymnasium.make(spec.id, **spec.options)
+    except (gymnasium.error.Error, TypeError, ImportError) as error:
+        raise ScenarioError(f"environment {spec.id!r} cannot be made: {error}") from error
+    observation, action = env.observation_space, env.action_space
+    if not isinstance(observation, gymnasium.spaces.Box) or not isinstance(
+        action, gymnasium.spaces.Box | gymnasium.spaces.Discrete
+    ):
+        raise ScenarioError(
+            f"environment {spec.id!r} has spaces {observation} and {action}; "
+            "a Box observation and a Box or Discrete action are supported"
+        )
+    return env
+
+
+def _num_bytes(leaf: Leaf) -> int:
+    return math.prod(leaf.shape) * getattr(torch, leaf.dtype).itemsize
+
+
+def _nested(leaves: Sequence[Leaf], generator: torch.Generator) -> dict[str, Any]:
+    """Build {"state": {"joint": tensor}, …} from dotted keys."""
+    row: dict[str, Any] = {}
+    for leaf in leaves:
+        *parents, name = leaf.key.split(".")
+        place = row
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[name] = _random_tensor(leaf, generator)
+    return row
+
+
+def _random_tensor(leaf: Leaf, generator: torch.Generator) -> torch.Tensor:
+    dtype = getattr(torch, leaf.dtype)
+    if dtype.is_floating_point:
+        return torch.rand(leaf.shape, generator=generator).to(dtype)
+    high = 2 if dtype == torch.bool else 127
+    return torch.randint(high, leaf.shape, generator=generator).to(dtype)

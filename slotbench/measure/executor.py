@@ -1,0 +1,182 @@
+"""Where trials run: fresh local processes. Only this module knows.
+
+Threads: one, the caller's.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any, Final, Protocol
+
+from slotbench.errors import WorkerError
+from slotbench.measure.outcomes import failed
+from slotbench.measure.zygote import KILL_GRACE_S, Outcome, Ready, Task
+from slotbench.records import Contender, Scenario, TrialRecord, TrialSpec, Workload
+
+_START_TIMEOUT_S: Final = 300.0
+_CHECK_DEADLINE_S: Final = 120.0
+_LOG_TAIL_BYTES: Final = 4000
+
+_THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Executor(Protocol):
+    """Runs trials one at a time, each in a process of its own."""
+
+    def start_worker(self) -> float:
+        """Replace the worker process by a fresh one; return the seconds that took."""
+
+    def check(self, contender: Contender | None, workload: Workload) -> str:
+        """Make the contender for the workload, in a process of its own; None is no transport.
+
+        Returns:
+            What went wrong, in a line; "" if nothing did.
+        """
+
+    def run(self, spec: TrialSpec) -> TrialRecord:
+        """Run a trial. A trial that hangs or dies is returned as failed."""
+
+    def close(self) -> None:
+        """End the worker process and whatever runs in it."""
+
+
+class LocalExecutor:
+    """Processes of this machine, forked from a zygote.
+
+    Args:
+        scenario: decides what the zygote imports and how many native threads it may use.
+        use_fork: one child per trial, forked from the zygote; otherwise one fresh process
+            per trial. Default: fork on Linux.
+    """
+
+    def __init__(self, scenario: Scenario, *, use_fork: bool | None = None) -> None:
+        self._use_fork = sys.platform == "linux" if use_fork is None else use_fork
+        self._modules = _modules(scenario)
+        threads = max(cell.workload.torch_threads for cell in scenario.cells)
+        self._environ = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close()
+
+    def __enter__(self) -> "LocalExecutor":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+        self._log.close()
+
+    def start_worker(self) -> float:
+        """Start a zygote and wait until it has imported everything.
+
+        Raises:
+            WorkerError: it did not come up; with the end of what it printed.
+        """
+        self.close()
+        began = time.perf_counter()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-P", "-m", "slotbench.measure.zygote"),
+                    *(str(theirs.fileno()), "fork" if self._use_fork else "inline"),
+                    *self._modules,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                env=self._environ,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C is for the run, which then ends the worker
+            )
+        self._connection = Connection(ours.detach())
+        if not isinstance(self._receive(_START_TIMEOUT_S), Ready):
+            log = self._tail().strip().splitlines()
+            self.close()
+            raise WorkerError(
+                f"the worker process did not start: {log[-1] if log else 'it printed nothing'}"
+            )
+        return time.perf_counter() - began
+
+    def check(self, contender: Contender | None, workload: Workload) -> str:
+        """Make the contender, its policy and one environment in a child."""
+        arguments = {"contender": contender, "workload": workload}
+        outcome = self._do(Task("slotbench.measure.trial:check", arguments, _CHECK_DEADLINE_S))
+        return outcome.error or str(outcome.value)
+
+    def run(self, spec: TrialSpec) -> TrialRecord:
+        """Run the trial in a child of the zygote; start a new zygote if that one died."""
+        sent_ns = time.perf_counter_ns()
+        started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        arguments = {"spec": spec, "sent_ns": sent_ns, "started_at": started_at}
+        outcome = self._do(Task("slotbench.measure.trial:run_trial", arguments, spec.deadline_s))
+        record = outcome.value if isinstance(outcome.value, TrialRecord) else None
+        if record is None:
+            record = failed(spec, started_at, outcome.error, outcome.stacks + self._tail())
+        return replace(record, duration_s=(time.perf_counter_ns() - sent_ns) / 1e9)
+
+    def close(self) -> None:
+        """End the worker: it and its children are one process group."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def _do(self, task: Task) -> Outcome:
+        if self._connection is None or not self._use_fork:
+            self.start_worker()
+        assert self._connection is not None
+        outcome = None
+        with contextlib.suppress(OSError):
+            self._connection.send(task)
+            outcome = self._receive(task.deadline_s + 5 * KILL_GRACE_S)
+        if isinstance(outcome, Outcome):
+            return outcome
+        self.close()
+        return Outcome(error="the worker process died or hung")
+
+    def _receive(self, timeout_s: float) -> Any:
+        """Return the worker's next message; None if it died or the time ran out."""
+        assert self._connection is not None
+        try:
+            return self._connection.recv() if self._connection.poll(timeout_s) else None
+        except (EOFError, OSError):
+            return None
+
+    def _tail(self) -> str:
+        """Return the end of what the worker printed."""
+        size = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, size - _LOG_TAIL_BYTES))
+        text = self._log.read().decode(errors="replace")
+        self._log.seek(0, os.SEEK_END)
+        return text
+
+
+def _modules(scenario: Scenario) -> Sequence[str]:
+    """Say what the zygote imports, in the order that trials would."""
+    modules = ["slotbench.measure.preload"]
+    if any("torchrl" in {c.server, c.name.partition(".")[0]} for c in scenario.contenders):
+        modules.append("slotbench.torchrl")
+    if any(cell.workload.environment is not None for cell in scenario.cells):
+        modules.append("gymnasium")
+    # A user's module that does not import is reported by `check`, not by a dead worker.
+    modules += [f"?{c.name.partition(':')[0]}" for c in scenario.contenders if ":" in c.name]
+    return modules

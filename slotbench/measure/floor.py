@@ -1,0 +1,137 @@
+"""The floor: what the same threads and the same service time cost with no transport.
+
+A request is a byte set in a shared bytearray; a reply is one raw lock released. No
+payload, no TensorDict, no check of what comes back: no transport between Python threads
+can be faster, so every contender is read as a share of it. A trial driver rather than a
+transport: it has no payload that a policy could serve, and is nobody's baseline.
+
+The batching rule is the reference server's: the timeout counts from the moment the
+oldest request of the batch was taken.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from slotbench.records import Batching
+
+_IDLE_WAIT_S: Final = 0.05
+"""How often an idle server looks whether it shall stop."""
+
+
+class FloorSystem:
+    """Actors, a server thread, and as little as possible between them.
+
+    Args:
+        num_slots: number of actors.
+        batching: the server's rule.
+        serve: spends the service time of a batch of n; called by the server's thread.
+
+    Threads: ``client()``, ``start`` and ``shutdown`` by the main thread; each client by
+    its actor alone.
+    Assumes: storing to and finding in a bytearray, and ``list.append`` and ``list.pop``,
+    each happen as a whole (the GIL).
+    """
+
+    def __init__(self, num_slots: int, batching: Batching, serve: Callable[[int], None]) -> None:
+        self._batching = batching
+        self._serve = serve
+        self._ready = bytearray(num_slots)
+        self._gates = [threading.Lock() for _ in range(num_slots)]
+        for gate in self._gates:
+            gate.acquire()
+        self._bell = threading.Lock()
+        self._bell.acquire()
+        self._sleeping: list[bool] = []
+        self._num_clients = 0
+        self._sweep_start = 0
+        self._is_running = True
+        self._thread = threading.Thread(target=self._run, name="server", daemon=True)
+
+    def client(self) -> Callable[[Any], None]:
+        """Return the next actor's call; its argument is ignored."""
+        slot = self._num_clients
+        self._num_clients += 1
+        ready, sleeping, wait = self._ready, self._sleeping, self._gates[slot].acquire
+        ring = self._ring
+
+        def call(request: Any) -> None:  # noqa: ARG001  # same call as a transport's client
+            ready[slot] = 1
+            if sleeping:
+                ring()
+            wait()
+
+        return call
+
+    def start(self) -> None:
+        """Start the server's thread."""
+        self._thread.start()
+
+    def shutdown(self, timeout_s: float) -> bool:
+        """Stop the server; return whether its thread ended in time."""
+        self._is_running = False
+        self._ring()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _ring(self) -> None:
+        """Wake the server if it sleeps. Any thread."""
+        try:
+            # Only one of several threads gets the token, so the bell is rung once.
+            self._sleeping.pop()
+        except IndexError:
+            return
+        self._bell.release()
+
+    def _run(self) -> None:
+        while self._is_running:
+            self._wait_for_work(_IDLE_WAIT_S)
+            slots = self._take(self._batching.max_batch_size)
+            if not slots:
+                continue
+            self._accumulate(slots)
+            self._serve(len(slots))
+            for slot in slots:
+                self._gates[slot].release()
+
+    def _accumulate(self, slots: list[int]) -> None:
+        if len(slots) >= self._batching.min_batch_size:
+            return
+        deadline = time.monotonic() + self._batching.timeout_ms / 1e3
+        while len(slots) < self._batching.min_batch_size:
+            remaining_s = deadline - time.monotonic()
+            if remaining_s <= 0:
+                return
+            self._wait_for_work(remaining_s)
+            slots += self._take(self._batching.max_batch_size - len(slots))
+
+    def _wait_for_work(self, timeout_s: float) -> None:
+        if self._ready.find(1) >= 0:
+            return
+        self._sleeping.append(True)
+        # An actor that set its flag before the token was there has not rung: look again.
+        if self._ready.find(1) < 0 and self._bell.acquire(timeout=timeout_s):
+            return
+        try:
+            self._sleeping.pop()
+        except IndexError:
+            # Somebody took the token, so a ring is under way: it must not be left over.
+            self._bell.acquire()
+
+    def _take(self, max_items: int) -> list[int]:
+        """Sweep once around from where the last sweep ended."""
+        ready, start = self._ready, self._sweep_start
+        slots: list[int] = []
+        for low, high in ((start, len(ready)), (0, start)):
+            slot = low
+            while len(slots) < max_items:
+                slot = ready.find(1, slot, high)
+                if slot < 0:
+                    break
+                ready[slot] = 0
+                slots.append(slot)
+                slot += 1
+        if slots:
+            self._sweep_start = (slots[-1] + 1) % len(ready)
+        return slots

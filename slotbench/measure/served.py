@@ -1,0 +1,72 @@
+"""The model as every server is given it: the policy, the id echo, and a log of batches."""
+
+import time
+from array import array
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from tensordict import TensorDictBase
+
+from slotbench.measure.identity import REPLY_ID, REQUEST_ID
+from slotbench.measure.policies import Policy
+
+_clock = time.perf_counter_ns
+
+
+class ServedModel:
+    """Wraps any policy: copies each request's id into the reply, and stamps each batch.
+
+    Args:
+        policy: called with the batch; what it returns is returned.
+        serve: spends S(n) without a batch, for the floor.
+        max_batches: room in the log; later batches are served, counted, not stamped.
+
+    Threads: called by the server's thread alone; the log is read by the main thread
+    after that thread has ended, or with the last entry possibly missing.
+
+    Attributes:
+        num_served: rows of all batches so far.
+    """
+
+    def __init__(self, policy: Policy, serve: Callable[[int], None], max_batches: int) -> None:
+        self._policy = policy
+        self._serve = serve
+        self._begin_ns = array("q", bytes(8 * max_batches))
+        self._end_ns = array("q", bytes(8 * max_batches))
+        self._size = array("q", bytes(8 * max_batches))
+        self._num_batches = 0
+        self.num_served = 0
+
+    def __call__(self, batch: TensorDictBase) -> TensorDictBase:
+        """Run the policy on the batch of n and add the echo of its ids."""
+        begin_ns = _clock()
+        ids = batch.get(REQUEST_ID)
+        # A copy, so that the echo is an output of the model and not its input.
+        result = self._policy(batch).set(REPLY_ID, ids.clone())
+        self._log(begin_ns, len(ids))
+        return result
+
+    def serve_without_payload(self, batch_size: int) -> None:
+        """Spend the service time of a batch of n that carries nothing."""
+        begin_ns = _clock()
+        self._serve(batch_size)
+        self._log(begin_ns, batch_size)
+
+    def _log(self, begin_ns: int, batch_size: int) -> None:
+        self.num_served += batch_size
+        i = self._num_batches
+        if i < len(self._size):
+            self._begin_ns[i] = begin_ns
+            self._size[i] = batch_size
+            self._end_ns[i] = _clock()
+            self._num_batches = i + 1
+
+    def log(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return begin and end stamps [ns] and sizes [rows] of the batches so far."""
+        n = self._num_batches
+        begin_ns, end_ns, size = (
+            np.frombuffer(column, np.int64)[:n].copy()
+            for column in (self._begin_ns, self._end_ns, self._size)
+        )
+        return begin_ns, end_ns, size

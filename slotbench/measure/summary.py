@@ -1,0 +1,112 @@
+"""From stamps to a trial's numbers: pure arithmetic on arrays, no clock, no thread."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slotbench.compute import histogram
+from slotbench.compute.percentiles import nearest_rank
+from slotbench.records import TrialMeasurement
+
+Stamps = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Clock, CPU time and context switches of the process at one end of the window."""
+
+    at_ns: int
+    cpu_s: float
+    voluntary: int
+    involuntary: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """All that a trial recorded.
+
+    Attributes:
+        origin_ns: the common start of the actors.
+        begin, end: the two ends of the window.
+        actors: by actor, when each replied request was submitted and replied.
+        batches: when each batch's forward began and ended, and its size.
+    """
+
+    origin_ns: int
+    begin: Moment
+    end: Moment
+    actors: Sequence[tuple[Stamps, Stamps]]
+    batches: tuple[Stamps, Stamps, Stamps]
+    num_submitted: int
+    num_replied: int
+    num_served: int
+    sent_ns: int
+    joined_ns: int
+    recorder_cost_s: float
+
+
+def summarise(observed: Observed) -> TrialMeasurement:
+    """Compute the window's numbers.
+
+    A reply counts if it returned in (begin, end]; a batch, if its forward began there; a
+    think time, if its reply counts.
+    """
+    begin, end = observed.begin, observed.end
+
+    def inside(at_ns: Stamps) -> NDArray[np.bool_]:
+        return (at_ns > begin.at_ns) & (at_ns <= end.at_ns)
+
+    counted = [inside(replied) for _, replied in observed.actors]
+    latencies_ns = np.sort(
+        np.concatenate(
+            [(r - s)[c] for (s, r), c in zip(observed.actors, counted, strict=True)]
+        )
+    )
+    thinks_ns = np.concatenate(
+        [(s[1:] - r[:-1])[c[:-1]] for (s, r), c in zip(observed.actors, counted, strict=True)]
+    )
+    batch_begin_ns, batch_end_ns, batch_size = observed.batches
+    began = inside(batch_begin_ns)
+    sizes, size_counts = np.unique(batch_size[began], return_counts=True)
+    return TrialMeasurement(
+        window_s=_s(end.at_ns - begin.at_ns),
+        warmup_s=_s(begin.at_ns - observed.origin_ns),
+        startup_s=_s(observed.origin_ns - observed.sent_ns),
+        teardown_s=_s(observed.joined_ns - end.at_ns),
+        num_submitted=observed.num_submitted,
+        num_replied=observed.num_replied,
+        num_served=observed.num_served,
+        num_replies=len(latencies_ns),
+        num_batches=int(began.sum()),
+        num_rows=int(batch_size[began].sum()),
+        latency_mean_s=_mean_s(latencies_ns),
+        latency_p50_s=_percentile_s(latencies_ns, 50),
+        latency_p90_s=_percentile_s(latencies_ns, 90),
+        latency_p99_s=_percentile_s(latencies_ns, 99),
+        latency_p999_s=_percentile_s(latencies_ns, 99.9),
+        latency_max_s=_s(int(latencies_ns[-1])) if len(latencies_ns) else None,
+        latency=histogram.count(latencies_ns),
+        batch_sizes=tuple((int(n), int(k)) for n, k in zip(sizes, size_counts, strict=True)),
+        replies_per_actor=tuple(int(c.sum()) for c in counted),
+        think_mean_s=_mean_s(thinks_ns),
+        forward_mean_s=_mean_s((batch_end_ns - batch_begin_ns)[began]),
+        recorder_cost_s=observed.recorder_cost_s,
+        cpu_s=end.cpu_s - begin.cpu_s,
+        context_switches_voluntary=end.voluntary - begin.voluntary,
+        context_switches_involuntary=end.involuntary - begin.involuntary,
+    )
+
+
+def _s(duration_ns: int) -> float:
+    return int(duration_ns) / 1e9
+
+
+def _mean_s(durations_ns: Stamps) -> float | None:
+    return float(durations_ns.mean()) / 1e9 if len(durations_ns) else None
+
+
+def _percentile_s(sorted_ns: Stamps, percent: float) -> float | None:
+    value_ns = nearest_rank(sorted_ns, percent)
+    return None if value_ns is None else _s(int(value_ns))

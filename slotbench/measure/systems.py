@@ -1,0 +1,138 @@
+"""A contender made runnable: a transport in a server, or the floor, behind three calls."""
+
+import importlib
+import importlib.metadata
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from tensordict import lazy_stack, maybe_dense_stack
+
+import transports
+from slotbench.contenders import ENTRY_POINT_GROUP
+from slotbench.errors import ContenderError
+from slotbench.measure.floor import FloorSystem
+from slotbench.measure.served import ServedModel
+from slotbench.records import Batching, Contender
+
+_COLLATE = {"lazy_stack": lazy_stack, "maybe_dense_stack": maybe_dense_stack, "default": None}
+
+
+class System(Protocol):
+    """What a trial drives: clients out, a model served behind them."""
+
+    def client(self) -> Callable[[Any], Any]:
+        """Return the next actor's blocking call. Main thread, before ``start``."""
+
+    def start(self) -> None:
+        """Start serving."""
+
+    def shutdown(self, timeout_s: float) -> bool:
+        """Stop serving; return whether the server's thread ended in time."""
+
+
+class TransportSystem:
+    """A transport and the inference server that runs it, ours or TorchRL's."""
+
+    def __init__(self, transport: Any, server: Any) -> None:
+        self._transport = transport
+        self._server = server
+
+    def client(self) -> Callable[[Any], Any]:
+        """Return a client of the transport."""
+        client: Callable[[Any], Any] = self._transport.client()
+        return client
+
+    def start(self) -> None:
+        """Start the server."""
+        self._server.start()
+
+    def shutdown(self, timeout_s: float) -> bool:
+        """Stop the server; both servers join their thread for at most the timeout."""
+        worker = getattr(self._server, "_worker", None)  # TorchRL forgets it in shutdown
+        self._server.shutdown(timeout=timeout_s)
+        return not (worker.is_alive() if worker is not None else self._server.is_alive)
+
+
+def build(contender: Contender, num_slots: int, batching: Batching, model: ServedModel) -> System:
+    """Make the contender.
+
+    Raises:
+        ContenderError: it is not installed, fails to import, or refuses its options.
+    """
+    if contender.name == "floor":
+        return FloorSystem(num_slots, batching, model.serve_without_payload)
+    options = dict(contender.options)
+    collate_fn = _COLLATE[str(options.pop("collate", "default"))]
+    transport = _build_transport(contender, num_slots, options)
+    server_class = _server_class(contender.server)
+    server = server_class(
+        model,
+        transport,
+        max_batch_size=batching.max_batch_size,
+        min_batch_size=batching.min_batch_size,
+        timeout=batching.timeout_ms / 1e3,
+        collate_fn=collate_fn,
+    )
+    return TransportSystem(transport, server)
+
+
+def _build_transport(contender: Contender, num_slots: int, options: dict[str, Any]) -> Any:
+    """Call the contender's factory; whatever it raises becomes one line that names it."""
+    try:
+        transport = _factory(contender)(num_slots, **options)
+        if contender.server == "torchrl":
+            from slotbench.torchrl import adapt
+
+            transport = adapt(transport)
+    except Exception as error:
+        raise ContenderError(
+            f"contender {contender.label!r} cannot be made: {type(error).__name__}: {error}"
+        ) from error
+    missing = [verb for verb in _VERBS if not callable(getattr(transport, verb, None))]
+    if missing:
+        raise ContenderError(
+            f"contender {contender.label!r} is no transport: it has no {', '.join(missing)}; "
+            "see transports.Transport"
+        )
+    return transport
+
+
+_VERBS = ("client", "wait_for_work", "drain", "resolve", "resolve_exception")
+
+
+def _factory(contender: Contender) -> Callable[..., Any]:
+    """Find ``factory(num_slots, **options)`` by the contender's name."""
+    name = contender.name
+    if name.startswith("torchrl."):
+        return _torchrl_factory(name.removeprefix("torchrl."))
+    if name in transports.available():
+        if contender.server == "torchrl":
+            from slotbench import torchrl as adapter
+
+            return lambda num_slots, **options: adapter.create(name, num_slots, **options)
+        return lambda num_slots, **options: transports.create(name, num_slots, **options)
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        return factory
+    (entry_point,) = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=name)
+    loaded: Callable[..., Any] = entry_point.load()
+    return loaded
+
+
+def _torchrl_factory(name: str) -> Callable[..., Any]:
+    from torchrl.modules import inference_server
+
+    if name == "slot":
+        slot: Callable[..., Any] = inference_server.SlotTransport
+        return slot
+    return lambda num_slots: inference_server.ThreadingTransport()  # noqa: ARG005  # its queue has no size
+
+
+def _server_class(server: str) -> Callable[..., Any]:
+    if server == "torchrl":
+        from torchrl.modules.inference_server import InferenceServer
+
+        torchrl_server: Callable[..., Any] = InferenceServer
+        return torchrl_server
+    return transports.InferenceServer

@@ -1,0 +1,98 @@
+"""From a scenario's name and the command line's changes to `records.Scenario`."""
+
+from collections.abc import Sequence
+
+from slotbench.records import Scenario
+from slotbench.scenario._find import find, shown
+from slotbench.scenario._text import parse_toml, read_text
+
+
+def load(
+    reference: str,
+    *,
+    overrides: Sequence[str] = (),
+    contenders: Sequence[str] = (),
+    rounds: int | None = None,
+    seed: int | None = None,
+) -> Scenario:
+    """Reads a scenario, applies changes, checks every field and expands the grid.
+
+    Args:
+        reference: path or name; see `find`.
+        overrides: ``field=value`` fixes a field, ``field=value,value`` makes it an axis;
+            a later one replaces an earlier one.
+        contenders: in place of the scenario's, whose baseline stays and comes first.
+        rounds: in place of the scenario's.
+        seed: in place of the scenario's.
+
+    Raises:
+        ScenarioError: the scenario or a change cannot be run; one line, with its place.
+        ContenderError: a contender is misspelt.
+    """
+    path = find(reference)
+    source = shown(path)
+    return loads(
+        read_text(path, source),
+        name=path.stem,
+        source=source,
+        overrides=overrides,
+        contenders=contenders,
+        rounds=rounds,
+        seed=seed,
+    )
+
+
+def loads(
+    text: str,
+    *,
+    name: str,
+    source: str = "",
+    overrides: Sequence[str] = (),
+    contenders: Sequence[str] = (),
+    rounds: int | None = None,
+    seed: int | None = None,
+) -> Scenario:
+    """Does the same as `load` with the text of a scenario.
+
+    Args:
+        text: TOML.
+        name: of the scenario.
+        source: the file the text is from, if any; messages begin with it.
+        overrides: see `load`.
+        contenders: see `load`.
+        rounds: see `load`.
+        seed: see `load`.
+
+    Raises:
+        ScenarioError: see `load`.
+        ContenderError: see `load`.
+    """
+    # pydantic costs 0.1 s, which `find` and `available` need not pay.
+    from slotbench.scenario import _contenders
+    from slotbench.scenario._grid import Fields
+
+    where = source or name
+    document = parse_toml(text, where)
+    fields = Fields.from_document(document, where)
+    for override in overrides:
+        fields.change(override)
+    for field, value in (("rounds", rounds), ("seed", seed)):
+        if value is not None:
+            fields.set(field, value, f"--{field}")
+    head, cells = fields.head(), fields.cells()
+    raced = _contenders.from_document(document, where)
+    if contenders:
+        raced = _contenders.replaced(raced, contenders)
+    return Scenario(
+        name=name,
+        title=head.title,
+        question=" ".join(head.question.split()),
+        source=source,
+        text=text,
+        overrides=tuple(overrides),
+        cells=cells,
+        contenders=raced,
+        rounds=head.rounds,
+        seed=head.seed,
+        threshold=head.threshold,
+    )

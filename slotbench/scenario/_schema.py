@@ -1,0 +1,339 @@
+"""Every field of a scenario with its limits, as pydantic models that become records.
+
+Strict: true is no number and "8" is no integer, but 1 is a fine float. Limits on one
+field are on the field; what ties two fields together stands in the validators.
+"""
+
+import dataclasses
+import math
+import re
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from slotbench import records
+from slotbench.scenario._table import Table
+
+MAX_CELL_BYTES: Final = 4 * 2**30
+RESERVED_LEAVES: Final = ("request_id", "action", "reply_id")
+
+_ITEM_BYTES: Final = {
+    **dict.fromkeys(("bool", "uint8", "int8"), 1),
+    **dict.fromkeys(("int16", "float16", "bfloat16"), 2),
+    **dict.fromkeys(("int32", "float32"), 4),
+    **dict.fromkeys(("int64", "float64"), 8),
+}
+_KEY: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+
+Dtype = Literal[
+    "uint8",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+    "bool",
+]
+Shape = Annotated[list[Annotated[int, Field(ge=1, le=2**24)]], Field(max_length=8)]
+Milliseconds = Annotated[float, Field(ge=0, le=60_000)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+def _size(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError('should be a whole number or "num_slots"')
+    return value
+
+
+def _scalar(value: object) -> object:
+    if isinstance(value, bool | int | str) or (
+        isinstance(value, float) and math.isfinite(value)
+    ):
+        return value
+    raise ValueError("should be true, false, a finite number or text")
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _dotted_leaves(value: object, prefix: str = "") -> object:
+    """Nested tables of leaves as dotted keys; a table that holds a value is a leaf."""
+    if not isinstance(value, dict):
+        return value
+    leaves: dict[str, object] = {}
+    for key, inner in value.items():
+        is_group = (
+            isinstance(inner, dict)
+            and inner
+            and all(isinstance(field, dict) for field in inner.values())
+        )
+        found = (
+            _dotted_leaves(inner, f"{prefix}{key}.") if is_group else {prefix + key: inner}
+        )
+        leaves.update(found)  # type: ignore[call-overload]
+    return leaves
+
+
+class Leaf(Table):
+    """One tensor of an observation; its name is the table's."""
+
+    shape: Shape
+    dtype: Dtype = "float32"
+
+
+class Observation(Table):
+    """``[observation]``: one shape, or many leaves."""
+
+    record = records.Observation
+    shape: Shape | None = None
+    dtype: Dtype | None = None
+    num_leaves: Annotated[int, Field(ge=1, le=1024)] | None = None
+    leaves: (
+        Annotated[
+            dict[str, Leaf],
+            Field(min_length=1, max_length=1024),
+            BeforeValidator(_dotted_leaves),
+        ]
+        | None
+    ) = None
+    device_metadata: bool = False
+    reuse_request: bool = False
+
+    @property
+    def says_what(self) -> bool:
+        """Whether the scenario itself says what is observed."""
+        return any(
+            value is not None
+            for value in (self.shape, self.dtype, self.num_leaves, self.leaves)
+        )
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.leaves is None:
+            return self
+        if any(value is not None for value in (self.shape, self.dtype, self.num_leaves)):
+            raise ValueError(
+                "leaves excludes shape, dtype and num_leaves; remove the one or the others"
+            )
+        for key in self.leaves:
+            if not _KEY.fullmatch(key):
+                raise ValueError(f"leaf {key!r}: use Python names, joined by dots")
+            if key.split(".")[0] in RESERVED_LEAVES:
+                raise ValueError(f"leaf {key!r} is reserved for the harness; rename it")
+        return self
+
+    def tensors(self) -> tuple[records.Leaf, ...]:
+        """The leaves of one request, however they were written."""
+        if self.leaves is not None:
+            return tuple(
+                records.Leaf(key, tuple(leaf.shape), leaf.dtype)
+                for key, leaf in self.leaves.items()
+            )
+        shape = (8,) if self.shape is None else tuple(self.shape)
+        names = ["observation"]
+        if self.num_leaves is not None:
+            names = [f"leaf_{index}" for index in range(self.num_leaves)]
+        return tuple(records.Leaf(name, shape, self.dtype or "float32") for name in names)
+
+    def to_record(self) -> records.Observation:
+        """Builds the record."""
+        return records.Observation(self.tensors(), self.device_metadata, self.reuse_request)
+
+
+class ThinkTime(Table):
+    """``[think_time]``: what an actor does between a reply and its next request."""
+
+    record = records.ThinkTime
+    distribution: Literal["none", "constant", "exponential", "lognormal"] = "none"
+    mean_ms: Milliseconds = 0.0
+    sigma: Annotated[float, Field(gt=0, le=5)] = 1.0
+    mode: Literal["idle", "busy", "busy_nogil"] = "idle"
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.distribution == "none" and self.mean_ms != 0:
+            raise ValueError(
+                'mean_ms must be 0 where distribution is "none"; set a distribution'
+            )
+        if self.distribution != "none" and self.mean_ms == 0:
+            raise ValueError(
+                f'mean_ms must be above 0 where distribution is "{self.distribution}"; set it'
+            )
+        return self
+
+
+class Model(Table):
+    """``[model]``: what the server runs on a batch."""
+
+    record = records.Model
+    kind: Literal["sleep", "spin", "mlp", "nature_cnn"] = "sleep"
+    latency_ms: Milliseconds = 0.0
+    latency_per_item_ms: Milliseconds = 0.0
+    hold_gil: bool = False
+    hidden: Annotated[
+        list[Annotated[int, Field(ge=1, le=65_536)]], Field(max_length=32)
+    ] = Field(default=[64, 64])
+    num_outputs: Annotated[int, Field(ge=1, le=65_536)] = 4
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.hold_gil and self.kind != "spin":
+            raise ValueError(f'hold_gil is for kind "spin", not "{self.kind}"; remove it')
+        if self.kind in {"mlp", "nature_cnn"} and (
+            self.latency_ms or self.latency_per_item_ms
+        ):
+            raise ValueError(
+                f'a latency is for kinds "sleep" and "spin"; "{self.kind}" takes what it takes'
+            )
+        return self
+
+
+class Batching(Table):
+    """``[batching]``: the server's rule; "num_slots" has been replaced by the number."""
+
+    record = records.Batching
+    min_batch_size: Annotated[int, Field(ge=1, le=16_384), BeforeValidator(_size)] = 1
+    max_batch_size: Annotated[int, Field(ge=1, le=16_384), BeforeValidator(_size)] = 64
+    timeout_ms: Annotated[float, Field(gt=0, le=60_000)] = 10.0
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.min_batch_size > self.max_batch_size:
+            raise ValueError(
+                f"min_batch_size {self.min_batch_size} is above "
+                f"max_batch_size {self.max_batch_size}; lower the one or raise the other"
+            )
+        return self
+
+
+class GymEnvironment(Table):
+    """``[environment]``: a real Gymnasium environment in every actor thread."""
+
+    record = records.GymEnvironment
+    id: Annotated[str, Field(pattern=r"^[\w./:-]+$")]
+    options: dict[str, Annotated[Any, AfterValidator(_scalar)]] = Field(default={})
+
+
+class Window(Table):
+    """``[window]``: how long a trial is observed."""
+
+    record = records.Window
+    warmup_s: Seconds = 0.3
+    measure_s: Seconds = 1.0
+    min_requests: Annotated[int, Field(ge=1, le=50_000_000)] = 500
+    max_measure_s: Annotated[
+        Seconds, Field(default_factory=lambda data: max(10.0, data.get("measure_s", 1.0)))
+    ]
+    max_requests: Annotated[int, Field(ge=1, le=50_000_000)] = 1_000_000
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.max_measure_s < self.measure_s:
+            raise ValueError(
+                f"max_measure_s {self.max_measure_s:g} is below measure_s {self.measure_s:g}; raise it"
+            )
+        if self.max_requests < self.min_requests:
+            raise ValueError(
+                f"max_requests {self.max_requests} is below min_requests {self.min_requests}; raise it"
+            )
+        return self
+
+
+class Workload(Table):
+    """All fields that a cell fixes; each can be an axis of the grid."""
+
+    record = records.Workload
+    num_slots: Annotated[int, Field(ge=1, le=16_384)]
+    torch_threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    switch_interval_s: Annotated[float, Field(gt=0, le=10)] | None = None
+    observation: Observation = Observation()
+    think_time: ThinkTime = ThinkTime()
+    model: Model = Model()
+    batching: Batching = Batching()
+    environment: GymEnvironment | None = None
+    window: Window = Field(default_factory=lambda: Window.model_validate({}))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_num_slots(cls, data: Any) -> Any:
+        """Puts the number where a batch size says "num_slots"."""
+        batching = data.get("batching") if isinstance(data, dict) else None
+        if not isinstance(batching, dict) or type(data.get("num_slots")) is not int:
+            return data
+        sizes = {
+            key: data["num_slots"] if value == "num_slots" else value
+            for key, value in batching.items()
+        }
+        return {**data, "batching": sizes}
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        leaves = self.observation.tensors()
+        if self.environment is not None:
+            self._check_environment()
+        elif self.model.kind == "nature_cnn" and not (
+            len(leaves) == 1
+            and len(leaves[0].shape) == 3
+            and min(leaves[0].shape[1:]) >= 36
+        ):
+            raise ValueError(
+                'model.kind "nature_cnn" needs one leaf of shape [C, H, W] with H and W of at least 36'
+            )
+        size = sum(_ITEM_BYTES[leaf.dtype] * math.prod(leaf.shape) for leaf in leaves)
+        if self.num_slots * size > MAX_CELL_BYTES:
+            raise ValueError(
+                f"the observations of {self.num_slots} slots take "
+                f"{self.num_slots * size / 2**30:.1f} GiB; keep them below 4 GiB"
+            )
+        return self
+
+    def _check_environment(self) -> None:
+        if self.observation.says_what:
+            raise ValueError(
+                "environment decides the observation; remove observation.shape, dtype, "
+                "num_leaves and leaves"
+            )
+        if self.think_time.model_fields_set:
+            raise ValueError("environment takes the place of think_time; remove think_time")
+        if self.model.kind == "nature_cnn":
+            raise ValueError('with an environment, model.kind is "sleep", "spin" or "mlp"')
+
+    def to_record(self) -> records.Workload:
+        """Builds the record; an environment decides its own leaves."""
+        workload: records.Workload = super().to_record()
+        if self.environment is None:
+            return workload
+        observation = dataclasses.replace(workload.observation, leaves=())
+        return dataclasses.replace(workload, observation=observation)
+
+
+class Head(Table):
+    """The fields of a scenario that are the same for all its cells."""
+
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    question: Annotated[str, Field(min_length=1, max_length=5000)]
+    rounds: Annotated[int, Field(ge=1, le=10_000)] = 8
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.03
+
+
+class Entry(Table):
+    """One ``[[contenders]]`` table; keys that are not here are options."""
+
+    model_config = ConfigDict(extra="allow")
+    name: Annotated[str, Field(min_length=1)]
+    server: Annotated[list[str], Field(min_length=1), BeforeValidator(_listed)] | None = (
+        None
+    )
+    optional: bool = False
+    baseline: bool = False

@@ -1,0 +1,106 @@
+"""Names and writes shared by the store: JSON text of a record, durable file writes.
+
+Knows nothing of what a record means.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from slotbench.errors import RecordError
+from slotbench.records import RunRecord, TrialRecord
+
+RUN_FILE: Final = "run.json"
+TRIALS_FILE: Final = "trials.jsonl"
+
+
+def encode(record: RunRecord | TrialRecord, *, indent: int | None = None) -> bytes:
+    """Give the JSON text of a record, in UTF-8, ending in a line feed.
+
+    An int stays an int and a float a float: 1 is written "1", 1.0 is written "1.0".
+    A lone surrogate (a path that is no UTF-8) is written as "?".
+
+    Raises:
+        RecordError: a number is NaN or infinite, or a value is no plain scalar; either
+            is a defect of what made the record, named by its field.
+    """
+    data = dataclasses.asdict(record)
+    separators = (",", ":") if indent is None else None
+    try:
+        text = json.dumps(
+            data, allow_nan=False, ensure_ascii=False, indent=indent, separators=separators
+        )
+    except (TypeError, ValueError) as error:
+        field = next(_unwritable(data, ""), "")
+        raise RecordError(
+            f"a {type(record).__name__} cannot be written: {field or error}"
+        ) from error
+    return (text + "\n").encode("utf-8", "replace")
+
+
+def _unwritable(value: Any, path: str) -> Iterator[str]:
+    """Name every place under ``value`` that JSON cannot hold."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _unwritable(item, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _unwritable(item, f"{path}[{index}]")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield f"{path} is {value}"
+    elif value is not None and not isinstance(value, bool | int | str):
+        yield f"{path} is a {type(value).__name__}"
+
+
+def write_fully(descriptor: int, data: bytes) -> None:
+    """Write all of ``data`` and wait until it is on the disk.
+
+    Raises:
+        OSError: the disk refused; part of the data may have been written.
+    """
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+    os.fsync(descriptor)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Put ``data`` in the place of ``path``: readers see the old file or the new one.
+
+    Raises:
+        OSError: the disk refused; the old file is as it was.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            write_fully(descriptor, data)
+        finally:
+            os.close(descriptor)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable, where the file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def reason(error: OSError) -> str:
+    """Say why the operating system refused, without a path or a number."""
+    return error.strerror or type(error).__name__

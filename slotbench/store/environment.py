@@ -1,0 +1,192 @@
+"""The machine, Python, packages and commit of a run, as flat scalars.
+
+pyperf's own metadata keep pyperf's names and units; the rest is what it lacks. Nothing here
+names the machine, its user or a path on it, so that a record can be published.
+"""
+
+import hashlib
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import slotbench
+from slotbench.records import Scalar
+
+PACKAGES: Final = ("torch", "tensordict", "torchrl", "gymnasium", "numpy", "pyperf")
+"""Recorded as "torch_version", …; absent where not installed. Never imported here."""
+
+_DROPPED: Final = frozenset(
+    # Of the process or the moment, not of the machine.
+    {"date", "duration", "uptime", "mem_max_rss", "command_max_rss", "cpu_temp"}
+    | {"mem_peak_pagefile_usage", "perf_version"}
+    # Of a person or a machine.
+    | {"hostname", "python_executable", "python_config_args", "command"}
+)
+_PATH: Final = re.compile(r"(?<![\w.])[/~]\w")
+_UNREADABLE: Final = (
+    ImportError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    subprocess.SubprocessError,
+)
+_SYS: Final = Path("/sys")
+_PROC: Final = Path("/proc")
+
+
+def collect() -> dict[str, Scalar]:
+    """Describe where this process runs; never raises: what cannot be read is absent.
+
+    Names end in their unit. ``load_avg_*`` and ``runnable_threads`` are of the moment of
+    the call. ``machine_id`` tells machines apart without naming one.
+    ``cgroup_cpu_quota`` is a number of CPUs, or "max" where there is no limit.
+    """
+    environment: dict[str, Scalar] = {}
+    for source in _SOURCES:
+        try:
+            found = source()
+        except _UNREADABLE:
+            continue
+        environment.update(found)
+    return dict(sorted(environment.items()))
+
+
+def _pyperf() -> dict[str, Scalar]:
+    import pyperf
+
+    metadata = pyperf.Run([1.0], collect_metadata=True).get_metadata()
+    return {
+        name: value
+        for name, value in metadata.items()
+        if name not in _DROPPED
+        and isinstance(value, bool | int | float | str)
+        and not (isinstance(value, str) and _PATH.search(value))
+    }
+
+
+def _python() -> dict[str, Scalar]:
+    is_gil_enabled: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
+    return {
+        "gil_enabled": is_gil_enabled(),
+        "switch_interval_s": sys.getswitchinterval(),
+        "python_build": " ".join(sys.version.split("\n")[0].split()),
+        "python_free_threaded_build": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    }
+
+
+def _packages() -> dict[str, Scalar]:
+    versions: dict[str, Scalar] = {"slotbench_version": slotbench.__version__}
+    for name in PACKAGES:
+        try:
+            versions[f"{name}_version"] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _machine() -> dict[str, Scalar]:
+    # systemd asks that /etc/machine-id leaves the machine only as a keyed hash.
+    identity = f"slotbench {os.uname().nodename} {_text(Path('/etc/machine-id'))}"
+    return {"machine_id": hashlib.sha256(identity.encode()).hexdigest()[:12]}
+
+
+def _memory() -> dict[str, Scalar]:
+    pages, page_bytes = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    return {"memory_total_bytes": pages * page_bytes}
+
+
+def _load() -> dict[str, Scalar]:
+    _, five, fifteen = os.getloadavg()
+    return {"load_avg_5min": five, "load_avg_15min": fifteen}
+
+
+def _affinity() -> dict[str, Scalar]:
+    return {"cpu_affinity_count": len(os.sched_getaffinity(0))}
+
+
+def _governor() -> dict[str, Scalar]:
+    governor = _text(_SYS / "devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return {"cpu_governor": governor} if governor else {}
+
+
+def _huge_pages() -> dict[str, Scalar]:
+    """Read the setting in use: the kernel writes "always [madvise] never"."""
+    chosen = re.search(r"\[(\w+)\]", _text(_SYS / "kernel/mm/transparent_hugepage/enabled"))
+    return {"transparent_hugepages": chosen.group(1)} if chosen else {}
+
+
+def _cgroup() -> dict[str, Scalar]:
+    """Read the tightest ``cpu.max`` (cgroup v2) between this process's group and the root."""
+    match = re.search(r"^0::(/.*)$", _text(_PROC / "self/cgroup"), flags=re.MULTILINE)
+    if match is None:
+        return {}
+    root = _SYS / "fs/cgroup"
+    group = root / match.group(1).lstrip("/")
+    levels = [group, *group.parents]
+    quotas = [
+        _quota(_text(level / "cpu.max")) for level in levels if level.is_relative_to(root)
+    ]
+    limits = [quota for quota in quotas if quota is not None]
+    if limits:
+        return {"cgroup_cpu_quota": min(limits)}
+    return {"cgroup_cpu_quota": "max"} if (root / "cgroup.controllers").exists() else {}
+
+
+def _quota(text: str) -> float | None:
+    """Turn "150000 100000" (µs of CPU per period of µs) into 1.5 CPUs; "max …" into None."""
+    quota, _, period = text.partition(" ")
+    return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
+
+
+def _git() -> dict[str, Scalar]:
+    checkout = Path(slotbench.__file__).resolve().parent.parent
+    if not (checkout / ".git").exists():
+        return {}
+    return {
+        "git_commit": _run_git(checkout, "rev-parse", "HEAD"),
+        "git_dirty": bool(_run_git(checkout, "status", "--porcelain")),
+    }
+
+
+def _run_git(checkout: Path, *arguments: str) -> str:
+    # A GIT_DIR left by a hook would answer for another repository.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    return subprocess.run(
+        ["git", "-C", str(checkout), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+    ).stdout.strip()
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+_SOURCES: Final[tuple[Callable[[], dict[str, Scalar]], ...]] = (
+    _pyperf,
+    _python,
+    _packages,
+    _machine,
+    _memory,
+    _load,
+    _affinity,
+    _governor,
+    _huge_pages,
+    _cgroup,
+    _git,
+)

@@ -1,0 +1,120 @@
+"""Finds a run by what a user would type: nothing, a path, a run id, or an end of one."""
+
+import difflib
+import json
+import re
+from pathlib import Path
+from typing import Final
+
+from slotbench.errors import RecordError
+from slotbench.store._files import RUN_FILE
+
+NEWEST: Final = "newest"
+_MAX_LISTED: Final = 5
+
+
+def find(reference: str | Path | None, results_dir: str | Path) -> Path:
+    """Give the folder of the run that is meant.
+
+    Args:
+        reference: None or "newest"; the path of a run's folder or of its run.json; a run
+            id; or what just one run id begins or ends with.
+        results_dir: the folder that holds the runs, such as "results/reference".
+
+    Raises:
+        RecordError: nothing or more than one run is meant; the nearest are named.
+    """
+    results = Path(results_dir)
+    if reference is None or reference == NEWEST:
+        return _newest(results)
+    text = str(reference)
+    for path in (Path(text), results / text):
+        if path.name == RUN_FILE and path.is_file():
+            return path.parent
+        if text and (path / RUN_FILE).is_file():
+            return path
+    matches = [
+        run
+        for run in all_runs(results)
+        if text and (run.name.startswith(text) or run.name.endswith(text))
+    ]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise RecordError(
+            f"{text!r} fits {len(matches)} runs in {results}: {_listed(matches)}"
+        )
+    if isinstance(reference, Path) or (text and Path(text).exists()):
+        return Path(text)  # to be read, and refused there with what is wrong with it
+    raise _unknown(text, results)
+
+
+def all_runs(results_dir: str | Path) -> list[Path]:
+    """List the folders in ``results_dir`` that hold a run.json, oldest first.
+
+    Age is the time in the run id; a folder that was renamed tells it in its run.json.
+    A folder that does not exist holds no runs.
+
+    Raises:
+        RecordError: ``results_dir`` cannot be read.
+    """
+    results = Path(results_dir)
+    if not results.exists():
+        return []
+    try:
+        runs = [path for path in results.iterdir() if (path / RUN_FILE).is_file()]
+    except OSError as error:
+        raise RecordError(f"cannot read {results}: {error.strerror}") from error
+    return sorted(runs, key=_age)
+
+
+def _age(run: Path) -> tuple[str, int, str]:
+    """Order runs by time of creation: to the second by name, then by last writing."""
+    match = re.match(r"\d{8}T\d{6}Z", run.name)
+    stamp = match.group() if match else _created_at(run / RUN_FILE)
+    return stamp, (run / RUN_FILE).stat().st_mtime_ns, run.name
+
+
+def _created_at(file: Path) -> str:
+    try:
+        text = str(json.loads(file.read_text(encoding="utf-8"))["created_at"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+    match = re.match(r"(\d{4})-(\d\d)-(\d\d).(\d\d):(\d\d):(\d\d)", text)
+    return "{}{}{}T{}{}{}Z".format(*match.groups()) if match else ""
+
+
+def _newest(results: Path) -> Path:
+    runs = all_runs(results)
+    if not runs:
+        raise RecordError(
+            f"there is no run in {results} yet: make one with 'slotbench run quickstart'"
+        )
+    return runs[-1]
+
+
+def _unknown(text: str, results: Path) -> RecordError:
+    runs = all_runs(results)
+    if not runs:
+        return RecordError(
+            f"no run {text!r}: there is no run in {results} yet; "
+            "make one with 'slotbench run quickstart' or name a folder with --results"
+        )
+    near = [run for run in runs if _likeness(run.name, text) >= 0.7]
+    near.sort(key=lambda run: _likeness(run.name, text))
+    return RecordError(f"no run {text!r} in {results}; there is {_listed(near or runs)}")
+
+
+def _likeness(name: str, text: str) -> float:
+    """Tell how like the text is to a run id or to a part of it (its scenario), 0 to 1."""
+    parts = [name, *name.split("-")]
+    return max(
+        difflib.SequenceMatcher(None, part.lower(), text.lower()).ratio() for part in parts
+    )
+
+
+def _listed(runs: list[Path]) -> str:
+    """Name runs, the last one first."""
+    names = [run.name for run in reversed(runs)]
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return ", ".join(names[:_MAX_LISTED]) + more

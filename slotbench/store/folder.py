@@ -1,0 +1,126 @@
+"""The folder of one run while it is measured: ``results/<run_id>/{run.json, trials.jsonl}``.
+
+What has been recorded survives a kill at any moment: a trial is one line appended and
+fsynced as it ends, and run.json is only ever replaced whole. Reading is `store.reader`.
+"""
+
+import contextlib
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from slotbench.errors import RecordError
+from slotbench.records import RunRecord, TrialRecord
+from slotbench.store._files import (
+    RUN_FILE,
+    TRIALS_FILE,
+    encode,
+    reason,
+    replace_file,
+    sync_folder,
+    write_fully,
+)
+
+
+def new_run_id(scenario_name: str, now: datetime) -> str:
+    """Name a run "20261123T064501Z-quickstart-3fa9c1": names sort by time.
+
+    Args:
+        scenario_name: anything but letters, digits, "_" and "." becomes "-".
+        now: with a time zone; written in UTC.
+    """
+    stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    name = re.sub(r"[^\w.]+", "-", scenario_name, flags=re.ASCII).strip("-.") or "scenario"
+    return f"{stamp}-{name}-{secrets.token_hex(3)}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A run's folder, open for writing by the process that measures.
+
+    Attributes:
+        path: ``results_dir / run_id``.
+    """
+
+    path: Path
+
+    @classmethod
+    def create(cls, results_dir: Path, run: RunRecord) -> "RunFolder":
+        """Make the folder, an empty trials.jsonl and run.json, in this order.
+
+        So a folder that has a run.json can always be read.
+
+        Raises:
+            RecordError: the folder exists already or cannot be written.
+        """
+        path = results_dir / run.run_id
+        text = encode(run, indent=1)
+        try:
+            results_dir.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+            (path / TRIALS_FILE).touch()
+            replace_file(path / RUN_FILE, text)
+            sync_folder(results_dir)
+        except FileExistsError as error:
+            # mkdir(exist_ok=True) ends here too where results_dir is a file.
+            raise RecordError(
+                f"cannot make the results folder {path}: {error.filename or path} exists "
+                "already; choose another place with --results"
+            ) from error
+        except OSError as error:
+            raise RecordError(
+                f"cannot write to the results folder {path}: {reason(error)}; "
+                "make it writable or choose another with --results"
+            ) from error
+        return cls(path)
+
+    def append(self, trial: TrialRecord) -> None:
+        """Add one trial; when this returns, it is on the disk.
+
+        Raises:
+            RecordError: the disk refused. The file is cut back to its whole lines.
+        """
+        path = self.path / TRIALS_FILE
+        line = encode(trial)
+        try:
+            # No O_CREAT: a folder that was moved or deleted meanwhile is an error.
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+            try:
+                _append_or_restore(descriptor, line)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise RecordError(
+                f"cannot record trial {trial.trial_id} in {path}: {reason(error)}; "
+                "the trials recorded before it are safe"
+            ) from error
+
+    def replace_run(self, run: RunRecord) -> None:
+        """Put a new run.json in place of the old one, atomically.
+
+        Raises:
+            RecordError: the disk refused. The old run.json and all trials are safe.
+        """
+        path = self.path / RUN_FILE
+        text = encode(run, indent=1)
+        try:
+            replace_file(path, text)
+        except OSError as error:
+            raise RecordError(
+                f"cannot replace {path}: {reason(error)}; the old one and every trial "
+                "recorded so far are safe"
+            ) from error
+
+
+def _append_or_restore(descriptor: int, line: bytes) -> None:
+    size = os.fstat(descriptor).st_size
+    try:
+        write_fully(descriptor, line)
+    except BaseException:  # also Ctrl-C: a trial is recorded whole, or not at all
+        # Half a line here would glue the next trial to it and damage both.
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, size)
+        raise

@@ -1,0 +1,92 @@
+"""``slotbench list`` says what there is."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from slotbench import contenders as contenders_module
+
+
+def test_scenarios_and_contenders_are_listed(slotbench: Any) -> None:
+    """Shipped scenarios with their titles, and every contender that has a name."""
+    outcome = slotbench("list")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    words = outcome.stdout.split()
+    for name in (
+        "quickstart",
+        "slot",
+        "threading",
+        "torchrl.slot",
+        "torchrl.threading",
+        "floor",
+    ):
+        assert name in words
+
+
+def test_json_says_the_same_and_more(slotbench: Any) -> None:
+    """Every scenario has a question and a file, every contender what it misses."""
+    found = json.loads(slotbench("list", "--json").stdout)
+    assert found.keys() == {"scenarios", "contenders"}
+    assert found["scenarios"]
+    for scenario in found["scenarios"]:
+        assert scenario.keys() == {"name", "title", "question", "path"}
+    names = [contender["name"] for contender in found["contenders"]]
+    assert len(set(names)) == len(names) >= 5
+
+
+def test_a_contender_that_is_not_installed_says_so(
+    slotbench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is missing stands beside the name, on the same line."""
+    reason = "torchrl is not installed; pip install 'slotbench[torchrl]'"
+    monkeypatch.setattr(
+        contenders_module,
+        "missing_requirement",
+        lambda contender: reason if contender.name.startswith("torchrl.") else None,
+    )
+    lines = slotbench("list").stdout.splitlines()
+    lines = [line for line in lines if line.startswith("  torchrl.")]
+    assert len(lines) == 2
+    assert all(line.endswith(reason) for line in lines)
+
+
+def test_runs_are_listed_newest_first(
+    slotbench: Any, record: Any, make_run: Any, make_trial: Any
+) -> None:
+    """Id, scenario, status and number of trials; a damaged run does not hide the others."""
+    path = record([make_trial()])
+    older = path.with_name("20240101T000000Z-old-000000")
+    older.mkdir()
+    (older / "run.json").write_text("{")
+    new, old = slotbench("list", "--runs").stdout.splitlines()
+    assert new.split() == [path.name, "synthetic", "complete", "1", "trials"]
+    assert old.split()[:2] == [older.name, "damaged"]
+    assert "is damaged: Expecting" in old
+    found = json.loads(slotbench("list", "--runs", "--json").stdout)
+    assert [run["trials"] for run in found] == [1, None]
+
+
+def test_no_runs_is_no_error(slotbench: Any) -> None:
+    """An empty place is said to be so; for machines it is an empty list."""
+    assert slotbench("list", "--runs").stdout == "no runs in results\n"
+    assert json.loads(slotbench("list", "--runs", "--json").stdout) == []
+
+
+def test_list_loads_no_torch() -> None:
+    """Listing imports no torch, tensordict, torchrl, pandas or matplotlib."""
+    heavy = {"torch", "tensordict", "torchrl", "pandas", "matplotlib"}
+    code = (
+        "import sys\n"
+        "from slotbench.cli import main\n"
+        "try:\n"
+        "    main(['list'])\n"
+        "finally:\n"
+        f"    print({heavy!r} & set(sys.modules), file=sys.stderr)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert result.stderr == "set()\n"

@@ -1,0 +1,166 @@
+"""The opening says what the verdicts say, and nothing else."""
+
+from typing import Any
+
+import pytest
+
+from slotbench.compute.comparison import compare
+from slotbench.draw.opening import opening
+
+BASE = [1000.0, 1001.0, 999.0, 1000.5, 999.5]
+NOISY = [800.0, 1300.0, 900.0, 1200.0, 1000.0]
+
+
+def times(factor: float) -> list[float]:
+    """A contender that is that much faster in every round."""
+    return [factor * value for value in BASE]
+
+
+def test_it_says_who_wins_where(make_run: Any, make_trials: Any) -> None:
+    """Cells are counted by verdict, with the range of the ratios that were decided."""
+    run = make_run(
+        ["threading", "slot", "slot[preallocate]", "floor"], slots=(1, 8, 32, 64)
+    )
+    cells = [cell.name for cell in run.scenario.cells]
+    trials = []
+    for cell, fast, slow in zip(
+        cells,
+        [times(1.21), times(1.5), times(1.84), times(1.0)],
+        [times(0.71), times(0.83), NOISY, NOISY],
+        strict=True,
+    ):
+        trials += make_trials(
+            {
+                "threading": BASE,
+                "slot": fast,
+                "slot[preallocate]": slow,
+                "floor": times(3.1 if cell == cells[0] else 7.2),
+            },
+            cells=[cell],
+        )
+    assert opening(compare(run, trials)) == (
+        "Against threading, over 4 cells: slot serves more requests in 3 of 4 "
+        "(1.21× to 1.84×) and is equivalent in 1 (within ±3 %); slot[preallocate] serves "
+        "fewer requests in 2 of 4 (0.71× to 0.83×) and is undecided in 2. The floor (no "
+        "payload) stands at 3.10× to 7.20×."
+    )
+
+
+def test_one_cell_needs_no_counting(make_run: Any, make_trials: Any) -> None:
+    """With one cell there is no "1 of 1"."""
+    found = compare(make_run(), make_trials({"threading": BASE, "slot": times(1.5)}))
+    assert opening(found) == (
+        "Against threading, in the one cell: slot serves more requests (1.50×)."
+    )
+
+
+def test_nothing_decided_claims_nothing(make_run: Any, make_trials: Any) -> None:
+    """No range and no direction, only how far off a decision may be."""
+    found = compare(make_run(), make_trials({"threading": BASE, "slot": NOISY}))
+    text = opening(found)
+    assert text.startswith(
+        "Against threading, in the one cell: no difference in throughput is decided; the "
+        "nearest would take about "
+    )
+    assert text.endswith(" more rounds.")
+    assert "×" not in text
+
+
+def test_one_round_asks_for_more(make_run: Any, make_trials: Any) -> None:
+    """A factor of two in a single round is no verdict."""
+    found = compare(make_run(rounds=1), make_trials({"threading": [1e3], "slot": [2e3]}))
+    assert opening(found) == (
+        "Nothing is decided: one round gives no interval; run with --rounds 5 or more."
+    )
+
+
+def test_everything_invalid_is_said_first(make_run: Any, make_trial: Any) -> None:
+    """No ratio is told of trials that are all INVALID."""
+    trials = [
+        make_trial(who, 1e3, round=number, invalid="reply_lost")
+        for who in ("threading", "slot")
+        for number in range(5)
+    ]
+    assert opening(compare(make_run(), trials)) == (
+        "Every trial is INVALID: there is no number here to use. Left out: 10 INVALID of "
+        "10 trials."
+    )
+
+
+def test_an_invalid_contender_is_not_a_loser(
+    make_run: Any, make_trials: Any, make_trial: Any
+) -> None:
+    """It has no usable pair; nothing is said of its speed."""
+    run = make_run(["threading", "slot", "other"])
+    trials = make_trials({"threading": BASE, "slot": times(1.5)})
+    trials += [make_trial("other", 1.0, round=n, invalid="reply_lost") for n in range(5)]
+    assert opening(compare(run, trials)) == (
+        "Against threading, in the one cell: slot serves more requests (1.50×); other has "
+        "no usable pair. Left out: 5 INVALID of 20 trials."
+    )
+
+
+def test_an_invalid_baseline_leaves_nothing_to_compare(
+    make_run: Any, make_trials: Any, make_trial: Any
+) -> None:
+    """Without a usable baseline there is no ratio."""
+    trials = [
+        t for t in make_trials({"threading": BASE, "slot": BASE}) if t.contender == "slot"
+    ]
+    trials += [make_trial("threading", None, round=number) for number in range(5)]
+    assert opening(compare(make_run(), trials)).startswith(
+        "No block holds a usable pair with threading: there is nothing to compare."
+    )
+
+
+def test_failures_that_leave_single_pairs_are_no_matter_of_rounds(
+    make_run: Any, make_trials: Any
+) -> None:
+    """Five rounds of which four failed are not told to run five rounds."""
+    trials = make_trials({"threading": BASE, "slot": [1500.0, None, None, None, None]})
+    assert opening(compare(make_run(), trials)).startswith(
+        "Nothing is decided: no cell has the two usable pairs an interval needs."
+    )
+
+
+def test_a_lone_baseline_is_no_comparison(make_run: Any, make_trials: Any) -> None:
+    """There is nothing to win."""
+    found = compare(make_run(["threading"]), make_trials({"threading": BASE}))
+    assert opening(found) == (
+        "Only threading was raced: there is nothing to compare it with."
+    )
+
+
+def test_a_floor_alone_is_no_contest(make_run: Any, make_trials: Any) -> None:
+    """The limit is told; no one wins."""
+    found = compare(
+        make_run(["threading", "floor"]),
+        make_trials({"threading": BASE, "floor": times(7)}),
+    )
+    assert opening(found) == "The floor (no payload) stands at 7.00×."
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [("interrupted", "was interrupted"), ("running", "has not ended")]
+)
+def test_a_run_that_is_not_whole_says_so(
+    status: str, words: str, make_run: Any, make_trials: Any
+) -> None:
+    """Trials recorded and planned stand in the opening."""
+    found = compare(
+        make_run(status=status, rounds=9),
+        make_trials({"threading": BASE, "slot": times(1.5)}),
+    )
+    assert opening(found).endswith(f" The run {words}: 15 trials of 27 planned.")
+
+
+def test_latency_is_said_in_its_own_words(make_run: Any, make_trials: Any) -> None:
+    """A lower p50 is less latency, whichever metric comes first."""
+    found = compare(
+        make_run(),
+        make_trials({"threading": BASE, "slot": times(2.0)}),
+        metrics=["latency_p50"],
+    )
+    assert opening(found) == (
+        "Against threading, in the one cell: slot has less p50 latency (0.50×)."
+    )

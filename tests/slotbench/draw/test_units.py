@@ -1,0 +1,114 @@
+"""How numbers read."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slotbench.draw import units
+
+
+@pytest.mark.parametrize(
+    ("number", "unit", "expected"),
+    [
+        (4.12e-5, "s", "41.2 µs"),
+        (0.0012345, "s", "1.23 ms"),
+        (0.0009996, "s", "1.00 ms"),
+        (9.994e-4, "s", "999 µs"),
+        (8.23e-7, "s", "823 ns"),
+        (5e-10, "s", "0.500 ns"),
+        (2.5, "s", "2.50 s"),
+        (75.31, "s", "75.3 s"),
+        (0.0, "s", "0 s"),
+        (13417.0, "requests/s", "13 400/s"),
+        (999.6, "requests/s", "1 000/s"),
+        (0.0, "requests/s", "0/s"),
+        (1234567.0, "requests/s", "1 230 000/s"),
+        (7.254, "rows", "7.25"),
+        (64.0, "rows", "64.0"),
+        (3.0, "bytes", "3.00 bytes"),
+        (None, "s", "n/a"),
+        (math.nan, "s", "n/a"),
+    ],
+)
+def test_values(number: float | None, unit: str, expected: str) -> None:
+    """Three significant digits, SI prefixes, spaces between thousands."""
+    assert units.value(number, unit) == expected
+
+
+@given(st.floats(1e-9, 1e5))
+def test_a_duration_is_read_back_within_half_a_percent(number: float) -> None:
+    """What is written means what was measured, and its prefix fits it."""
+    digits, name = units.seconds(number).rsplit(" ", 1)
+    shown = float(digits.replace(" ", ""))
+    assert shown * {"s": 1, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}[name] == pytest.approx(
+        number, rel=0.0051
+    )
+    assert shown >= 1
+    assert name == "s" or shown < 1000
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (1.844, "1.84×"),
+        (0.5, "0.50×"),
+        (0.0412, "0.0412×"),
+        (9.999, "10.0×"),
+        (12.34, "12.3×"),
+    ],
+)
+def test_ratios(number: float, expected: str) -> None:
+    """Two decimals near 1, three significant digits far from it."""
+    assert units.ratio(number) == expected
+
+
+def test_intervals() -> None:
+    """Both ends, infinity as a sign, nothing as n/a."""
+    assert units.interval(1.79, 1.902) == "[1.79, 1.90]"
+    assert units.interval(0.0, math.inf) == "[0, ∞]"
+    assert units.interval(None, None) == "n/a"
+    assert units.ratio(None) == "n/a"
+
+
+def test_spans() -> None:
+    """Two ratios that read the same are one."""
+    assert units.span(1.211, 1.84) == "1.21× to 1.84×"
+    assert units.span(1.211, 1.2112) == "1.21×"
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        (0.03, "3 %"),
+        (0.0125, "1.25 %"),
+        (0.95, "95 %"),
+        (0.1234, "12.3 %"),
+        (math.inf, "n/a"),
+    ],
+)
+def test_percents(share: float, expected: str) -> None:
+    """No zeros that say nothing."""
+    assert units.percent(share) == expected
+
+
+def test_counts() -> None:
+    """One thing is singular."""
+    assert units.count(1, "cell") == "1 cell"
+    assert units.count(1200, "trial") == "1 200 trials"
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (0.82, "820 ms"),
+        (44.6, "45 s"),
+        (59.7, "1 min 0 s"),
+        (72.0, "1 min 12 s"),
+        (7500.0, "2 h 5 min"),
+    ],
+)
+def test_waits(number: float, expected: str) -> None:
+    """Minutes and hours, for people who wait."""
+    assert units.duration(number) == expected

@@ -1,0 +1,102 @@
+"""Small workloads, and the wrong transports on the path of this process and its workers."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slotbench import contenders
+from slotbench.measure.executor import LocalExecutor
+from slotbench.records import (
+    Batching,
+    Cell,
+    Leaf,
+    Model,
+    Observation,
+    Scenario,
+    ThinkTime,
+    TrialSpec,
+    Window,
+    Workload,
+)
+
+_HERE = str(Path(__file__).parent)
+
+
+@pytest.fixture(autouse=True)
+def wrong_transports_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(_HERE)
+    monkeypatch.setenv("PYTHONPATH", _HERE)
+
+
+@pytest.fixture
+def workload() -> Callable[..., Workload]:
+    """Build a small workload; keywords replace its fields."""
+
+    def build(**changes: Any) -> Workload:
+        fields: dict[str, Any] = {
+            "num_slots": 4,
+            "observation": Observation((Leaf("observation", (8,), "float32"),)),
+            "think_time": ThinkTime(),
+            "model": Model(),
+            "batching": Batching(),
+            "window": Window(warmup_s=0.02, measure_s=0.05, min_requests=200, max_measure_s=2.0),
+        }
+        return Workload(**(fields | changes))
+
+    return build
+
+
+@pytest.fixture
+def scenario(workload: Callable[..., Workload]) -> Callable[..., Scenario]:
+    """Build a scenario of the named contenders, the first of them the baseline."""
+
+    def build(*names: str, **changes: Any) -> Scenario:
+        fields: dict[str, Any] = {
+            "name": "small",
+            "title": "t",
+            "question": "q",
+            "source": "",
+            "text": "text",
+            "overrides": (),
+            "cells": (Cell("all", {}, workload()),),
+            "contenders": tuple(
+                contenders.parse(name, baseline=i == 0) for i, name in enumerate(names)
+            ),
+            "rounds": 2,
+            "seed": 1,
+            "threshold": 0.03,
+        }
+        return Scenario(**(fields | changes))
+
+    return build
+
+
+@pytest.fixture
+def spec(workload: Callable[..., Workload]) -> Callable[..., TrialSpec]:
+    """Build a trial of the named contender."""
+
+    def build(name: str, deadline_s: float = 60.0, **changes: Any) -> TrialSpec:
+        contender = contenders.parse(name)
+        return TrialSpec("t0", 0, "all", 0, 0, 0, contender, workload(**changes), 1, deadline_s)
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[LocalExecutor]:
+    """A worker that serves all tests of a module: starting one takes seconds."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PYTHONPATH", _HERE)
+    small = Workload(
+        1, Observation(()), ThinkTime(), Model(), Batching(), Window()
+    )
+    scenario = Scenario(
+        "s", "t", "q", "", "", (), (Cell("all", {}, small),),
+        (contenders.parse("slot"), contenders.parse("wrong_transports:honest")), 1, 1, 0.03,
+    )  # fmt: skip
+    with LocalExecutor(scenario) as made:
+        made.start_worker()
+        yield made
+    patch.undo()

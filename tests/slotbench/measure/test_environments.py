@@ -1,0 +1,155 @@
+"""What actors send, and how they spend their think time."""
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from slotbench.errors import ScenarioError
+from slotbench.measure import waiting
+from slotbench.measure.environments import (
+    GymActorEnvironment,
+    SyntheticEnvironment,
+    build,
+    make_gym,
+)
+from slotbench.measure.identity import REQUEST_ID, IdentityCheck
+from slotbench.records import GymEnvironment, Leaf, Observation, ThinkTime
+
+LEAVES = (
+    Leaf("state.joint", (3,), "float32"),
+    Leaf("state.task", (), "int64"),
+    Leaf("pixels", (4, 4, 3), "uint8"),
+    Leaf("mask", (2,), "bool"),
+)
+
+
+def synthetic(**changes: Any) -> SyntheticEnvironment:
+    return SyntheticEnvironment(
+        Observation(LEAVES, **changes), ThinkTime(), IdentityCheck(7).ids, num_slots=2, seed=1
+    )
+
+
+def test_a_request_has_the_specified_leaves_and_an_id() -> None:
+    """Nested leaves, shapes and dtypes are as the scenario says; ids count up."""
+    environment = synthetic()
+    first, second = environment.request(), environment.request()
+
+    assert first.batch_size == torch.Size([])
+    leaves = {key: leaf for key, leaf in first.items(True, True)}
+    assert {key: (tuple(leaf.shape), leaf.dtype) for key, leaf in leaves.items()} == {
+        ("state", "joint"): ((3,), torch.float32),
+        ("state", "task"): ((), torch.int64),
+        "pixels": ((4, 4, 3), torch.uint8),
+        "mask": ((2,), torch.bool),
+        REQUEST_ID: ((), torch.int64),
+    }
+    assert int(second[REQUEST_ID]) == int(first[REQUEST_ID]) + 1
+
+
+@pytest.mark.parametrize(("device_metadata", "device"), [(False, None), (True, torch.device("cpu"))])
+def test_device_metadata_is_as_asked(device_metadata: bool, device: torch.device | None) -> None:
+    """TorchRL's collate takes another way through requests without it."""
+    assert synthetic(device_metadata=device_metadata).request().device == device
+
+
+def test_requests_are_new_unless_reuse_is_asked_for() -> None:
+    """By default no TensorDict is sent twice; reused ones still carry new ids."""
+    fresh, reused = synthetic(), synthetic(reuse_request=True)
+    ids = []
+    objects = set()
+    for _ in range(10):
+        request = reused.request()
+        ids.append(int(request[REQUEST_ID]))
+        objects.add(id(request))
+
+    assert len({id(request) for request in [fresh.request() for _ in range(10)]}) == 10
+    assert len(objects) < 10
+    assert len(set(ids)) == 10
+
+
+def test_observations_are_the_same_for_the_same_seed() -> None:
+    """Contenders of a block are given the same data."""
+    assert torch.equal(synthetic().request()["pixels"], synthetic().request()["pixels"])
+
+
+@pytest.mark.parametrize("distribution", ["constant", "exponential", "lognormal"])
+def test_think_times_have_the_asked_mean(distribution: Any) -> None:
+    """The mean of 1024 draws lies within 5 standard errors of it; none is negative."""
+    times_s = np.array(waiting.think_times_s(ThinkTime(distribution, 2.0, sigma=0.5), seed=3))
+    standard_error = times_s.std() / len(times_s) ** 0.5
+
+    assert abs(times_s.mean() - 2e-3) <= 5 * standard_error + 1e-12
+    assert (times_s >= 0).all()
+
+
+def test_no_think_time_is_no_wait() -> None:
+    """Without think time a step does not even yield."""
+    assert waiting.think_times_s(ThinkTime(), seed=0) == []
+
+
+@pytest.mark.parametrize("mode", ["idle", "busy", "busy_nogil"])
+def test_every_way_of_waiting_lasts_as_long_as_asked(mode: Any) -> None:
+    """A wait is never shorter than asked."""
+    began = time.perf_counter()
+    waiting.by_mode(mode)(0.003)
+
+    assert time.perf_counter() - began >= 0.003
+
+
+@pytest.mark.parametrize(("mode", "uses_cpu"), [("idle", False), ("busy", True), ("busy_nogil", True)])
+def test_busy_computes_and_idle_does_not(mode: Any, uses_cpu: bool) -> None:
+    """CPU time of the thread tells computing from sleeping."""
+    before = time.thread_time()
+    waiting.by_mode(mode)(0.05)
+
+    assert (time.thread_time() - before > 0.005) is uses_cpu
+
+
+def test_a_gym_environment_is_really_stepped(workload: Any) -> None:
+    """Observations are those that CartPole gives for these actions and this seed."""
+    pytest.importorskip("gymnasium")
+    spec = GymEnvironment("CartPole-v1")
+    environment = GymActorEnvironment(spec, IdentityCheck(0).ids, has_payload=True, seed=5)
+    reference = make_gym(spec)
+    expected, _ = reference.reset(seed=5)
+    from tensordict import TensorDict
+
+    for step in range(60):
+        np.testing.assert_array_equal(environment.request()["observation"].numpy(), expected)
+        environment.step(TensorDict({"action": torch.tensor(step % 2)}, batch_size=[]))
+        expected, _, terminated, truncated, _ = reference.step(step % 2)
+        if terminated or truncated:
+            break
+    else:
+        pytest.fail("CartPole did not end in 60 steps")
+
+    assert environment.request()["observation"].abs().max() <= 0.05, "it was not reset"
+
+
+def test_the_floor_steps_the_environment_without_a_payload(workload: Any) -> None:
+    """Its requests are None, and its environment goes on."""
+    pytest.importorskip("gymnasium")
+    cell = workload(environment=GymEnvironment("CartPole-v1"))
+    environment = build(cell, IdentityCheck(0).ids, has_payload=False, seed=1)
+
+    for _ in range(100):
+        assert environment.request() is None
+        environment.step(None)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (GymEnvironment("CartPol-v1"), r"^environment 'CartPol-v1' cannot be made: .+CartPole.*$"),
+        (GymEnvironment("CartPole-v1", {"nosuch": 1}), r"^environment 'CartPole-v1' cannot be made: .+nosuch.*$"),
+        (GymEnvironment("FrozenLake-v1"), r"^environment 'Taxi-v3' has spaces Discrete\(16\) and Discrete\(4\); .+$"),
+    ],
+)
+def test_an_environment_that_cannot_be_used_is_one_line(spec: GymEnvironment, message: str) -> None:
+    """Unknown names, wrong options and spaces that cannot be sent are said."""
+    pytest.importorskip("gymnasium")
+    with pytest.raises(ScenarioError, match=message):
+        make_gym(spec)

@@ -1,0 +1,217 @@
+"""Trials in processes of their own: what goes wrong in one stays in it and is recorded."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from slotbench import contenders
+from slotbench.measure.executor import LocalExecutor
+from slotbench.records import Scenario, TrialRecord, TrialSpec, Workload
+
+Specs = Callable[..., TrialSpec]
+
+
+def rules(record: TrialRecord) -> set[str]:
+    return {finding.rule for finding in record.findings}
+
+
+@pytest.mark.parametrize(
+    "name", ["slot", "slot[preallocate]", "threading", "floor", "wrong_transports:honest"]
+)
+def test_a_right_transport_gives_valid_numbers(
+    name: str, executor: LocalExecutor, spec: Specs
+) -> None:
+    """Numbers of the window are there, whole and consistent, and no rule speaks."""
+    record = executor.run(spec(name))
+
+    assert (record.status, record.error, record.findings) == ("ok", "", ())
+    measured = record.measurement
+    assert measured is not None
+    assert measured.num_submitted == measured.num_replied == measured.num_served
+    assert 200 <= measured.num_replies <= measured.num_replied
+    assert sum(measured.replies_per_actor) == measured.num_replies
+    assert sum(count for _, count in measured.latency.buckets) == measured.num_replies
+    assert sum(n * count for n, count in measured.batch_sizes) == measured.num_rows
+    assert record.duration_s > measured.window_s + measured.warmup_s
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("wrong_transports:swapped", "wrong_reply"),
+        ("wrong_transports:dropped", "lost_reply"),
+        ("wrong_transports:doubled", "wrong_reply"),
+        ("wrong_transports:served_twice", "counts"),
+    ],
+)
+def test_a_wrong_transport_is_invalid(
+    name: str, rule: str, executor: LocalExecutor, spec: Specs
+) -> None:
+    """One reply swapped, dropped or doubled ends INVALID: not in a number, not in a hang."""
+    record = executor.run(spec(name))
+
+    assert rule in rules(record)
+    assert record.is_invalid
+
+
+def test_a_lost_reply_is_recorded_with_the_stacks(executor: LocalExecutor, spec: Specs) -> None:
+    """Where every thread waited is part of the record."""
+    record = executor.run(spec("wrong_transports:dropped"))
+
+    assert "actor-" in record.stacks
+    assert "replies.get()" in record.stacks
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("wrong_transports:raising", "1 of 4 actors raised, the first: OSError: lost the wire"),
+        ("wrong_transports:dies", "killed by SIGSEGV"),
+    ],
+)
+def test_a_trial_that_breaks_is_recorded_as_failed(
+    name: str, error: str, executor: LocalExecutor, spec: Specs
+) -> None:
+    """There are no numbers, but a reason and the stacks; the next trial runs."""
+    record = executor.run(spec(name))
+
+    assert (record.status, record.measurement) == ("failed", None)
+    assert error in record.error
+    assert "wrong_transports.py" in record.stacks
+    assert executor.run(spec("slot")).status == "ok"
+
+
+def test_a_trial_that_hangs_is_killed_at_its_deadline(
+    executor: LocalExecutor, spec: Specs
+) -> None:
+    """The record says so and shows where it hung."""
+    record = executor.run(spec("wrong_transports:hangs", deadline_s=1.0))
+
+    assert record.status == "failed"
+    assert record.error.startswith("hung: not done after 1 s")
+    assert "in hangs" in record.stacks
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("slot", ""),
+        ("wrong_transports:honest", ""),
+        (
+            "wrong_transports:fails_to_build",
+            "contender 'wrong_transports:fails_to_build' cannot be made: ValueError: no wire",
+        ),
+        (
+            "wrong_transports:nosuch",
+            "contender 'wrong_transports:nosuch' cannot be made: AttributeError: "
+            "module 'wrong_transports' has no attribute 'nosuch'",
+        ),
+        (
+            "wrong_transports:without_drain",
+            "contender 'wrong_transports:without_drain' is no transport: it has no "
+            "wait_for_work, drain, resolve, resolve_exception; see transports.Transport",
+        ),
+        (
+            "wrong_transports:honest[depth=2]",
+            "contender 'wrong_transports:honest[depth=2]' cannot be made: TypeError: "
+            "honest() got an unexpected keyword argument 'depth'",
+        ),
+    ],
+)
+def test_a_contender_is_checked_before_the_run(
+    name: str, problem: str, executor: LocalExecutor, workload: Callable[..., Workload]
+) -> None:
+    """What is wrong with a contender is one line."""
+    assert executor.check(contenders.parse(name), workload()) == problem
+
+
+def test_a_dead_worker_costs_one_trial(
+    scenario: Callable[..., Scenario], spec: Specs
+) -> None:
+    """The trial during which the worker died is failed; the next starts a fresh worker."""
+    with LocalExecutor(scenario("slot")) as executor:
+        executor.start_worker()
+        assert executor._process is not None
+        os.kill(executor._process.pid, signal.SIGKILL)
+
+        lost, next_one = executor.run(spec("slot")), executor.run(spec("slot"))
+
+    assert (lost.status, lost.error) == ("failed", "the worker process died or hung")
+    assert next_one.status == "ok"
+
+
+def test_without_fork_every_trial_has_a_fresh_process(
+    scenario: Callable[..., Scenario], spec: Specs
+) -> None:
+    """Where fork is not to be trusted, the same spec gives the same kind of record."""
+    with LocalExecutor(scenario("slot"), use_fork=False) as executor:
+        first, second = executor.run(spec("slot")), executor.run(spec("threading"))
+
+    assert (first.status, first.findings) == ("ok", ())
+    assert (second.status, second.findings) == ("ok", ())
+
+
+def test_no_trial_outlives_the_run_that_asked_for_it(tmp_path: Path, spec: Specs) -> None:
+    """When the asking process is killed in mid-trial, worker and trial end by themselves."""
+    code = textwrap.dedent(
+        """
+        import os, pickle, sys, threading
+        from slotbench.measure.executor import LocalExecutor
+        scenario, spec = pickle.load(open(sys.argv[1], "rb"))
+        executor = LocalExecutor(scenario)
+        executor.start_worker()
+        print(executor._process.pid, flush=True)
+        executor.run(spec)
+        """
+    )
+    import pickle
+
+    from slotbench.records import Cell
+
+    hanging = spec("wrong_transports:hangs")
+    scenario = Scenario(
+        "s", "t", "q", "", "", (), (Cell("all", {}, hanging.workload),), (hanging.contender,),
+        1, 1, 0.03,
+    )  # fmt: skip
+    file = tmp_path / "task.pickle"
+    file.write_bytes(pickle.dumps((scenario, replace(hanging, deadline_s=300.0))))
+    asking = subprocess.Popen([sys.executable, "-c", code, file], stdout=subprocess.PIPE)
+    assert asking.stdout is not None
+    worker = int(asking.stdout.readline())
+    _wait_until(lambda: _children(worker), "the trial to start")
+    (trial,) = _children(worker)
+
+    asking.kill()
+    asking.wait()
+    asking.stdout.close()
+
+    _wait_until(lambda: not _is_running(worker) and not _is_running(trial), "them to end")
+
+
+def _children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in text.split()]
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def _wait_until(condition: Callable[[], object], what: str) -> None:
+    import time
+
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"waited 60 s for {what}"
+        time.sleep(0.01)

@@ -1,0 +1,65 @@
+"""The id check sees every reply that is not the answer to its request."""
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from slotbench.measure.identity import REPLY_ID, RING, IdentityCheck
+
+
+def replies(ids: list[torch.Tensor]) -> list[TensorDict]:
+    return [TensorDict({REPLY_ID: i}, batch_size=[]) for i in ids]
+
+
+def feed(check: IdentityCheck, ids: list[torch.Tensor]) -> str:
+    for reply in replies(ids):
+        check.add(reply)
+    check.finish()
+    return check.problem
+
+
+@pytest.mark.parametrize("count", [0, 1, RING - 1, RING, RING + 1, 3 * RING + 5])
+def test_right_replies_pass(count: int) -> None:
+    """Any number of replies in order leaves no problem."""
+    check = IdentityCheck(3)
+
+    assert feed(check, [check.ids[i % RING] for i in range(count)]) == ""
+
+
+@pytest.mark.parametrize("at", [0, 1, RING - 1, RING, RING + 7])
+def test_another_actors_reply_is_named(at: int) -> None:
+    """The problem says who asked and whose reply came, wherever it happens."""
+    check, other = IdentityCheck(3), IdentityCheck(5)
+    ids = [check.ids[i % RING] for i in range(2 * RING)]
+    ids[at] = other.ids[at % RING]
+
+    assert feed(check, ids) == (
+        f"actor 3 asked as actor 3, sequence {at % RING} (mod 64) "
+        f"and got the reply to actor 5, sequence {at % RING} (mod 64)"
+    )
+
+
+@pytest.mark.parametrize("change", ["late", "early", "twice"])
+def test_own_reply_at_the_wrong_time_is_seen(change: str) -> None:
+    """A reply of the same actor, but to another of its requests, does not pass."""
+    check = IdentityCheck(0)
+    ids = [check.ids[i] for i in range(10)]
+    ids[5] = {"late": check.ids[4], "early": check.ids[6], "twice": ids[4]}[change]
+
+    assert "sequence 5" in feed(check, ids)
+
+
+def test_a_reply_without_the_models_output_is_seen() -> None:
+    """A reply that only echoes the request has no reply id."""
+    check = IdentityCheck(0)
+    check.add(TensorDict({"request_id": check.ids[0]}, batch_size=[]))
+    check.finish()
+
+    assert check.problem == "actor 0 got a reply without 'reply_id': no output of the model"
+
+
+def test_ids_of_all_actors_differ() -> None:
+    """No two requests that are under way can carry the same id."""
+    ids = [int(i) for actor in range(20) for i in IdentityCheck(actor).ids]
+
+    assert len(set(ids)) == 20 * RING

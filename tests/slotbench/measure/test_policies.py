@@ -1,0 +1,103 @@
+"""What the server runs: actions of the right shape, and the service time asked for."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from tensordict import TensorDict, lazy_stack
+
+from slotbench.measure import policies
+from slotbench.measure.identity import REPLY_ID, REQUEST_ID
+from slotbench.measure.served import ServedModel
+from slotbench.records import GymEnvironment, Leaf, Model, Observation, Workload
+
+Workloads = Callable[..., Workload]
+
+
+def batch(leaves: tuple[Leaf, ...], size: int) -> Any:
+    rows = []
+    for i in range(size):
+        row: dict[str, Any] = {REQUEST_ID: torch.tensor(i)}
+        for leaf in leaves:
+            value = (torch.ones(leaf.shape) * i).to(getattr(torch, leaf.dtype))
+            row[leaf.key] = value
+        rows.append(TensorDict(row, batch_size=[]))
+    return lazy_stack(rows)
+
+
+VECTOR = (Leaf("observation", (8,), "float32"),)
+SCALARS = (Leaf("a", (), "int64"), Leaf("b", (2, 2), "float32"))
+PIXELS = (Leaf("pixels", (4, 84, 84), "uint8"),)
+
+
+@pytest.mark.parametrize(
+    ("model", "leaves"),
+    [
+        (Model("sleep", num_outputs=3), VECTOR),
+        (Model("sleep", num_outputs=3), SCALARS),
+        (Model("spin", latency_ms=0.1, num_outputs=3), VECTOR),
+        (Model("spin", latency_ms=0.1, hold_gil=True, num_outputs=3), VECTOR),
+        (Model("mlp", hidden=(16,), num_outputs=3), VECTOR),
+        (Model("mlp", hidden=(), num_outputs=3), SCALARS),
+        (Model("nature_cnn", num_outputs=3), PIXELS),
+    ],
+)
+def test_every_policy_gives_an_action_per_row(
+    model: Model, leaves: tuple[Leaf, ...], workload: Workloads
+) -> None:
+    """The action is float32 [n, num_outputs], and rows are not mixed up."""
+    policy = policies.build(workload(model=model, observation=Observation(leaves)), seed=0)
+    with torch.no_grad():
+        together = policy(batch(leaves, 5)).get("action")
+        alone = policy(batch(leaves, 5)[3:4]).get("action")
+
+    assert (tuple(together.shape), together.dtype) == ((5, 3), torch.float32)
+    torch.testing.assert_close(together[3:4], alone, rtol=1e-4, atol=1e-4)
+    assert not torch.equal(together[0], together[4])
+
+
+def test_weights_are_those_of_the_seed(workload: Workloads) -> None:
+    """Contenders of a block serve the same network."""
+    cell = workload(model=Model("mlp"))
+    actions = [policies.build(cell, seed)(batch(VECTOR, 2)).get("action") for seed in (1, 1, 2)]
+
+    assert torch.equal(actions[0], actions[1])
+    assert not torch.equal(actions[0], actions[2])
+
+
+@pytest.mark.parametrize("kind", ["sleep", "spin"])
+def test_service_time_grows_with_the_batch(kind: Any) -> None:
+    """A batch of n is never served faster than a + b·n."""
+    serve = policies.service_time(Model(kind, latency_ms=1.0, latency_per_item_ms=0.5))
+    began = time.perf_counter()
+    serve(8)
+
+    assert time.perf_counter() - began >= 0.005
+
+
+def test_discrete_actions_are_integers(workload: Workloads) -> None:
+    """CartPole's policy gives one int64 index per row."""
+    pytest.importorskip("gymnasium")
+    cell = workload(environment=GymEnvironment("CartPole-v1"), model=Model("mlp"))
+    action = policies.build(cell, 0)(batch((Leaf("observation", (4,), "float32"),), 6)).get("action")
+
+    assert (tuple(action.shape), action.dtype) == ((6,), torch.int64)
+    assert set(action.tolist()) <= {0, 1}
+
+
+def test_the_served_model_echoes_ids_and_logs_batches(workload: Workloads) -> None:
+    """Each row's reply id is its request's; every batch is counted and stamped."""
+    policy = policies.build(workload(), 0)
+    served = ServedModel(policy, lambda size: None, max_batches=2)
+
+    result = served(batch(VECTOR, 3))
+    served(batch(VECTOR, 2))
+    served(batch(VECTOR, 4))  # beyond the log's room: served and counted
+
+    assert result.get(REPLY_ID).tolist() == [0, 1, 2]
+    begin_ns, end_ns, sizes = served.log()
+    assert sizes.tolist() == [3, 2]
+    assert (end_ns > begin_ns).all()
+    assert served.num_served == 9

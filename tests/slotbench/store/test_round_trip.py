@@ -1,0 +1,158 @@
+"""What is written comes back equal, type by type."""
+
+import dataclasses
+import operator
+import tempfile
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from slotbench import records
+from slotbench.errors import RecordError
+from slotbench.records import (
+    SCHEMA_VERSION,
+    Cell,
+    Contender,
+    RunRecord,
+    Scenario,
+    TrialRecord,
+)
+from slotbench.store import RunFolder, read
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+scalars = st.one_of(st.booleans(), st.integers(), finite, st.text(max_size=8))
+PLAIN = {
+    bool: st.booleans(),
+    int: st.integers(),
+    float: finite,
+    str: st.text(max_size=8),
+    type(None): st.none(),
+    Any: st.one_of(scalars, st.lists(scalars, max_size=3), st.lists(st.lists(scalars))),
+}
+
+
+def anything_of(
+    kind: Any, **given_fields: st.SearchStrategy[Any]
+) -> st.SearchStrategy[Any]:
+    """Build values of a record's annotation: every field, every branch of every union."""
+    if dataclasses.is_dataclass(kind):
+        fields = {f.name: anything_of(f.type) for f in dataclasses.fields(kind)}
+        return st.builds(kind, **(fields | given_fields))
+    if kind in PLAIN:
+        return PLAIN[kind]
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return st.sampled_from(arguments)
+    if origin is dict:
+        return st.dictionaries(*map(anything_of, arguments), max_size=3)
+    if origin is tuple:
+        first, *rest = map(anything_of, (a for a in arguments if a is not Ellipsis))
+        is_long = arguments[-1] is Ellipsis
+        return (
+            st.lists(first, max_size=2).map(tuple) if is_long else st.tuples(first, *rest)
+        )
+    return st.one_of(*map(anything_of, arguments))
+
+
+def some(values: st.SearchStrategy[Any], key: str) -> st.SearchStrategy[Any]:
+    """Build one or two values that differ in their key."""
+    unique = st.lists(values, min_size=1, max_size=2, unique_by=operator.attrgetter(key))
+    return unique.map(tuple)
+
+
+runs = anything_of(
+    RunRecord,
+    schema_version=st.just(SCHEMA_VERSION),
+    run_id=st.just("20261123T064501Z-x-000000"),
+    scenario=anything_of(
+        Scenario,
+        cells=some(anything_of(Cell), "name"),
+        contenders=some(anything_of(Contender), "label"),
+    ),
+)
+
+
+@st.composite
+def runs_with_trials(draw: st.DrawFn) -> tuple[RunRecord, list[TrialRecord]]:
+    """Build a run and up to three trials of its cells and contenders."""
+    run = draw(runs)
+    trial = anything_of(
+        TrialRecord,
+        cell=st.sampled_from([cell.name for cell in run.scenario.cells]),
+        contender=st.sampled_from([who.label for who in run.scenario.contenders]),
+    )
+    return run, draw(st.lists(trial, max_size=3, unique_by=lambda t: t.trial_id))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(runs_with_trials())
+def test_every_record_comes_back_with_every_type(
+    example: tuple[RunRecord, list[TrialRecord]],
+) -> None:
+    """1, 1.0, True and "1" are told apart; tuples, lists, None and any text survive."""
+    run, trials = example
+    with tempfile.TemporaryDirectory() as place:
+        folder = RunFolder.create(Path(place), run)
+        for trial in trials:
+            folder.append(trial)
+        stored = read(folder.path)
+    # repr and not ==, because 1 == 1.0 == True.
+    assert repr(stored.run) == repr(run)
+    assert repr(stored.trials) == repr(tuple(trials))
+
+
+def test_the_strategies_reach_every_record() -> None:
+    """Every public record is part of a run or of a trial, or is never stored."""
+    reached: set[str] = set()
+
+    def walk(kind: Any) -> None:
+        if dataclasses.is_dataclass(kind):
+            reached.add(getattr(kind, "__name__", ""))
+            for field in dataclasses.fields(kind):
+                walk(field.type)
+        for argument in getattr(kind, "__args__", ()):
+            walk(argument)
+
+    walk(RunRecord)
+    walk(TrialRecord)
+    public = {n for n in records.__all__ if dataclasses.is_dataclass(getattr(records, n))}
+    assert public - reached == {"TrialSpec"}
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_is_none_is_refused_by_its_name(
+    number: float, run: RunRecord, make_trial: Any, make_folder: Any
+) -> None:
+    """NaN and infinity never reach the disk; the error names the field."""
+    folder = make_folder(1)
+    trial = make_trial(1)
+    wrong = dataclasses.replace(trial.measurement, think_mean_s=number)
+    with pytest.raises(
+        RecordError,
+        match=f"^a TrialRecord cannot be written: measurement.think_mean_s is {number}$",
+    ):
+        folder.append(dataclasses.replace(trial, measurement=wrong))
+    with pytest.raises(RecordError, match=r"^a RunRecord .*: environment\.load is "):
+        folder.replace_run(dataclasses.replace(run, environment={"load": number}))
+    assert read(folder.path).trials == (make_trial(0),)
+
+
+def test_a_value_that_is_no_scalar_is_refused_by_its_name(
+    make_trial: Any, make_folder: Any
+) -> None:
+    """A type that JSON would lose is an error, not a guess."""
+    trial = dataclasses.replace(make_trial(0), seed=Path("x"))
+    with pytest.raises(RecordError, match=r"^a TrialRecord .*: seed is a \w*Path$"):
+        make_folder().append(trial)
+
+
+def test_text_that_is_no_utf8_is_written_all_the_same(
+    make_trial: Any, make_folder: Any
+) -> None:
+    """A lone surrogate (a strange path in an error) becomes "?", and the trial is kept."""
+    folder = make_folder()
+    folder.append(dataclasses.replace(make_trial(0), error="open \udc80"))
+    assert read(folder.path).trials[0].error == "open ?"

@@ -1,0 +1,196 @@
+"""What a transport, a client and a reply are: protocols, to be met and not to be inherited.
+
+It must not know any transport. The contract is TorchRL's `InferenceTransport`, so that a class
+meeting it fits TorchRL's server behind a wrapper that only inherits.
+
+Two sides. *Actor threads* hold a client each and submit; *the server thread*, one per
+transport, waits, drains, runs the model and resolves. A **callback** names one drained request;
+what it is (a slot's number, a Future) is the transport's own business.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from tensordict.base import TensorDictBase
+
+
+class Reply(Protocol):
+    """The answer to one request, perhaps not there yet."""
+
+    def done(self) -> bool:
+        """Tell whether `result` would return, or raise the model's error, at once.
+
+        Blocks:
+            Never.
+        """
+
+    def result(self, timeout: float | None = None) -> TensorDictBase:
+        """Return the reply: the request's own leaves and the model's outputs, which win.
+
+        Called again it returns the same object, or raises the same error.
+
+        Threads:
+            The actor's, which also does the work of composing the reply.
+        Blocks:
+            Until the server answers, or `timeout` seconds; None waits without end.
+
+        Raises:
+            TimeoutError: no answer within `timeout`; the request stays in flight and may be
+                waited for again.
+            BaseException: whatever the model raised (a TimeoutError of the model's is its
+                answer, not a timeout of the wait), or why the server could not answer.
+        """
+
+
+class Client(Protocol):
+    """An actor's handle on the transport."""
+
+    def __call__(self, td: TensorDictBase) -> TensorDictBase:
+        """Submit `td`, wait without end, and return the reply.
+
+        Blocks:
+            Until the server answers.
+
+        Raises:
+            BaseException: as `submit` and `Reply.result` do.
+        """
+
+    def submit(self, td: TensorDictBase) -> Reply:
+        """Hand `td`, of batch size [], to the server without waiting for the answer.
+
+        `td` is never written to. Its tensors belong to the transport until the reply is there.
+
+        Threads:
+            One actor's thread, unless the transport allows sharing.
+        Blocks:
+            Never on the server.
+
+        Raises:
+            ValueError: `td` does not fit the schema; only this client is concerned.
+            RuntimeError: the transport allows one request in flight per client, and one is.
+        """
+
+
+class Transport(Protocol):
+    """Carries requests from actor threads to the server thread, and replies back."""
+
+    def client(self) -> Client:
+        """Return a new client.
+
+        Threads:
+            Any.
+
+        Raises:
+            RuntimeError: the transport has a fixed number of clients and all are taken.
+        """
+
+    def submit(self, td: TensorDictBase) -> Reply:
+        """Submit without a client, where the transport can.
+
+        Threads:
+            Any.
+
+        Raises:
+            NotImplementedError: requests go through `client()` only.
+            ValueError: `td` does not fit the schema.
+        """
+
+    def wait_for_work(self, timeout: float) -> None:
+        """Return when a request is ready, or after `timeout` seconds; now and then for nothing.
+
+        Threads:
+            The server's.
+        Blocks:
+            At most `timeout` seconds.
+        """
+
+    def drain(self, max_items: int) -> tuple[list[TensorDictBase], list[Any]]:
+        """Take up to `max_items` ready requests: what the model needs of each, and a callback.
+
+        Threads:
+            The server's.
+        Blocks:
+            Never.
+        Ordering:
+            The transport's to say; both lists are in the same order.
+        """
+
+    def resolve(self, callback: Any, result: TensorDictBase) -> None:
+        """Answer a drained request with the model's row for it, of batch size [].
+
+        The first answer stands: answering again does nothing.
+
+        Threads:
+            The server's.
+        Blocks:
+            Never.
+
+        Raises:
+            Exception: only if the request was not answered.
+        """
+
+    def resolve_exception(self, callback: Any, exc: BaseException) -> None:
+        """Answer a drained request with an error; the first answer stands.
+
+        Threads:
+            The server's.
+        Blocks:
+            Never.
+        """
+
+
+class BatchedTransport(Transport, Protocol):
+    """The optional fast path: whole batches, no TensorDict per request on the server's side.
+
+    A server looks for `claim`, `gather` and `resolve_batch`, and for `wake` on its own.
+    """
+
+    def claim(self, max_items: int) -> list[Any]:
+        """Take up to `max_items` ready requests, as `drain` does, but only their callbacks.
+
+        Threads:
+            The server's.
+        Blocks:
+            Never.
+        Ordering:
+            That of `drain`.
+        """
+
+    def gather(self, callbacks: list[Any]) -> TensorDictBase:
+        """Build the batch of claimed, unanswered requests: batch size [n], fresh tensors.
+
+        Threads:
+            The server's.
+        Ordering:
+            Row i belongs to `callbacks[i]`.
+
+        Raises:
+            Exception: the batch cannot be built (memory); the requests are still to be answered.
+        """
+
+    def resolve_batch(
+        self, callbacks: list[Any], batch: TensorDictBase, result: TensorDictBase
+    ) -> None:
+        """Answer all of `callbacks` from `result`, the model's TensorDict of batch size [n].
+
+        A result that does not fit answers each of them with a RuntimeError.
+
+        Threads:
+            The server's; `batch` is what the last `gather` returned.
+        Ordering:
+            Row i answers `callbacks[i]`.
+
+        Raises:
+            Exception: only if no request was answered.
+        """
+
+    def wake(self) -> None:
+        """Make the `wait_for_work` under way, or else the next one, return early.
+
+        Threads:
+            Any.
+        Blocks:
+            Never.
+        """

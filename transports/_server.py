@@ -1,0 +1,232 @@
+"""The reference server: one thread that batches requests, runs the model and answers.
+
+It knows the contract and no transport.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, Self, cast
+
+import torch
+from tensordict.base import TensorDictBase
+
+from transports._checks import check_count
+from transports._contract import BatchedTransport, Client, Transport
+from transports._errors import ModelResultError, ServerStoppedError
+
+# How long shutdown may go unnoticed by a server idling on a transport that has no wake().
+_UNWAKEABLE_WAIT_S: Final = 0.05
+
+_Model = Callable[[Any], Any]
+_Collate = Callable[[list[TensorDictBase]], TensorDictBase]
+
+
+class InferenceServer:
+    """Serves a model to the clients of a transport, from one daemon thread.
+
+    A transport with the batched fast path is used through it, unless `collate_fn` is given.
+    The model runs under `torch.no_grad()` and replies carry no gradient.
+
+    A request submitted before `start` waits for it. One submitted after the server stopped
+    waits without end (or its `result(timeout)`): the server does not close the transport.
+
+    Args:
+        model: takes a TensorDict of batch size [n] and returns one.
+        transport: whose requests to serve; one server each.
+        max_batch_size: the most requests of a batch.
+        min_batch_size: how many to wait for, up to `timeout` after the first of them was taken.
+        timeout: seconds. Also the longest wait for the first request, after which the server
+            looks again; a transport with `wake` never needs that.
+        collate_fn: makes a batch of drained TensorDicts; None stacks them, if it is needed.
+
+    Threads:
+        All methods: any, one at a time.
+
+    Raises:
+        ValueError: a size is no int of at least 1, min exceeds max, or `timeout` is not a
+            positive, finite number.
+    """
+
+    def __init__(
+        self,
+        model: _Model,
+        transport: Transport,
+        *,
+        max_batch_size: int = 64,
+        min_batch_size: int = 1,
+        timeout: float = 0.01,
+        collate_fn: _Collate | None = None,
+    ) -> None:
+        self._max_batch_size = check_count("max_batch_size", max_batch_size)
+        self._min_batch_size = check_count("min_batch_size", min_batch_size)
+        if min_batch_size > max_batch_size:
+            raise ValueError(
+                f"min_batch_size {min_batch_size} exceeds max_batch_size {max_batch_size}: no "
+                "batch could satisfy both; lower the one or raise the other"
+            )
+        if (
+            isinstance(timeout, bool)
+            or not isinstance(timeout, int | float)
+            or not (math.isfinite(timeout) and timeout > 0)
+        ):
+            raise ValueError(
+                f"timeout must be a positive, finite number of seconds, got {timeout!r}"
+            )
+        self._model = model
+        self._transport = transport
+        self._timeout = float(timeout)
+        self._collate = collate_fn or _stack
+        self._batched = (
+            cast("BatchedTransport", transport)
+            if collate_fn is None
+            and all(
+                hasattr(transport, name) for name in ("claim", "gather", "resolve_batch")
+            )
+            else None
+        )
+        self._wake: Callable[[], None] | None = getattr(transport, "wake", None)
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the server's thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def client(self) -> Client:
+        """Return a new client of the transport."""
+        return self._transport.client()
+
+    def start(self) -> Self:
+        """Start the thread; a server that was shut down may be started again.
+
+        Raises:
+            RuntimeError: it runs already.
+        """
+        if self.is_alive:
+            raise RuntimeError("the server is running already: shut it down first")
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(self._stopping,), name="inference-server", daemon=True
+        )
+        self._thread.start()
+        return self
+
+    def shutdown(self, timeout: float | None = 5.0) -> None:
+        """Stop the server; what it has taken is still served, what is pending is rejected.
+
+        Pending requests get a RuntimeError. Without effect if the server does not run.
+
+        Blocks:
+            Until the thread has ended, or `timeout` seconds; then it may still be in the
+            model, as `is_alive` tells, and stops after that.
+        """
+        self._stopping.set()
+        if self._wake is not None:
+            self._wake()
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.shutdown()
+
+    def _run(self, stopping: threading.Event) -> None:
+        reason: BaseException | None = None
+        try:
+            with torch.no_grad():
+                while not stopping.is_set() and reason is None:
+                    self._wait(self._timeout)
+                    items, callbacks = self._collect(stopping)
+                    if callbacks:
+                        reason = self._serve(items, callbacks)
+        except BaseException as exc:
+            reason = exc  # the transport is broken: say so, here and to whoever waits
+            raise
+        finally:
+            self._reject_pending(reason)
+
+    def _wait(self, timeout: float) -> None:
+        if self._wake is None:
+            timeout = min(timeout, _UNWAKEABLE_WAIT_S)
+        self._transport.wait_for_work(timeout)
+
+    def _take(self, max_items: int) -> tuple[list[TensorDictBase], list[Any]]:
+        if self._batched is not None:
+            return [], self._batched.claim(max_items)
+        return self._transport.drain(max_items)
+
+    def _collect(self, stopping: threading.Event) -> tuple[list[TensorDictBase], list[Any]]:
+        """Take a batch: at least `min_batch_size`, unless time or the server runs out."""
+        items, callbacks = self._take(self._max_batch_size)
+        if not callbacks or len(callbacks) >= self._min_batch_size:
+            return items, callbacks
+        deadline = time.monotonic() + self._timeout
+        try:
+            while len(callbacks) < self._min_batch_size and not stopping.is_set():
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    break
+                self._wait(remaining)
+                more_items, more = self._take(self._max_batch_size - len(callbacks))
+                items += more_items
+                callbacks += more
+        except BaseException as exc:
+            self._reject(callbacks, exc)
+            raise
+        return items, callbacks
+
+    def _serve(
+        self, items: list[TensorDictBase], callbacks: list[Any]
+    ) -> BaseException | None:
+        """Answer every callback, with its row or with the error; return why to stop, if so."""
+        answered = 0
+        try:
+            if self._batched is not None:
+                batch = self._batched.gather(callbacks)
+                self._batched.resolve_batch(callbacks, batch, self._model(batch))
+            else:
+                result = self._model(self._collate(items))
+                for callback, row in zip(
+                    callbacks, _rows(result, len(callbacks)), strict=True
+                ):
+                    self._transport.resolve(callback, row)
+                    answered += 1
+        except BaseException as exc:  # noqa: BLE001 - the actors get it, whatever it is
+            self._reject(callbacks[answered:], exc)
+            return None if isinstance(exc, Exception) else exc
+        return None
+
+    def _reject(self, callbacks: list[Any], exc: BaseException) -> None:
+        for callback in callbacks:
+            self._transport.resolve_exception(callback, exc)
+
+    def _reject_pending(self, reason: BaseException | None) -> None:
+        why = "was shut down" if reason is None else f"stopped on {reason!r}"
+        error = ServerStoppedError(f"the inference server {why} before it took the request")
+        error.__cause__ = reason
+        # One sweep: an actor that submits again at once must not keep the thread from ending.
+        self._reject(self._take(sys.maxsize)[1], error)
+
+
+def _stack(items: list[TensorDictBase]) -> TensorDictBase:
+    return cast("TensorDictBase", torch.stack(cast("Any", items), 0))
+
+
+def _rows(result: Any, num_rows: int) -> tuple[TensorDictBase, ...]:
+    if not isinstance(result, TensorDictBase) or result.batch_size != (num_rows,):
+        got = getattr(result, "batch_size", None)
+        raise ModelResultError(
+            f"the model must return a TensorDict of batch size [{num_rows}], got "
+            f"{type(result).__name__}"
+            + ("" if got is None else f" of batch size {list(got)}")
+        )
+    rows: tuple[TensorDictBase, ...] = result.unbind(0)
+    return rows

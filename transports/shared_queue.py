@@ -1,0 +1,150 @@
+"""A shared queue under one lock, and a Future per request: the baseline.
+
+Everything but queue, Condition and Future is `SlotTransport`'s own code, so a comparison of the
+two compares signalling. The file is not called threading.py, which would hide the standard
+library's module from scripts run in this folder.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future
+from threading import TIMEOUT_MAX, Condition, Lock
+from typing import Any, cast
+
+from tensordict.base import TensorDictBase
+
+from transports._batches import Answer, compose
+from transports._batching import BatchingTransport, Outcome
+from transports._checks import check_count
+from transports._requests import Request
+
+
+def create(num_slots: int, *, spec: TensorDictBase | None = None) -> ThreadingTransport:
+    """Build the transport; `num_slots` is checked and not needed: clients are not counted."""
+    check_count("num_slots", num_slots)
+    return ThreadingTransport(spec=spec)
+
+
+class ReplyFuture(Future[TensorDictBase]):
+    """A Future that holds its request and composes the reply where `result` is called."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__()
+        self._request = request
+
+    def result(self, timeout: float | None = None) -> TensorDictBase:
+        """Return the reply, the same object each time.
+
+        Threads:
+            Any.
+        Blocks:
+            Until answered, or `timeout` seconds; None waits without end.
+
+        Raises:
+            TimeoutError: no answer within `timeout`; the request stays in flight.
+            CancelledError: it was cancelled before the server took it.
+            BaseException: what the model raised, as it is.
+        """
+        answer = cast("Answer", super().result(timeout))
+        composed: TensorDictBase | None = self.__dict__.get("_reply")
+        if composed is None:
+            # setdefault, so that threads that compose at the same time return the same one.
+            composed = self.__dict__.setdefault("_reply", compose(self._request, answer))
+        return composed
+
+
+class QueueClient:
+    """A handle on the queue; keeps nothing, so threads may share it and requests may overlap."""
+
+    __slots__ = ("_transport",)
+
+    def __init__(self, transport: ThreadingTransport) -> None:
+        self._transport = transport
+
+    def __call__(self, td: TensorDictBase) -> TensorDictBase:
+        """Submit `td`, wait without end, and return the reply."""
+        return self._transport.submit(td).result()
+
+    def submit(self, td: TensorDictBase) -> ReplyFuture:
+        """Queue `td`; as the transport's `submit`."""
+        return self._transport.submit(td)
+
+
+class ThreadingTransport(BatchingTransport[Any]):
+    """In-process transport with one queue for all actors; a callback is the request's Future.
+
+    Args:
+        spec: the leaves the model needs; None takes them from the first request.
+
+    Threads:
+        `client`, `submit`, `wake`: any. The rest: the server's.
+    Ordering:
+        First in, first out, over all actors.
+    """
+
+    def __init__(self, *, spec: TensorDictBase | None = None) -> None:
+        super().__init__(spec)
+        self._queue: deque[ReplyFuture] = deque()
+        self._has_work = Condition(Lock())
+        self._woken = False
+
+    def client(self) -> QueueClient:
+        """Return a new client; there can be any number."""
+        return QueueClient(self)
+
+    def submit(self, td: TensorDictBase) -> ReplyFuture:
+        """Queue `td`, without waiting for the answer; any number may be in flight.
+
+        A request may be cancelled until the server has taken it.
+
+        Blocks:
+            While another thread holds the queue's lock.
+
+        Raises:
+            ValueError: `td` does not fit the schema.
+        """
+        future = ReplyFuture(self._schema.read(td))
+        with self._has_work:
+            self._queue.append(future)
+            self._has_work.notify()
+        return future
+
+    def wait_for_work(self, timeout: float) -> None:
+        """Return when the queue has a request, when woken, or after `timeout` seconds.
+
+        Blocks:
+            At most `timeout` seconds, and while another thread holds the queue's lock.
+        """
+        with self._has_work:
+            if not self._queue and not self._woken:
+                self._has_work.wait(max(0.0, min(timeout, TIMEOUT_MAX)))
+            self._woken = False
+
+    def wake(self) -> None:
+        """Make the wait under way, or else the next one, return early."""
+        with self._has_work:
+            self._woken = True
+            self._has_work.notify()
+
+    def claim(self, max_items: int) -> list[ReplyFuture]:
+        """Take up to `max_items` requests, oldest first; cancelled ones are dropped."""
+        futures: list[ReplyFuture] = []
+        with self._has_work:
+            while self._queue and len(futures) < max_items:
+                future = self._queue.popleft()
+                # From here on it cannot be cancelled, so answering it cannot fail.
+                if future.set_running_or_notify_cancel():
+                    futures.append(future)
+        return futures
+
+    def _request(self, callback: ReplyFuture) -> Request:
+        return callback._request
+
+    def _answer(self, callback: ReplyFuture, outcome: Outcome) -> None:
+        if callback.done():
+            return
+        if isinstance(outcome, BaseException):
+            callback.set_exception(outcome)
+        else:
+            callback.set_result(cast("TensorDictBase", outcome))
