@@ -4,11 +4,11 @@ Units are in the names, and for metrics also in ``frame.attrs["units"]``: column
 """
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from slotbench.compute import blocks, metrics
+from slotbench.compute.statistics import geometric_mean
 from slotbench.records import Cell, TrialMeasurement, TrialRecord
 
 if TYPE_CHECKING:
@@ -69,10 +69,10 @@ def cells_frame(stored: "StoredRun") -> "pd.DataFrame":
     """One row per cell and contender, in the scenario's order, measured or not.
 
     Columns: cell; the coordinates; contender; num_trials: trials in the means; num_invalid
-    and num_failed: trials left out of them (one may be both); the arithmetic mean of
-    every metric over the trials that count, are "ok", are not INVALID and are of arm 0.
-    A mean leaves out the trials that have no such number (a p99 of too few samples);
-    NaN where none has one. A comparison's values are geometric means instead.
+    and num_failed: trials left out of them (one may be both); the geometric mean of every
+    metric over the trials that count, are "ok", are not INVALID and are of arm 0, as in
+    a comparison. A mean leaves out the trials that have no such number (a p99 of too few
+    samples); NaN where none has one.
     """
     import pandas as pd
 
@@ -146,5 +146,5 @@ def _means(trials: list[TrialRecord]) -> dict[str, Any]:
     }
     for name, function in _metric_functions().items():
         values = [value for value in map(function, usable) if value is not None]
-        means[name] = math.fsum(values) / len(values) if values else None
+        means[name] = geometric_mean(values)
     return means

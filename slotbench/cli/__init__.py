@@ -42,7 +42,7 @@ def _invoke(arguments: list[str], *, debug: bool) -> int:
         _say_error(str(error), debug=debug)
         return error.exit_code
     except KeyboardInterrupt:
-        return 1
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
         _discard_stdout()
         return EXIT_UNEXPECTED
@@ -65,8 +65,6 @@ def _run_command(arguments: list[str]) -> int:
     except typer.TyperException as error:
         _say_error(_usage_text(error))
         return error.exit_code
-    except typer.Abort:
-        return 1
     return code if isinstance(code, int) else EXIT_OK
 
 

@@ -133,6 +133,7 @@ def _measure(scenario: "Scenario", skipped: "list[Skipped]", results: Path) -> P
 def _report(path: Path, skipped: "list[Skipped]") -> int:
     """Print how the run ended; return the exit code."""
     from slotbench import load
+    from slotbench.cli._screen import stdout_screen
     from slotbench.draw import render
     from slotbench.draw import units
 
@@ -141,7 +142,7 @@ def _report(path: Path, skipped: "list[Skipped]") -> int:
     for skip in run.record.skipped:
         if skip.label not in known:
             _say(f"skipped {skip.label}: {skip.reason}")
-    print(render(run.compare(), "text"))
+    print(render(run.compare(), "text", stdout_screen()), end="")
     accounting = run.record.accounting
     if accounting is not None:
         print(

@@ -190,7 +190,7 @@ class _Pairing:
             metric=metric.name,
             is_baseline=is_baseline,
             is_floor=contender.name == FLOOR,
-            value=_geometric_mean(tuple(values.values())),
+            value=statistics.geometric_mean(tuple(values.values())),
             num_trials=len(values),
             mean_batch_size=_mean_batch_size(trials),
             ratio=ratio,
@@ -260,14 +260,6 @@ class _Pairing:
 
 def _has_failed(trial: TrialRecord) -> bool:
     return trial.status == "failed" or trial.measurement is None
-
-
-def _geometric_mean(values: Sequence[float]) -> float | None:
-    if not values:
-        return None
-    if 0.0 in values:
-        return 0.0
-    return math.exp(math.fsum(map(math.log, values)) / len(values))
 
 
 def _mean_batch_size(trials: Mapping[int, TrialRecord]) -> float | None:

@@ -42,9 +42,9 @@ def count(latencies_ns: npt.NDArray[np.integer[Any]]) -> Histogram:
     if low < 0 or high > MAX_NS:
         raise ValueError(f"latencies go from {low} to {high} ns; 0 to 2**62 can be kept")
     values = values.astype(np.int64, copy=False)
-    # frexp is exact once no rounding can carry into the next power of two (a float takes
-    # 2**60 - 1 for 2**60): so the bit below the topmost one is cleared first.
-    bit_length = np.frexp(values & ~(values >> 1))[1]
+    # As a float, 2**60 - 1 is 2**60 and seems a bit longer. That is harmless: shifted by one
+    # more, the last values below a power of two end in the same bucket, 63 + 64 = 127.
+    bit_length = np.frexp(values)[1]
     shift = np.maximum(bit_length.astype(np.int64) - (_SUB_BITS + 1), 0)
     counts = np.bincount((shift << _SUB_BITS) + (values >> shift))
     filled = np.flatnonzero(counts)

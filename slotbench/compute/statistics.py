@@ -50,6 +50,22 @@ class RatioEstimate:
     log_sd: float | None
 
 
+def geometric_mean(values: Sequence[float]) -> float | None:
+    """Exponential of the mean logarithm: the mean whose ratios are means of ratios.
+
+    Args:
+        values: 0 or more each.
+
+    Returns:
+        0 where one value is 0; None for no values.
+    """
+    if not values:
+        return None
+    if 0.0 in values:
+        return 0.0
+    return math.exp(math.fsum(map(math.log, values)) / len(values))
+
+
 def paired_log_ratio(
     candidate: Sequence[float], baseline: Sequence[float], confidence: float = CONFIDENCE
 ) -> RatioEstimate:

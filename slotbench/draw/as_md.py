@@ -48,6 +48,6 @@ def _bullets(lines: Iterable[str]) -> str:
 def _escape(text: str) -> str:
     """Text that Markdown shows as it is, also ``slot[preallocate]`` and ``a_b*c``."""
     text = " ".join(text.split()).replace("\\", "\\\\")
-    for sign in "*_`<>|":
+    for sign in "[]*_`<>|":
         text = text.replace(sign, f"\\{sign}")
     return text

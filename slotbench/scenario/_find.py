@@ -4,10 +4,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import slotbench
 from slotbench.contenders import did_you_mean
 from slotbench.errors import ScenarioError
 from slotbench.scenario._text import parse_toml, read_text, show
+
+PACKAGE = Path(__file__).absolute().parents[1]
+"""The folder of slotbench; not by importing it, which stands above this layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,8 @@ def shown(path: Path) -> str:
 
 def shipped_folder() -> Path:
     """The folder of the scenarios that come with slotbench: in the wheel, or the checkout."""
-    package = Path(slotbench.__file__).absolute().parent
-    inside = package / "scenarios"
-    return inside if inside.is_dir() else package.parent / "scenarios"
+    inside = PACKAGE / "scenarios"
+    return inside if inside.is_dir() else PACKAGE.parent / "scenarios"
 
 
 def _paths() -> dict[str, Path]:

@@ -56,8 +56,7 @@ class Fields:
         """Takes all but the contenders out of a parsed file.
 
         Raises:
-            ScenarioError: an unknown field, one given twice, or an axis that is not a list
-                of values.
+            ScenarioError: an unknown field, or an axis that is not a list of values.
         """
         rest = {
             key: value
@@ -73,7 +72,6 @@ class Fields:
             fields._check_known(name)
         for name in axes:
             fields._check_axis(name)
-        fields._check_overlaps()
         return fields
 
     def change(self, override: str) -> None:
@@ -126,8 +124,8 @@ class Fields:
         """Expands the grid and checks every cell.
 
         Raises:
-            ScenarioError: a field is wrong, fields disagree in a cell (which is named),
-                or there are more than 10 000 cells.
+            ScenarioError: a field is wrong or given twice, fields disagree in a cell (which
+                is named), or there are more than 10 000 cells.
         """
         self._check_overlaps()
         count = math.prod(len(values) for values in self.axes.values())

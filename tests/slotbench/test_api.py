@@ -96,8 +96,8 @@ def test_metrics_and_measurements_are_columns(mixed: Run) -> None:
 def test_means_are_over_what_counts(mixed: Run) -> None:
     """A/A arm, older attempts, INVALID and failed trials are in no mean, but are counted."""
     frame = mixed.cells.set_index("contender")
-    assert frame.loc["threading", "throughput"] == pytest.approx((100 + 300) / 2)
-    assert frame.loc["slot", "throughput"] == pytest.approx((150 + 250) / 2)
+    assert frame.loc["threading", "throughput"] == pytest.approx((100 * 300) ** 0.5)
+    assert frame.loc["slot", "throughput"] == pytest.approx((150 * 250) ** 0.5)
     counts = frame[["num_trials", "num_invalid", "num_failed"]]
     assert list(counts.loc["threading"]) == [2, 0, 1]
     assert list(counts.loc["slot"]) == [2, 1, 0]

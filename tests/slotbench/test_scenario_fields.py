@@ -259,6 +259,15 @@ def test_a_wrong_field_is_named_with_the_remedy(fields: str, message: str) -> No
         scenario(fields)
 
 
+def test_one_wrong_field_is_one_problem() -> None:
+    """A default that depends on a wrong field does not count as a second problem."""
+    with raises("x.toml: window.warmup_s: 0 is not allowed; it should be greater than 0"):
+        scenario("window.warmup_s = 0")
+    size = 'it should be a whole number or "num_slots"'
+    with raises(f'x.toml: grid.batching.min_batch_size: "all" is not allowed; {size}'):
+        scenario("[grid]\nbatching.min_batch_size = ['all']")
+
+
 def test_missing_head_fields_are_named() -> None:
     """A scenario without title, question or slots does not load."""
     with raises("x.toml: title: is missing; add it (and 1 more)"):

@@ -86,7 +86,7 @@ def test_the_wheels_folder_comes_before_the_checkouts(
     package = elsewhere / "site-packages" / "slotbench"
     (package / "scenarios").mkdir(parents=True)
     (package / "scenarios" / "only.toml").write_text(TEXT)
-    monkeypatch.setattr(_find.slotbench, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(_find, "PACKAGE", package)
     assert [info.name for info in scenario.available()] == ["only"]
     monkeypatch.chdir(ROOT / "tests")
     assert scenario.load("only").source == "slotbench/scenarios/only.toml"

@@ -88,6 +88,19 @@ def test_names_show_lists_flags_and_texts() -> None:
     ]
 
 
+def test_true_is_not_one() -> None:
+    """An axis may hold both where a field takes both."""
+    text = (
+        "num_slots = 1\nenvironment.id = 'A'\n[grid]\nenvironment.options.x = [true, 1]\n"
+    )
+    assert names(text) == ["environment.options.x=true", "environment.options.x=1"]
+
+
+def test_a_change_settles_what_the_file_gave_twice() -> None:
+    """A field both fixed and varied loads once --set says which."""
+    assert names("num_slots = 4\n" + GRID, "num_slots=2", "model.latency_ms=0") == ["all"]
+
+
 @pytest.mark.parametrize(
     ("grid", "message"),
     [

@@ -214,3 +214,20 @@ def test_spec_fixes_what_the_model_gets(ours, serve, request_of):
     assert seen == [{"obs"}]
     with pytest.raises(transports.TransportError, match=r"'obs'.*no such leaf"):
         client.submit(TensorDict({"other": torch.zeros(3)}))
+
+
+def test_a_batch_carries_no_gradient(contender):
+    """Nor do drained rows, whatever the requests' tensors want."""
+    transport = contender.create(1)
+    client = transport.client()
+    for take in (
+        lambda: transport.gather(transport.claim(1)),
+        lambda: transport.drain(1)[0][0],
+    ):
+        reply = client.submit(TensorDict({"obs": torch.ones(2, requires_grad=True)}))
+        assert not take()["obs"].requires_grad
+        transport.resolve_exception(
+            0 if contender.name == "slot" else reply, ValueError("end")
+        )
+        with pytest.raises(ValueError, match="end"):
+            reply.result(0)

@@ -170,3 +170,21 @@ def test_nested_batch_sizes_and_device_metadata_reach_the_batch():
     batch = transport.gather(transport.claim(2))
     assert batch["a"].batch_size == torch.Size([2, 4])
     assert batch.device == torch.device("cpu")
+
+
+def test_who_comes_second_is_checked_against_the_first():
+    """Another first request wins the lock: this one is refused and changes nothing."""
+    schema = RequestSchema()
+    winner = RequestSchema(TensorDict({"obs": torch.ones(1)})).layout
+
+    class Contended:
+        def __enter__(self):
+            schema._layout = winner
+
+        def __exit__(self, *exc_info):
+            pass
+
+    schema._lock = Contended()
+    with pytest.raises(ValueError, match="'obs'"):
+        schema.select(TensorDict({"other": torch.ones(1)}))
+    assert schema.layout is winner

@@ -127,6 +127,37 @@ def test_the_doorbell_loses_no_wake_up(preallocate, together, tiny_switch_interv
         together(count, actor)
 
 
+def test_an_actor_looks_for_a_sleeper_after_it_published():
+    """The other order would miss a server that announces itself in between."""
+    transport = SlotTransport(1)
+    ready_at_look = []
+
+    class Watched(list):
+        def __len__(self):
+            ready_at_look.append(transport._ready[0])
+            return super().__len__()
+
+    transport._tokens = Watched()
+    transport.client().submit(one())
+    assert ready_at_look[0] == 1
+
+
+def test_a_server_looks_for_work_after_it_announced_itself(together):
+    """Work published between its first look and the announcement does not wait for the bell."""
+    transport = SlotTransport(1)
+    client = transport.client()
+
+    class Late(list):
+        def append(self, token):
+            client.submit(one())
+            super().append(token)
+
+    transport._tokens = Late()
+    together(1, lambda _: transport.wait_for_work(600.0))
+    assert transport._tokens == []
+    assert transport.claim(1) == [0]
+
+
 def test_wait_for_work_returns_for_work_a_wake_and_a_timeout():
     """Ready work returns it at once; a wake before the wait is not lost; else the timeout."""
     for transport in (SlotTransport(1), transports.ThreadingTransport()):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from slotbench.cli import listing, main
+from slotbench.cli import _app, listing, main
 
 
 @pytest.mark.parametrize(
@@ -105,20 +105,30 @@ def test_an_interrupt_is_code_130(slotbench: Any, monkeypatch: pytest.MonkeyPatc
     assert (outcome.code, outcome.stderr) == (130, "")
 
 
-@pytest.mark.parametrize("buffered", [True, False])
-def test_a_reader_that_goes_away_is_met_in_silence(buffered: bool) -> None:
-    """``slotbench … | head`` prints no traceback, whether the pipe breaks early or at exit."""
+def test_an_interrupt_before_the_command_is_code_130(
+    slotbench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while modules are being imported ends as quietly."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_app, "command", interrupt)
+    outcome = slotbench("list")
+    assert (outcome.code, outcome.stderr) == (130, "")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["list", "--json"], ["list", "--runs"], ["--help"]])
+def test_a_reader_that_goes_away_is_met_in_silence(
+    arguments: list[str], unbuffered: str
+) -> None:
+    """``slotbench … | head`` prints no traceback, whenever it is that the pipe breaks."""
     reader, writer = os.pipe()
     os.close(reader)
     with subprocess.Popen(
-        [
-            sys.executable,
-            *([] if buffered else ["-u"]),
-            "-m",
-            "slotbench",
-            "list",
-            "--json",
-        ],
+        [sys.executable, "-m", "slotbench", *arguments],
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,

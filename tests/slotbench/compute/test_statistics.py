@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from slotbench.compute.statistics import (
+    geometric_mean,
     Better,
     RatioEstimate,
     blocks_to_decide,
@@ -260,3 +261,14 @@ def test_a_difference_of_the_threshold_is_called_equivalent_in_2_5_percent_at_mo
     """Two one-sided tests at the edge of ±δ err on one side of a 95 % interval."""
     said = [verdict(e, 0.03, "higher") for e in simulated(1.03, 0.02, 8, seed=8)]
     assert np.mean([v == "equivalent" for v in said]) <= band(0.025)[1]
+
+
+@pytest.mark.parametrize(
+    ("values", "mean"),
+    [([], None), ([4.0], 4.0), ([2.0, 8.0], 4.0), ([1e-300, 1e300], 1.0), ([3.0, 0.0], 0.0)],
+)
+def test_geometric_mean(values: list[float], mean: float | None) -> None:
+    """It is the n-th root of the product, without overflow; nothing has no mean."""
+    got = geometric_mean(values)
+
+    assert got == (mean if mean is None else pytest.approx(mean))

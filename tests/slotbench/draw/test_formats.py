@@ -139,6 +139,23 @@ def test_all_cells_have_the_same_layout(comparison: Comparison) -> None:
         assert len(re.findall(r"^threading$", text, re.MULTILINE)) in {0, 2}
 
 
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (200, r"slot +1 500/s  1\.50× \[1\.50, 1\.50\]  faster +4\.00 .*"),
+        (110, r"   +1 500/s  1\.50× \[1\.50, 1\.50\]  faster +4\.00 .*"),
+        (60, r"  throughput 1 500/s; vs threading 1\.50× \[1\.50, 1\.50\]"),
+    ],
+)
+def test_the_widest_layout_that_fits_is_taken(
+    width: int, line: str, comparison: Comparison
+) -> None:
+    """Columns, then names above columns, then words; no row is folded to fit."""
+    lines = draw.render(comparison, "text", Screen(width)).splitlines()
+    assert any(re.fullmatch(line, found) for found in lines)
+    assert (LONG in lines) == (width < 200)
+
+
 def test_text_says_what_cannot_be_resolved(comparison: Comparison) -> None:
     """The noisy cell says so, the quiet one does not."""
     quiet, noisy = draw.render(comparison, "text", Screen(200)).split("num_slots=8\n")

@@ -145,7 +145,7 @@ def test_the_floor_steps_the_environment_without_a_payload(workload: Any) -> Non
     [
         (GymEnvironment("CartPol-v1"), r"^environment 'CartPol-v1' cannot be made: .+CartPole.*$"),
         (GymEnvironment("CartPole-v1", {"nosuch": 1}), r"^environment 'CartPole-v1' cannot be made: .+nosuch.*$"),
-        (GymEnvironment("FrozenLake-v1"), r"^environment 'Taxi-v3' has spaces Discrete\(16\) and Discrete\(4\); .+$"),
+        (GymEnvironment("FrozenLake-v1"), r"^environment 'FrozenLake-v1' has spaces Discrete\(16\) and Discrete\(4\); .+$"),
     ],
 )
 def test_an_environment_that_cannot_be_used_is_one_line(spec: GymEnvironment, message: str) -> None:

@@ -140,6 +140,23 @@ def test_a_full_disk_keeps_whole_lines(
     ]
 
 
+def test_an_interrupt_while_appending_keeps_whole_lines(
+    make_folder: MakeFolder, make_trial: MakeTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C inside append leaves the trial out whole, so it may be appended again."""
+    folder = make_folder(1)
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            folder.append(make_trial(1))
+    folder.append(make_trial(1))
+    assert read(folder.path).trials == (make_trial(0), make_trial(1))
+
+
 def test_appending_to_a_deleted_folder_is_an_error(
     make_folder: MakeFolder, make_trial: MakeTrial
 ) -> None:
