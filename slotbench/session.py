@@ -3,12 +3,14 @@
 The one place where `slotbench.measure` and `slotbench.store` meet. Prints nothing.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from slotbench.errors import RecordError
 from slotbench.measure import design, runner
 from slotbench.measure.executor import Executor
 from slotbench.measure.runner import Progress
@@ -72,7 +74,8 @@ def run_scenario(
             scenario, executor, folder.append, on_progress, worker_start_s=worker_start_s
         )
     except BaseException:
-        folder.replace_run(replace(run, status="interrupted"))
+        with contextlib.suppress(RecordError):  # a full disk is said once, by what met it
+            folder.replace_run(replace(run, status="interrupted"))
         raise
     folder.replace_run(replace(run, status="complete", accounting=accounting))
     return folder.path

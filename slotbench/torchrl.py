@@ -72,4 +72,8 @@ def create(name: str, num_slots: int, **options: Any) -> InferenceTransport:
 
 def adapt(transport: Any) -> InferenceTransport:
     """Return the transport if TorchRL accepts it as it is, else wrap it."""
-    return transport if isinstance(transport, InferenceTransport) else AdaptedTransport(transport)
+    return (
+        transport
+        if isinstance(transport, InferenceTransport)
+        else AdaptedTransport(transport)
+    )

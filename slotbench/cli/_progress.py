@@ -1,7 +1,6 @@
 """A progress bar with the time left, on stderr; plain lines where that is no terminal."""
 
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Final
 
@@ -49,10 +48,6 @@ class ProgressBar:
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
-
-    def say_folder(self, path: Path) -> None:
-        """Say where the run is recorded, before its first trial."""
-        self._console.print(f"recording in {path}", soft_wrap=True, highlight=False)
 
     def update(self, state: State) -> None:
         """Show the state."""

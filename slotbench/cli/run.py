@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from slotbench.records import Scenario, Skipped
 
 
-def run(
+def run(  # noqa: PLR0917  # a command's options, given by name
     scenario: Annotated[
         str, typer.Argument(metavar="SCENARIO", help="A scenario's name or its TOML file.")
     ],
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="FIELD=VALUES", help="Fix a field, or replace an axis; repeatable."
+            "--set",
+            metavar="FIELD=VALUES",
+            help="Fix a field, or replace an axis; repeatable.",
         ),
     ] = None,
     contender: Annotated[
@@ -56,6 +58,8 @@ def run(
     """
     from slotbench.scenario import load
 
+    # The user's own modules can be raced, but never hide an installed one.
+    sys.path.append(str(Path.cwd()))
     loaded = load(
         scenario,
         overrides=tuple(set_ or ()),
@@ -118,24 +122,29 @@ def _measure(scenario: "Scenario", skipped: "list[Skipped]", results: Path) -> P
     from slotbench.measure.runner import estimate_s
     from slotbench.session import run_scenario
 
-    with ProgressBar(estimate_s(scenario)) as bar, LocalExecutor(scenario) as executor:
-        return run_scenario(
-            scenario,
-            executor,
-            results,
-            skipped=skipped,
-            command=("slotbench", *sys.argv[1:]),
-            on_progress=bar.update,
-            on_start=bar.say_folder,
-        )
+    folders: list[Path] = []
+    try:
+        with ProgressBar(estimate_s(scenario)) as bar, LocalExecutor(scenario) as executor:
+            return run_scenario(
+                scenario,
+                executor,
+                results,
+                skipped=skipped,
+                command=("slotbench", *sys.argv[1:]),
+                on_progress=bar.update,
+                on_start=folders.append,
+            )
+    except KeyboardInterrupt:
+        if folders:
+            _say(f"interrupted; the recorded trials are safe in {folders[0]}")
+        raise
 
 
 def _report(path: Path, skipped: "list[Skipped]") -> int:
     """Print how the run ended; return the exit code."""
     from slotbench import load
     from slotbench.cli._screen import stdout_screen
-    from slotbench.draw import render
-    from slotbench.draw import units
+    from slotbench.draw import render, units
 
     run = load(path)
     known = {skip.label for skip in skipped}

@@ -26,7 +26,7 @@ def rounds(scenario: Scenario) -> Iterator[list[list[TrialSpec]]]:
     The same scenario and seed give the same design.
     """
     for round_index in range(scenario.rounds):
-        shuffled = random.Random(f"{scenario.seed}/{round_index}")  # noqa: S311
+        shuffled = random.Random(f"{scenario.seed}/{round_index}")
         cells = list(enumerate(scenario.cells))
         shuffled.shuffle(cells)
         yield [

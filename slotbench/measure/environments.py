@@ -46,7 +46,9 @@ def build(
         slotbench.errors.ScenarioError: Gymnasium does not know the environment.
     """
     if workload.environment is not None:
-        return GymActorEnvironment(workload.environment, ids, has_payload=has_payload, seed=seed)
+        return GymActorEnvironment(
+            workload.environment, ids, has_payload=has_payload, seed=seed
+        )
     if not has_payload:
         return EmptyEnvironment(workload.think_time, seed)
     return SyntheticEnvironment(
@@ -95,7 +97,9 @@ class SyntheticEnvironment(EmptyEnvironment):
         pool_size = min(_POOL_MAX, max(1, _POOL_BYTES // (row_bytes * num_slots)))
         generator = torch.Generator().manual_seed(seed)
         self._pool = [_nested(observation.leaves, generator) for _ in range(pool_size)]
-        self._reused = [self._build(i) for i in range(pool_size)] if observation.reuse_request else []
+        self._reused = (
+            [self._build(i) for i in range(pool_size)] if observation.reuse_request else []
+        )
         self._num_requests = 0
 
     def _build(self, i: int) -> TensorDictBase:
@@ -109,7 +113,9 @@ class SyntheticEnvironment(EmptyEnvironment):
         self._num_requests = i + 1
         if not self._reused:
             return self._build(i)
-        return self._reused[i % len(self._reused)].set(REQUEST_ID, self._ids[i % len(self._ids)])
+        return self._reused[i % len(self._reused)].set(
+            REQUEST_ID, self._ids[i % len(self._ids)]
+        )
 
 
 class GymActorEnvironment:
@@ -193,7 +199,8 @@ def make_gym(spec: GymEnvironment) -> Any:
 
 
 def _num_bytes(leaf: Leaf) -> int:
-    return math.prod(leaf.shape) * getattr(torch, leaf.dtype).itemsize
+    dtype: torch.dtype = getattr(torch, leaf.dtype)
+    return math.prod(leaf.shape) * dtype.itemsize
 
 
 def _nested(leaves: Sequence[Leaf], generator: torch.Generator) -> dict[str, Any]:

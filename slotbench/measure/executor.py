@@ -115,7 +115,9 @@ class LocalExecutor:
     def check(self, contender: Contender | None, workload: Workload) -> str:
         """Make the contender, its policy and one environment in a child."""
         arguments = {"contender": contender, "workload": workload}
-        outcome = self._do(Task("slotbench.measure.trial:check", arguments, _CHECK_DEADLINE_S))
+        outcome = self._do(
+            Task("slotbench.measure.trial:check", arguments, _CHECK_DEADLINE_S)
+        )
         return outcome.error or str(outcome.value)
 
     def run(self, spec: TrialSpec) -> TrialRecord:
@@ -123,7 +125,9 @@ class LocalExecutor:
         sent_ns = time.perf_counter_ns()
         started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         arguments = {"spec": spec, "sent_ns": sent_ns, "started_at": started_at}
-        outcome = self._do(Task("slotbench.measure.trial:run_trial", arguments, spec.deadline_s))
+        outcome = self._do(
+            Task("slotbench.measure.trial:run_trial", arguments, spec.deadline_s)
+        )
         record = outcome.value if isinstance(outcome.value, TrialRecord) else None
         if record is None:
             record = failed(spec, started_at, outcome.error, outcome.stacks + self._tail())
@@ -178,5 +182,7 @@ def _modules(scenario: Scenario) -> Sequence[str]:
     if any(cell.workload.environment is not None for cell in scenario.cells):
         modules.append("gymnasium")
     # A user's module that does not import is reported by `check`, not by a dead worker.
-    modules += [f"?{c.name.partition(':')[0]}" for c in scenario.contenders if ":" in c.name]
+    modules += [
+        f"?{c.name.partition(':')[0]}" for c in scenario.contenders if ":" in c.name
+    ]
     return modules

@@ -34,7 +34,9 @@ class FloorSystem:
     each happen as a whole (the GIL).
     """
 
-    def __init__(self, num_slots: int, batching: Batching, serve: Callable[[int], None]) -> None:
+    def __init__(
+        self, num_slots: int, batching: Batching, serve: Callable[[int], None]
+    ) -> None:
         self._batching = batching
         self._serve = serve
         self._ready = bytearray(num_slots)

@@ -45,7 +45,10 @@ class IdentityCheck:
         """Keep the reply's id; compare when `RING` of them are there."""
         reply_id = reply.get(REPLY_ID, None)
         if reply_id is None:
-            self.problem = self.problem or f"actor {self._actor} got a reply without {REPLY_ID!r}: no output of the model"
+            self.problem = (
+                self.problem
+                or f"actor {self._actor} got a reply without {REPLY_ID!r}: no output of the model"
+            )
             reply_id = _NO_ID
         self._replies.append(reply_id)
         if len(self._replies) == RING:
@@ -58,7 +61,11 @@ class IdentityCheck:
         got = torch.stack(self._replies).tolist()
         expected = self._expected[: len(got)]
         if got != expected and not self.problem:
-            i = next(i for i, pair in enumerate(zip(got, expected, strict=True)) if pair[0] != pair[1])
+            i = next(
+                i
+                for i, pair in enumerate(zip(got, expected, strict=True))
+                if pair[0] != pair[1]
+            )
             self.problem = f"actor {self._actor} asked as {_name(expected[i])} and got the reply to {_name(got[i])}"
         self._replies.clear()
 

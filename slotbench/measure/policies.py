@@ -66,6 +66,7 @@ class Head:
         self._is_discrete = is_discrete
 
     def __call__(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the actions of [n, num_outputs] outputs."""
         return outputs.argmax(-1) if self._is_discrete else outputs
 
 
@@ -80,9 +81,14 @@ class SyntheticPolicy:
         self._serve = serve
 
     def __call__(self, batch: TensorDictBase) -> TensorDictBase:
+        """Write the batch's actions into it."""
         leaves = [batch.get(key) for key in self._keys]
         batch_size = len(leaves[0])
-        first = leaves[0].flatten(1)[:, :1].float() if leaves[0].ndim > 1 else leaves[0][:, None].float()
+        first = (
+            leaves[0].flatten(1)[:, :1].float()
+            if leaves[0].ndim > 1
+            else leaves[0][:, None].float()
+        )
         self._serve(batch_size)
         return batch.set("action", self._head(first.repeat(1, self._head.num_outputs)))
 
@@ -96,6 +102,7 @@ class NetworkPolicy:
         self._body = body
 
     def __call__(self, batch: TensorDictBase) -> TensorDictBase:
+        """Write the batch's actions into it."""
         leaves = [batch.get(key) for key in self._keys]
         if len(leaves) == 1:
             inputs = leaves[0]
@@ -132,7 +139,9 @@ class _NatureCNN(nn.Module):
         )  # fmt: skip
         with torch.no_grad():
             width = self.convolutions(torch.zeros(1, *shape)).shape[1]
-        self.head = nn.Sequential(nn.Linear(width, 512), nn.ReLU(), nn.Linear(512, num_outputs))
+        self.head = nn.Sequential(
+            nn.Linear(width, 512), nn.ReLU(), nn.Linear(512, num_outputs)
+        )
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         scaled = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
@@ -143,11 +152,15 @@ class _NatureCNN(nn.Module):
 def _interface(workload: Workload) -> tuple[Sequence[Leaf], Head]:
     """Say what the policy reads, and what its action is."""
     if workload.environment is None:
-        return workload.observation.leaves, Head(workload.model.num_outputs, is_discrete=False)
+        return workload.observation.leaves, Head(
+            workload.model.num_outputs, is_discrete=False
+        )
     env: Any = make_gym(workload.environment)
     space = env.observation_space
     leaf = Leaf("observation", tuple(space.shape), str(space.dtype))
     is_discrete = hasattr(env.action_space, "n")
-    num_outputs = int(env.action_space.n) if is_discrete else math.prod(env.action_space.shape)
+    num_outputs = (
+        int(env.action_space.n) if is_discrete else math.prod(env.action_space.shape)
+    )
     env.close()
     return [leaf], Head(num_outputs, is_discrete=is_discrete)

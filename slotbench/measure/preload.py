@@ -5,6 +5,7 @@ done here, once, it is not done again in every trial. Starts no thread.
 """
 
 import importlib
+from typing import Any
 
 import torch
 from tensordict import TensorDict, lazy_stack, maybe_dense_stack
@@ -17,14 +18,22 @@ __all__ = ["slotbench"]
 
 def _first_calls() -> None:
     torch.set_num_threads(1)
-    rows = [TensorDict({"observation": torch.rand(8), "nested": {"leaf": torch.rand(2)}}) for _ in range(2)]
+    rows = [
+        TensorDict({"observation": torch.rand(8), "nested": {"leaf": torch.rand(2)}})
+        for _ in range(2)
+    ]
+    collates: tuple[Any, ...] = (lazy_stack, maybe_dense_stack, torch.stack)
     with torch.no_grad():
-        for collate in (lazy_stack, maybe_dense_stack, torch.stack):
+        for collate in collates:
             batch = collate(rows)
-            batch.set("action", batch.get("observation").flatten(1)[:, :1].repeat(1, 4).clone())
+            batch.set(
+                "action", batch.get("observation").flatten(1)[:, :1].repeat(1, 4).clone()
+            )
             for row in batch.unbind(0):
                 row.copy().get("action")
-        torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Tanh())(torch.rand(2, 8)).argmax(-1)
+        torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Tanh())(
+            torch.rand(2, 8)
+        ).argmax(-1)
 
 
 for _name in transports.available():

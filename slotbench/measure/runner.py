@@ -35,7 +35,12 @@ def estimate_s(scenario: Scenario) -> float:
     """Estimate how long a run takes, windows that are prolonged excepted."""
     num_arms = len(design.arms(scenario.contenders))
     observed_s = sum(
-        num_arms * (cell.workload.window.warmup_s + cell.workload.window.measure_s + TRIAL_OVERHEAD_S)
+        num_arms
+        * (
+            cell.workload.window.warmup_s
+            + cell.workload.window.measure_s
+            + TRIAL_OVERHEAD_S
+        )
         for cell in scenario.cells
     )
     return scenario.rounds * (WORKER_START_S + observed_s)
@@ -52,7 +57,9 @@ def admit(scenario: Scenario, executor: Executor) -> tuple[Scenario, tuple[Skipp
         ContenderError: a contender that is not optional cannot be made.
     """
     workloads = [cell.workload for cell in scenario.cells]
-    for workload in {(w.environment and w.environment.id, w.model.kind): w for w in workloads}.values():
+    for workload in {
+        (w.environment and w.environment.id, w.model.kind): w for w in workloads
+    }.values():
         problem = executor.check(None, workload)
         if problem:
             raise ScenarioError(f"scenario {scenario.name!r}: {problem}")
@@ -95,7 +102,13 @@ def run(
     num_done = 0
     for round_index, blocks in enumerate(design.rounds(scenario)):
         if round_index > 0:
-            on_progress(Progress(num_done, num_trials, f"round {round_index + 1}: starting a fresh worker"))
+            on_progress(
+                Progress(
+                    num_done,
+                    num_trials,
+                    f"round {round_index + 1}: starting a fresh worker",
+                )
+            )
             worker_start_s += executor.start_worker()
         for spec in (spec for block in blocks for spec in block):
             on_progress(Progress(num_done, num_trials, _describe(spec)))

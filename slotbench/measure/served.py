@@ -29,7 +29,9 @@ class ServedModel:
         num_served: rows of all batches so far.
     """
 
-    def __init__(self, policy: Policy, serve: Callable[[int], None], max_batches: int) -> None:
+    def __init__(
+        self, policy: Policy, serve: Callable[[int], None], max_batches: int
+    ) -> None:
         self._policy = policy
         self._serve = serve
         self._begin_ns = array("q", bytes(8 * max_batches))

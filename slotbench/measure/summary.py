@@ -65,7 +65,10 @@ def summarise(observed: Observed) -> TrialMeasurement:
         )
     )
     thinks_ns = np.concatenate(
-        [(s[1:] - r[:-1])[c[:-1]] for (s, r), c in zip(observed.actors, counted, strict=True)]
+        [
+            (s[1:] - r[:-1])[c[:-1]]
+            for (s, r), c in zip(observed.actors, counted, strict=True)
+        ]
     )
     batch_begin_ns, batch_end_ns, batch_size = observed.batches
     began = inside(batch_begin_ns)
@@ -88,7 +91,9 @@ def summarise(observed: Observed) -> TrialMeasurement:
         latency_p999_s=_percentile_s(latencies_ns, 99.9),
         latency_max_s=_s(int(latencies_ns[-1])) if len(latencies_ns) else None,
         latency=histogram.count(latencies_ns),
-        batch_sizes=tuple((int(n), int(k)) for n, k in zip(sizes, size_counts, strict=True)),
+        batch_sizes=tuple(
+            (int(n), int(k)) for n, k in zip(sizes, size_counts, strict=True)
+        ),
         replies_per_actor=tuple(int(c.sum()) for c in counted),
         think_mean_s=_mean_s(thinks_ns),
         forward_mean_s=_mean_s((batch_end_ns - batch_begin_ns)[began]),

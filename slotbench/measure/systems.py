@@ -14,7 +14,11 @@ from slotbench.measure.floor import FloorSystem
 from slotbench.measure.served import ServedModel
 from slotbench.records import Batching, Contender
 
-_COLLATE = {"lazy_stack": lazy_stack, "maybe_dense_stack": maybe_dense_stack, "default": None}
+_COLLATE = {
+    "lazy_stack": lazy_stack,
+    "maybe_dense_stack": maybe_dense_stack,
+    "default": None,
+}
 
 
 class System(Protocol):
@@ -53,7 +57,9 @@ class TransportSystem:
         return not (worker.is_alive() if worker is not None else self._server.is_alive)
 
 
-def build(contender: Contender, num_slots: int, batching: Batching, model: ServedModel) -> System:
+def build(
+    contender: Contender, num_slots: int, batching: Batching, model: ServedModel
+) -> System:
     """Make the contender.
 
     Raises:

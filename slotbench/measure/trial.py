@@ -145,7 +145,9 @@ class _Trial:
         evidence = validity.Evidence(
             measurement=measurement,
             identity_problems=tuple(
-                a.identity.problem for a in self._actors if a.identity and a.identity.problem
+                a.identity.problem
+                for a in self._actors
+                if a.identity and a.identity.problem
             ),
             stuck_actors=tuple(stuck),
             settle_s=settle_s,
@@ -175,7 +177,9 @@ class _Trial:
         clients = [self._system.client() for _ in self._actors]
         self._system.start()
         threads = [
-            threading.Thread(target=run, args=pair, name=f"actor-{pair[0].index}", daemon=True)
+            threading.Thread(
+                target=run, args=pair, name=f"actor-{pair[0].index}", daemon=True
+            )
             for pair in zip(self._actors, clients, strict=True)
         ]
         for thread in threads:
@@ -221,7 +225,9 @@ def _settle_s(workload: Workload) -> float:
     batching, model = workload.batching, workload.model
     num_batches = 1 + workload.num_slots // batching.min_batch_size
     batch_s = (
-        batching.timeout_ms + model.latency_ms + model.latency_per_item_ms * workload.num_slots
+        batching.timeout_ms
+        + model.latency_ms
+        + model.latency_per_item_ms * workload.num_slots
     ) / 1e3
     return SETTLE_S + min(20.0, num_batches * batch_s)
 
@@ -237,7 +243,10 @@ def _join(threads: list[threading.Thread], timeout_s: float) -> list[int]:
 def _now() -> Moment:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return Moment(
-        time.perf_counter_ns(), usage.ru_utime + usage.ru_stime, usage.ru_nvcsw, usage.ru_nivcsw
+        time.perf_counter_ns(),
+        usage.ru_utime + usage.ru_stime,
+        usage.ru_nvcsw,
+        usage.ru_nivcsw,
     )
 
 
@@ -246,10 +255,9 @@ def _stacks() -> str:
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     return "\n".join(
         f"{names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}"
-        for ident, frame in sys._current_frames().items()  # noqa: SLF001  # documented for debugging
+        for ident, frame in sys._current_frames().items()  # documented for debugging
     )
 
 
-def _no_policy(batch: TensorDictBase) -> TensorDictBase:
+def _no_policy(batch: TensorDictBase) -> TensorDictBase:  # noqa: ARG001  # a policy's signature
     raise AssertionError("the floor has no batches")
-

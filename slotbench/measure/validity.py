@@ -118,7 +118,9 @@ class Rule:
 
 INVALID_RULES: Final = (
     Rule("wrong_reply", _wrong_reply, "the transport mixes up replies; do not use it"),
-    Rule("lost_reply", _lost_reply, "the transport or server drops replies; see the stacks"),
+    Rule(
+        "lost_reply", _lost_reply, "the transport or server drops replies; see the stacks"
+    ),
     Rule("counts", _counts, "the transport loses or doubles requests; do not use it"),
     Rule("recorder", _recorder, "measure a slower cell, or fewer actors"),
     Rule("clock", _clock, "the clock was set or the machine suspended; run again"),
@@ -131,5 +133,7 @@ def judge(evidence: Evidence) -> tuple[Finding, ...]:
     """Apply every rule, in the order above."""
     findings = ((rule, rule.detail(evidence)) for rule in INVALID_RULES)
     return tuple(
-        Finding(rule.name, "INVALID", detail, rule.remedy) for rule, detail in findings if detail
+        Finding(rule.name, "INVALID", detail, rule.remedy)
+        for rule, detail in findings
+        if detail
     )

@@ -107,7 +107,9 @@ def _fork(task: Task, connection: Connection) -> Outcome | None:
             _kill(pid)
             return None
         if outcome is None:
-            outcome = Outcome(error=_cause_of_death(pid, bool(ready), task), stacks=_read(stacks))
+            outcome = Outcome(
+                error=_cause_of_death(pid, bool(ready), task), stacks=_read(stacks)
+            )
         _kill(pid)
         return outcome
 
@@ -160,6 +162,6 @@ def _read(stacks: IO[bytes]) -> str:
 
 if __name__ == "__main__":
     # Pickle names classes by module: be the module that the other side imports, not __main__.
-    from slotbench.measure import zygote
+    from slotbench.measure import zygote  # noqa: PLW0406  # see above
 
     zygote.main(sys.argv[1:])

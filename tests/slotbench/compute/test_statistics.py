@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from slotbench.compute.statistics import (
-    geometric_mean,
     Better,
     RatioEstimate,
     blocks_to_decide,
+    geometric_mean,
     noise_floor,
     paired_log_ratio,
     verdict,
@@ -265,7 +265,13 @@ def test_a_difference_of_the_threshold_is_called_equivalent_in_2_5_percent_at_mo
 
 @pytest.mark.parametrize(
     ("values", "mean"),
-    [([], None), ([4.0], 4.0), ([2.0, 8.0], 4.0), ([1e-300, 1e300], 1.0), ([3.0, 0.0], 0.0)],
+    [
+        ([], None),
+        ([4.0], 4.0),
+        ([2.0, 8.0], 4.0),
+        ([1e-300, 1e300], 1.0),
+        ([3.0, 0.0], 0.0),
+    ],
 )
 def test_geometric_mean(values: list[float], mean: float | None) -> None:
     """It is the n-th root of the product, without overflow; nothing has no mean."""

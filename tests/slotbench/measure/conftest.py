@@ -21,7 +21,7 @@ from slotbench.records import (
     Workload,
 )
 
-_HERE = str(Path(__file__).parent)
+_HERE = str(Path(__file__).parent.parent / "support")
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,9 @@ def workload() -> Callable[..., Workload]:
             "think_time": ThinkTime(),
             "model": Model(),
             "batching": Batching(),
-            "window": Window(warmup_s=0.02, measure_s=0.05, min_requests=200, max_measure_s=2.0),
+            "window": Window(
+                warmup_s=0.02, measure_s=0.05, min_requests=200, max_measure_s=2.0
+            ),
         }
         return Workload(**(fields | changes))
 
@@ -79,7 +81,9 @@ def spec(workload: Callable[..., Workload]) -> Callable[..., TrialSpec]:
 
     def build(name: str, deadline_s: float = 60.0, **changes: Any) -> TrialSpec:
         contender = contenders.parse(name)
-        return TrialSpec("t0", 0, "all", 0, 0, 0, contender, workload(**changes), 1, deadline_s)
+        return TrialSpec(
+            "t0", 0, "all", 0, 0, 0, contender, workload(**changes), 1, deadline_s
+        )
 
     return build
 
@@ -89,9 +93,7 @@ def executor() -> Iterator[LocalExecutor]:
     """A worker that serves all tests of a module: starting one takes seconds."""
     patch = pytest.MonkeyPatch()
     patch.setenv("PYTHONPATH", _HERE)
-    small = Workload(
-        1, Observation(()), ThinkTime(), Model(), Batching(), Window()
-    )
+    small = Workload(1, Observation(()), ThinkTime(), Model(), Batching(), Window())
     scenario = Scenario(
         "s", "t", "q", "", "", (), (Cell("all", {}, small),),
         (contenders.parse("slot"), contenders.parse("wrong_transports:honest")), 1, 1, 0.03,

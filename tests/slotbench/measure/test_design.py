@@ -12,7 +12,9 @@ Scenarios = Callable[..., Scenario]
 
 def cells(scenario: Scenario, count: int) -> Scenario:
     (cell,) = scenario.cells
-    return replace(scenario, cells=tuple(Cell(f"c{i}", {"i": i}, cell.workload) for i in range(count)))
+    return replace(
+        scenario, cells=tuple(Cell(f"c{i}", {"i": i}, cell.workload) for i in range(count))
+    )
 
 
 def test_every_block_is_complete(scenario: Scenarios) -> None:
@@ -54,7 +56,11 @@ def test_the_seed_decides_the_design(scenario: Scenarios) -> None:
 def test_trials_of_a_block_share_their_seed(scenario: Scenarios) -> None:
     """All contenders of a block see the same think times; other blocks see others."""
     planned = cells(scenario("threading", "slot", rounds=3), 3)
-    seeds = [{spec.seed for spec in block} for blocks in design.rounds(planned) for block in blocks]
+    seeds = [
+        {spec.seed for spec in block}
+        for blocks in design.rounds(planned)
+        for block in blocks
+    ]
 
     assert all(len(of_block) == 1 for of_block in seeds)
     assert len(set.union(*seeds)) == 9
@@ -63,6 +69,8 @@ def test_trials_of_a_block_share_their_seed(scenario: Scenarios) -> None:
 def test_trial_ids_are_unique_and_counted(scenario: Scenarios) -> None:
     """The record's plan has as many trials as are run."""
     planned = cells(scenario("threading", "slot", rounds=3), 2)
-    ids = [s.trial_id for blocks in design.rounds(planned) for block in blocks for s in block]
+    ids = [
+        s.trial_id for blocks in design.rounds(planned) for block in blocks for s in block
+    ]
 
     assert len(set(ids)) == len(ids) == design.describe(planned).num_trials == 3 * 2 * 3

@@ -28,7 +28,11 @@ LEAVES = (
 
 def synthetic(**changes: Any) -> SyntheticEnvironment:
     return SyntheticEnvironment(
-        Observation(LEAVES, **changes), ThinkTime(), IdentityCheck(7).ids, num_slots=2, seed=1
+        Observation(LEAVES, **changes),
+        ThinkTime(),
+        IdentityCheck(7).ids,
+        num_slots=2,
+        seed=1,
     )
 
 
@@ -38,7 +42,7 @@ def test_a_request_has_the_specified_leaves_and_an_id() -> None:
     first, second = environment.request(), environment.request()
 
     assert first.batch_size == torch.Size([])
-    leaves = {key: leaf for key, leaf in first.items(True, True)}
+    leaves = dict(first.items(True, True))
     assert {key: (tuple(leaf.shape), leaf.dtype) for key, leaf in leaves.items()} == {
         ("state", "joint"): ((3,), torch.float32),
         ("state", "task"): ((), torch.int64),
@@ -49,8 +53,12 @@ def test_a_request_has_the_specified_leaves_and_an_id() -> None:
     assert int(second[REQUEST_ID]) == int(first[REQUEST_ID]) + 1
 
 
-@pytest.mark.parametrize(("device_metadata", "device"), [(False, None), (True, torch.device("cpu"))])
-def test_device_metadata_is_as_asked(device_metadata: bool, device: torch.device | None) -> None:
+@pytest.mark.parametrize(
+    ("device_metadata", "device"), [(False, None), (True, torch.device("cpu"))]
+)
+def test_device_metadata_is_as_asked(
+    device_metadata: bool, device: torch.device | None
+) -> None:
     """TorchRL's collate takes another way through requests without it."""
     assert synthetic(device_metadata=device_metadata).request().device == device
 
@@ -78,7 +86,9 @@ def test_observations_are_the_same_for_the_same_seed() -> None:
 @pytest.mark.parametrize("distribution", ["constant", "exponential", "lognormal"])
 def test_think_times_have_the_asked_mean(distribution: Any) -> None:
     """The mean of 1024 draws lies within 5 standard errors of it; none is negative."""
-    times_s = np.array(waiting.think_times_s(ThinkTime(distribution, 2.0, sigma=0.5), seed=3))
+    times_s = np.array(
+        waiting.think_times_s(ThinkTime(distribution, 2.0, sigma=0.5), seed=3)
+    )
     standard_error = times_s.std() / len(times_s) ** 0.5
 
     assert abs(times_s.mean() - 2e-3) <= 5 * standard_error + 1e-12
@@ -99,7 +109,9 @@ def test_every_way_of_waiting_lasts_as_long_as_asked(mode: Any) -> None:
     assert time.perf_counter() - began >= 0.003
 
 
-@pytest.mark.parametrize(("mode", "uses_cpu"), [("idle", False), ("busy", True), ("busy_nogil", True)])
+@pytest.mark.parametrize(
+    ("mode", "uses_cpu"), [("idle", False), ("busy", True), ("busy_nogil", True)]
+)
 def test_busy_computes_and_idle_does_not(mode: Any, uses_cpu: bool) -> None:
     """CPU time of the thread tells computing from sleeping."""
     before = time.thread_time()
@@ -118,7 +130,9 @@ def test_a_gym_environment_is_really_stepped(workload: Any) -> None:
     from tensordict import TensorDict
 
     for step in range(60):
-        np.testing.assert_array_equal(environment.request()["observation"].numpy(), expected)
+        np.testing.assert_array_equal(
+            environment.request()["observation"].numpy(), expected
+        )
         environment.step(TensorDict({"action": torch.tensor(step % 2)}, batch_size=[]))
         expected, _, terminated, truncated, _ = reference.step(step % 2)
         if terminated or truncated:
@@ -143,12 +157,23 @@ def test_the_floor_steps_the_environment_without_a_payload(workload: Any) -> Non
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (GymEnvironment("CartPol-v1"), r"^environment 'CartPol-v1' cannot be made: .+CartPole.*$"),
-        (GymEnvironment("CartPole-v1", {"nosuch": 1}), r"^environment 'CartPole-v1' cannot be made: .+nosuch.*$"),
-        (GymEnvironment("FrozenLake-v1"), r"^environment 'FrozenLake-v1' has spaces Discrete\(16\) and Discrete\(4\); .+$"),
+        (
+            GymEnvironment("CartPol-v1"),
+            r"^environment 'CartPol-v1' cannot be made: .+CartPole.*$",
+        ),
+        (
+            GymEnvironment("CartPole-v1", {"nosuch": 1}),
+            r"^environment 'CartPole-v1' cannot be made: .+nosuch.*$",
+        ),
+        (
+            GymEnvironment("FrozenLake-v1"),
+            r"^environment 'FrozenLake-v1' has spaces Discrete\(16\) and Discrete\(4\); .+$",
+        ),
     ],
 )
-def test_an_environment_that_cannot_be_used_is_one_line(spec: GymEnvironment, message: str) -> None:
+def test_an_environment_that_cannot_be_used_is_one_line(
+    spec: GymEnvironment, message: str
+) -> None:
     """Unknown names, wrong options and spaces that cannot be sent are said."""
     pytest.importorskip("gymnasium")
     with pytest.raises(ScenarioError, match=message):

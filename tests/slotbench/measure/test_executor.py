@@ -61,7 +61,9 @@ def test_a_wrong_transport_is_invalid(
     assert record.is_invalid
 
 
-def test_a_lost_reply_is_recorded_with_the_stacks(executor: LocalExecutor, spec: Specs) -> None:
+def test_a_lost_reply_is_recorded_with_the_stacks(
+    executor: LocalExecutor, spec: Specs
+) -> None:
     """Where every thread waited is part of the record."""
     record = executor.run(spec("wrong_transports:dropped"))
 
@@ -72,7 +74,10 @@ def test_a_lost_reply_is_recorded_with_the_stacks(executor: LocalExecutor, spec:
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("wrong_transports:raising", "1 of 4 actors raised, the first: OSError: lost the wire"),
+        (
+            "wrong_transports:raising",
+            "1 of 4 actors raised, the first: OSError: lost the wire",
+        ),
         ("wrong_transports:dies", "killed by SIGSEGV"),
     ],
 )

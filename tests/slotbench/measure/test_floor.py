@@ -18,7 +18,9 @@ def drive(system: FloorSystem, num_actors: int, num_requests: int) -> None:
         for _ in range(num_requests):
             clients[index](None)
 
-    threads = [threading.Thread(target=loop, args=(i,), daemon=True) for i in range(num_actors)]
+    threads = [
+        threading.Thread(target=loop, args=(i,), daemon=True) for i in range(num_actors)
+    ]
     system.start()
     for thread in threads:
         thread.start()
@@ -65,7 +67,9 @@ def test_a_batch_waits_for_its_minimum() -> None:
 def test_the_timeout_serves_a_batch_that_cannot_fill() -> None:
     """Fewer actors than the minimum are served after the timeout, not never."""
     sizes: list[int] = []
-    system = FloorSystem(2, Batching(min_batch_size=4, max_batch_size=4, timeout_ms=1.0), sizes.append)
+    system = FloorSystem(
+        2, Batching(min_batch_size=4, max_batch_size=4, timeout_ms=1.0), sizes.append
+    )
     drive(system, 2, 5)
 
     assert sum(sizes) == 10

@@ -61,7 +61,9 @@ def test_every_policy_gives_an_action_per_row(
 def test_weights_are_those_of_the_seed(workload: Workloads) -> None:
     """Contenders of a block serve the same network."""
     cell = workload(model=Model("mlp"))
-    actions = [policies.build(cell, seed)(batch(VECTOR, 2)).get("action") for seed in (1, 1, 2)]
+    actions = [
+        policies.build(cell, seed)(batch(VECTOR, 2)).get("action") for seed in (1, 1, 2)
+    ]
 
     assert torch.equal(actions[0], actions[1])
     assert not torch.equal(actions[0], actions[2])
@@ -81,7 +83,9 @@ def test_discrete_actions_are_integers(workload: Workloads) -> None:
     """CartPole's policy gives one int64 index per row."""
     pytest.importorskip("gymnasium")
     cell = workload(environment=GymEnvironment("CartPole-v1"), model=Model("mlp"))
-    action = policies.build(cell, 0)(batch((Leaf("observation", (4,), "float32"),), 6)).get("action")
+    action = policies.build(cell, 0)(batch((Leaf("observation", (4,), "float32"),), 6)).get(
+        "action"
+    )
 
     assert (tuple(action.shape), action.dtype) == ((6,), torch.int64)
     assert set(action.tolist()) <= {0, 1}

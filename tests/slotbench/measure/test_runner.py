@@ -38,7 +38,9 @@ class DiaryExecutor:
 def test_every_round_has_a_fresh_worker(scenario: Scenarios) -> None:
     """The first round uses the worker that made the checks; each other starts its own."""
     executor = DiaryExecutor()
-    runner.run(scenario("threading", "slot", rounds=3), executor, lambda _: None, lambda _: None)
+    runner.run(
+        scenario("threading", "slot", rounds=3), executor, lambda _: None, lambda _: None
+    )
 
     assert [line for line in executor.diary if line == "worker" or line.endswith("p0")] == [
         "r0-c0-a0-p0", "worker", "r1-c0-a0-p0", "worker", "r2-c0-a0-p0",
@@ -66,7 +68,11 @@ def test_failed_trials_do_not_end_the_run(scenario: Scenarios) -> None:
     runner.run(scenario("threading", "slot"), DiaryExecutor(), kept.append, progress.append)
 
     assert len(kept) == 6
-    assert (progress[0].num_done, progress[-1].num_done, progress[-1].num_trials) == (0, 6, 6)
+    assert (progress[0].num_done, progress[-1].num_done, progress[-1].num_trials) == (
+        0,
+        6,
+        6,
+    )
 
 
 def test_what_cannot_be_recorded_ends_the_run(scenario: Scenarios) -> None:
@@ -85,7 +91,9 @@ def test_an_optional_contender_that_cannot_be_made_is_skipped(scenario: Scenario
     """It is named with the reason, and the others race."""
     planned = scenario("threading", "slot", "slot[preallocate]")
     optional = replace(planned.contenders[1], optional=True)
-    planned = replace(planned, contenders=(planned.contenders[0], optional, planned.contenders[2]))
+    planned = replace(
+        planned, contenders=(planned.contenders[0], optional, planned.contenders[2])
+    )
 
     racing, skipped = runner.admit(planned, DiaryExecutor({"slot": "broken"}))
 
@@ -111,7 +119,9 @@ def test_the_estimate_counts_every_trial(scenario: Scenarios) -> None:
     (cell,) = one.cells
     two_cells = replace(one, cells=(cell, Cell("b", {}, cell.workload)))
 
-    assert runner.estimate_s(replace(one, rounds=2)) == pytest.approx(2 * runner.estimate_s(one))
+    assert runner.estimate_s(replace(one, rounds=2)) == pytest.approx(
+        2 * runner.estimate_s(one)
+    )
     assert runner.estimate_s(two_cells) - runner.estimate_s(one) == pytest.approx(
         3 * (0.02 + 0.05 + runner.TRIAL_OVERHEAD_S)
     )

@@ -35,7 +35,11 @@ def measured() -> TrialMeasurement:
     """Two actors; replies at 99 | 110, 150, 200 | 201 ms and 100 | 160 ms."""
     first = (stamps(90, 105, 140, 190, 200.5), stamps(99, 110, 150, 200, 201))
     second = (stamps(95, 120), stamps(100, 160))
-    batches = (stamps(91, 106, 121, 141, 191, 200.6), stamps(92, 107, 125, 142, 192, 200.7), np.array([2, 1, 1, 2, 1, 1]))
+    batches = (
+        stamps(91, 106, 121, 141, 191, 200.6),
+        stamps(92, 107, 125, 142, 192, 200.7),
+        np.array([2, 1, 1, 2, 1, 1]),
+    )
     return observe([first, second], batches)
 
 
@@ -93,4 +97,6 @@ def test_an_empty_window_has_no_latency() -> None:
     measured = observe([(stamps(), stamps())], (stamps(), stamps(), stamps()))
 
     assert (measured.num_replies, measured.num_batches) == (0, 0)
-    assert measured.latency_mean_s is measured.latency_max_s is measured.think_mean_s is None
+    assert (
+        measured.latency_mean_s is measured.latency_max_s is measured.think_mean_s is None
+    )

@@ -108,7 +108,15 @@ def test_each_rule_says_what_it_saw(rule: str, case: Evidence, detail: str) -> N
 
 def test_every_rule_has_been_tripped() -> None:
     """The table above leaves none out."""
-    tripped = {"wrong_reply", "lost_reply", "counts", "recorder", "clock", "window", "server"}
+    tripped = {
+        "wrong_reply",
+        "lost_reply",
+        "counts",
+        "recorder",
+        "clock",
+        "window",
+        "server",
+    }
 
     assert {rule.name for rule in INVALID_RULES} == tripped
 

@@ -1,0 +1,262 @@
+"""``slotbench run``, whole: from a TOML file to a recorded and compared run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import slotbench as package
+from slotbench import store
+
+SUPPORT = str(Path(__file__).parent.parent / "support")
+
+SMALL = """
+title = "Small"
+question = "Does it run?"
+rounds = 2
+num_slots = 4
+[window]
+warmup_s = 0.02
+measure_s = 0.05
+min_requests = 200
+[[contenders]]
+name = "threading"
+baseline = true
+[[contenders]]
+name = "slot"
+preallocate = [false, true]
+[[contenders]]
+name = "floor"
+"""
+
+
+@pytest.fixture(autouse=True)
+def support_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SUPPORT)
+    monkeypatch.setenv("PYTHONPATH", SUPPORT)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return path
+
+
+def test_a_scenario_is_run_recorded_and_compared(slotbench: Any, small: Path) -> None:
+    """The end names winners, the table, the overhead and the folder; load reads it."""
+    outcome = slotbench("run", small)
+
+    assert outcome.code == 0, outcome.stderr
+    first, *_, overhead, last = outcome.stdout.strip().splitlines()
+    assert first.startswith("Against threading, ")
+    assert "slot[preallocate]" in outcome.stdout
+    assert "outside warm-up and measurement" in overhead
+    assert last.startswith("Recorded in results/")
+
+    run = package.load(results_dir="results")
+    assert run.record.status == "complete"
+    assert len(run.trials) == 2 * 5
+    assert (run.trials["status"] == "ok").all()
+    assert not run.trials["is_invalid"].any()
+    assert (run.trials["startup_s"] < 60).all()
+    assert json.loads(slotbench("compare", "newest", "--format", "json").stdout)
+
+
+@pytest.mark.parametrize("fault", ["swapped", "dropped", "doubled"])
+def test_a_wrong_transport_ends_invalid(slotbench: Any, small: Path, fault: str) -> None:
+    """Exit code 3; the table says INVALID and gives the contender no number."""
+    label = f"wrong_transports:{fault}"
+    outcome = slotbench("run", small, "--contender", label, "--rounds", "1")
+
+    assert outcome.code == 3
+    assert "INVALID" in outcome.stdout
+    row = json.loads(slotbench("compare", "--format", "json").stdout)
+    numbers = [r for r in row["rows"] if r["contender"] == label]
+    assert numbers
+    assert all(r["value"] is None and r["num_invalid"] == 1 for r in numbers)
+
+
+def test_a_failed_trial_is_exit_code_4(slotbench: Any, small: Path) -> None:
+    """What the contender raised is in the table; the others are compared."""
+    outcome = slotbench(
+        "run", small, "--contender", "wrong_transports:raising", "--rounds", "1"
+    )
+
+    assert outcome.code == 4
+    assert "OSError: lost the wire" in outcome.stdout
+
+
+def test_a_named_contender_races_the_baseline_alone(slotbench: Any, small: Path) -> None:
+    """--contender replaces the list; the scenario's baseline stays."""
+    slotbench("run", small, "--contender", "wrong_transports:honest", "--rounds", "1")
+
+    labels = [
+        c.label for c in package.load(results_dir="results").record.scenario.contenders
+    ]
+    assert labels == ["threading", "wrong_transports:honest"]
+
+
+@pytest.mark.parametrize(
+    ("contender", "message"),
+    [
+        ("nosuchmodule:factory", "module 'nosuchmodule' of contender nosuchmodule:factory"),
+        ("wrong_transports:nosuch", "module 'wrong_transports' has no attribute 'nosuch'"),
+        ("wrong_transports:fails_to_build", "cannot be made: ValueError: no wire"),
+        ("wrong_transports:without_drain", "is no transport: it has no wait_for_work"),
+        ("fails_to_import:factory", "cannot be made: ZeroDivisionError"),
+        ("slott", "unknown contender"),
+        ("slot[prealocate]", "unknown option prealocate"),
+    ],
+)
+def test_a_contender_that_cannot_race_is_one_line(
+    slotbench: Any, small: Path, contender: str, message: str
+) -> None:
+    """Exit code 2, one line, and nothing recorded."""
+    outcome = slotbench("run", small, "--contender", contender)
+
+    assert outcome.code == 2
+    errors = [
+        line for line in outcome.stderr.splitlines() if line.startswith("slotbench: error:")
+    ]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert "Traceback" not in outcome.stderr
+    assert not Path("results").exists()
+
+
+def test_a_module_in_the_working_directory_can_be_raced(
+    slotbench: Any, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's own file needs no installing."""
+    monkeypatch.delenv("PYTHONPATH")
+    source = (Path(SUPPORT) / "wrong_transports.py").read_text()
+    Path("my_transport_here.py").write_text(source)
+    outcome = slotbench(
+        "run", small, "--contender", "my_transport_here:honest", "--rounds", "1"
+    )
+
+    assert outcome.code == 0, outcome.stderr
+
+
+def test_an_optional_contender_that_is_missing_is_a_visible_line(
+    slotbench: Any, small: Path
+) -> None:
+    """It is skipped, said on stderr, and recorded."""
+    small.write_text(SMALL + '[[contenders]]\nname = "nosuchmodule:f"\noptional = true\n')
+    outcome = slotbench("run", small, "--rounds", "1")
+
+    assert outcome.code == 0
+    assert "slotbench: skipping nosuchmodule:f: module 'nosuchmodule'" in outcome.stderr
+    (skipped,) = package.load(results_dir="results").record.skipped
+    assert skipped.label == "nosuchmodule:f"
+
+
+def test_an_unknown_environment_is_one_line(slotbench: Any, small: Path) -> None:
+    """It is the scenario's error, and nothing is recorded."""
+    pytest.importorskip("gymnasium")
+    small.write_text(SMALL + '[environment]\nid = "CartPol-v1"\n[model]\nkind = "mlp"\n')
+    outcome = slotbench("run", small)
+
+    assert outcome.code == 2
+    assert "environment 'CartPol-v1' cannot be made" in outcome.stderr
+    assert not Path("results").exists()
+
+
+def test_a_results_folder_that_cannot_be_written_is_one_line(
+    slotbench: Any, small: Path
+) -> None:
+    """A file where the folder should be: said before anything is measured."""
+    Path("taken").write_text("")
+    outcome = slotbench("run", small, "--results", "taken")
+
+    assert outcome.code == 2
+    assert outcome.stderr.count("slotbench: error:") == 1
+    assert "taken" in outcome.stderr
+
+
+def test_dry_run_measures_nothing(slotbench: Any, small: Path) -> None:
+    """Cells, contenders, trials and the expected duration; no folder, no torch."""
+    outcome = slotbench("run", small, "--set", "num_slots=2,4", "--dry-run")
+
+    assert outcome.code == 0
+    assert "2 cells:\n  num_slots=2\n  num_slots=4\n" in outcome.stdout
+    assert "20 trials in 2 rounds" in outcome.stdout
+    assert "expected duration" in outcome.stdout
+    assert not Path("results").exists()
+
+
+def test_dry_run_loads_no_torch(small: Path) -> None:
+    """A plan is shown where torch could not even be imported."""
+    code = (
+        "import sys\nfrom slotbench.cli import main\n"
+        f"try:\n    main(['run', {str(small)!r}, '--dry-run'])\n"
+        "finally:\n    print({'torch', 'pandas', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip().endswith("set()")
+
+
+def test_ctrl_c_keeps_recorded_trials(small: Path, tmp_path: Path) -> None:
+    """Exit code 130, no traceback; trials that ended are read back as an interrupted run."""
+    command = [sys.executable, "-m", "slotbench", "run", str(small), "--rounds", "500"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    _wait_for_trials(tmp_path / "results", 3)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert "trials are safe in results/" in stderr
+    stored = store.read(store.find(None, tmp_path / "results"))
+    assert stored.run.status == "interrupted"
+    assert len(stored.trials) >= 3
+
+
+def _wait_for_trials(results: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        files = list(results.glob("*/trials.jsonl"))
+        if files and files[0].read_text().count("\n") >= count:
+            return
+        assert time.monotonic() < deadline, "no trial was recorded in 120 s"
+        time.sleep(0.05)
+
+
+def test_the_worker_dies_with_the_run(small: Path, tmp_path: Path) -> None:
+    """Kill -9 of a run leaves no process behind and loses no recorded trial."""
+    command = [sys.executable, "-m", "slotbench", "run", str(small), "--rounds", "500"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    _wait_for_trials(tmp_path / "results", 2)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.kill()
+    process.wait()
+
+    assert children
+    _wait_until_gone(children)
+    stored = store.read(store.find(None, tmp_path / "results"))
+    assert (stored.run.status, len(stored.trials) >= 2) == ("running", True)
+
+
+def _wait_until_gone(pids: list[str]) -> None:
+    deadline = time.monotonic() + 60
+    while any(_is_running(int(pid)) for pid in pids):
+        assert time.monotonic() < deadline, "the worker outlived the run by 60 s"
+        time.sleep(0.05)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
