@@ -10,10 +10,11 @@ from typing import Final
 
 from slotbench.records import Finding, TrialMeasurement
 
-MAX_RECORDER_SHARE: Final = 0.15
-"""Of the mean time between two replies of the whole trial. Stamps and the id check hold
-the GIL, so this much of the throughput is the harness's own; above it, the harness is
-what is measured. The leanest cell (the floor, no model) stands near 0.05."""
+MAX_RECORDER_SHARE: Final = 0.25
+"""Of the mean time between two replies of the whole trial. Stamps and the id check are paid
+by every contender alike, so they pull ratios towards 1: at a quarter, a contender that is
+2× the baseline reads 1.75×. Above that, the harness is what is measured. A cell with one
+actor and no model is the dearest: there the server's part falls on a single row."""
 
 MAX_CLOCK_DISAGREEMENT: Final = 0.01
 """Between perf_counter and the system's clock over the trial, as MLPerf's loadgen allows;
