@@ -1,20 +1,17 @@
 """The closed loop: an actor asks, waits for the reply, checks it, and acts on it.
 
-One driver for every contender; only the call differs. Stamps go into arrays allocated
-before the trial, one pair per actor, so that no two threads write to one place and
-recording allocates nothing that outlives the step.
+One driver for every contender; only the call differs. Stamps go into room reserved
+before the trial, one pair of columns per actor, so that no two threads write to one place
+and recording allocates nothing that outlives the step.
 """
 
 import threading
 import time
 import traceback
-from array import array
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from slotbench.measure.columns import Column, first, reserve
 from slotbench.measure.environments import ActorEnvironment
 from slotbench.measure.identity import IdentityCheck
 
@@ -52,8 +49,8 @@ class Actor:
         self.num_replied = 0
         self.error = ""
         self._environment = environment
-        self._submitted_ns = array("q", bytes(8 * max_requests))
-        self._replied_ns = array("q", bytes(8 * max_requests))
+        self._submitted_ns = reserve(max_requests)
+        self._replied_ns = reserve(max_requests)
 
     def loop(self, client: Callable[[Any], Any], stop: threading.Event) -> None:
         """Ask until ``stop`` is set, room runs out, or something raises; both set it.
@@ -87,12 +84,12 @@ class Actor:
             check(reply)
             step(reply)
 
-    def stamps_ns(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def stamps_ns(self) -> tuple[Column, Column]:
         """Return when each replied request was submitted, and when its reply was back."""
         n = self.num_replied
         return (
-            np.frombuffer(self._submitted_ns, np.int64)[:n].copy(),
-            np.frombuffer(self._replied_ns, np.int64)[:n].copy(),
+            first(n, self._submitted_ns),
+            first(n, self._replied_ns),
         )
 
 

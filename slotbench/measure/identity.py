@@ -15,9 +15,9 @@ from tensordict import TensorDictBase
 REQUEST_ID: Final = "request_id"
 REPLY_ID: Final = "reply_id"
 
-RING: Final = 64
+RING: Final = 32
 """Ids per actor, used round and round. A stale reply would have to be late by a multiple
-of 64 requests to pass; every one that is late by one, which is what a doubled or dropped
+of 32 requests to pass; every one that is late by one, which is what a doubled or dropped
 reply makes of all that follow, is caught."""
 
 _ACTOR_SHIFT: Final = 32

@@ -11,8 +11,8 @@ from slotbench.measure.actors import Actor
 from slotbench.measure.identity import REPLY_ID, REQUEST_ID, RING, IdentityCheck
 from slotbench.measure.served import ServedModel
 
-_NUM_REQUESTS: Final = 8 * RING
-_NUM_BATCHES: Final = 64
+_NUM_REQUESTS: Final = 4 * RING
+_NUM_BATCHES: Final = 32
 
 
 class _NullEnvironment:

@@ -1,13 +1,11 @@
 """The model as every server is given it: the policy, the id echo, and a log of batches."""
 
 import time
-from array import array
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
 from tensordict import TensorDictBase
 
+from slotbench.measure.columns import Column, first, reserve
 from slotbench.measure.identity import REPLY_ID, REQUEST_ID
 from slotbench.measure.policies import Policy
 
@@ -34,9 +32,9 @@ class ServedModel:
     ) -> None:
         self._policy = policy
         self._serve = serve
-        self._begin_ns = array("q", bytes(8 * max_batches))
-        self._end_ns = array("q", bytes(8 * max_batches))
-        self._size = array("q", bytes(8 * max_batches))
+        self._begin_ns = reserve(max_batches)
+        self._end_ns = reserve(max_batches)
+        self._size = reserve(max_batches)
         self._num_batches = 0
         self.num_served = 0
 
@@ -64,11 +62,7 @@ class ServedModel:
             self._end_ns[i] = _clock()
             self._num_batches = i + 1
 
-    def log(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    def log(self) -> tuple[Column, Column, Column]:
         """Return begin and end stamps [ns] and sizes [rows] of the batches so far."""
         n = self._num_batches
-        begin_ns, end_ns, size = (
-            np.frombuffer(column, np.int64)[:n].copy()
-            for column in (self._begin_ns, self._end_ns, self._size)
-        )
-        return begin_ns, end_ns, size
+        return first(n, self._begin_ns), first(n, self._end_ns), first(n, self._size)

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from slotbench.compute import histogram
 from slotbench.compute.percentiles import nearest_rank
+from slotbench.measure.columns import Column
 from slotbench.records import TrialMeasurement
-
-Stamps = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +36,8 @@ class Observed:
     origin_ns: int
     begin: Moment
     end: Moment
-    actors: Sequence[tuple[Stamps, Stamps]]
-    batches: tuple[Stamps, Stamps, Stamps]
+    actors: Sequence[tuple[Column, Column]]
+    batches: tuple[Column, Column, Column]
     num_submitted: int
     num_replied: int
     num_served: int
@@ -55,7 +54,7 @@ def summarise(observed: Observed) -> TrialMeasurement:
     """
     begin, end = observed.begin, observed.end
 
-    def inside(at_ns: Stamps) -> NDArray[np.bool_]:
+    def inside(at_ns: Column) -> NDArray[np.bool_]:
         return (at_ns > begin.at_ns) & (at_ns <= end.at_ns)
 
     counted = [inside(replied) for _, replied in observed.actors]
@@ -108,10 +107,10 @@ def _s(duration_ns: int) -> float:
     return int(duration_ns) / 1e9
 
 
-def _mean_s(durations_ns: Stamps) -> float | None:
+def _mean_s(durations_ns: Column) -> float | None:
     return float(durations_ns.mean()) / 1e9 if len(durations_ns) else None
 
 
-def _percentile_s(sorted_ns: Stamps, percent: float) -> float | None:
+def _percentile_s(sorted_ns: Column, percent: float) -> float | None:
     value_ns = nearest_rank(sorted_ns, percent)
     return None if value_ns is None else _s(int(value_ns))

@@ -51,10 +51,10 @@ def think_times_s(think: ThinkTime, seed: int) -> list[float]:
         have mean ``mean_ms``: the underlying normal's mean is ln(mean) - sigma²/2.
     """
     mean_s = think.mean_ms / 1e3
+    if think.distribution == "none":
+        return []
     rng = np.random.default_rng(seed)
     match think.distribution:
-        case "none":
-            return []
         case "constant":
             return [mean_s] * _NUM_THINK_TIMES
         case "exponential":

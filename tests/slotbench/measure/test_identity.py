@@ -34,8 +34,8 @@ def test_another_actors_reply_is_named(at: int) -> None:
     ids[at] = other.ids[at % RING]
 
     assert feed(check, ids) == (
-        f"actor 3 asked as actor 3, sequence {at % RING} (mod 64) "
-        f"and got the reply to actor 5, sequence {at % RING} (mod 64)"
+        f"actor 3 asked as actor 3, sequence {at % RING} (mod {RING}) "
+        f"and got the reply to actor 5, sequence {at % RING} (mod {RING})"
     )
 
 
