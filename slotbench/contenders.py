@@ -133,6 +133,21 @@ def missing_requirement(contender: Contender) -> str | None:
     return None
 
 
+def available() -> tuple[str, ...]:
+    """Names every contender that has a name of its own, installed here or not.
+
+    Ours first, then TorchRL's, then those of installed packages' entry points, then the
+    floor.
+
+    Raises:
+        ContenderError: the package ``transports`` that Python finds is not slotbench's.
+    """
+    torchrl = (name for name in _FLAGS if name.startswith("torchrl."))
+    return tuple(
+        dict.fromkeys((*_own_transports(), *torchrl, *sorted(_entry_points()), "floor"))
+    )
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Offers the nearest known names as "did you mean a or b?", or "" if none is near."""
     near = difflib.get_close_matches(name[:100], list(known), n=3, cutoff=0.7)
@@ -188,11 +203,6 @@ def _text(value: Scalar) -> str:
     return repr(value) if isinstance(value, float) else json.dumps(value)
 
 
-def _known_names() -> tuple[str, ...]:
-    names = {name for name in _FLAGS if name == "floor" or name.startswith("torchrl.")}
-    return tuple(sorted(names | set(_own_transports()) | set(_entry_points())))
-
-
 def _own_transports() -> tuple[str, ...]:
     """Names of the transports that slotbench ships, from `transports.available`."""
     advice = "install slotbench in an environment without it"
@@ -227,7 +237,7 @@ def _check_name(name: str) -> None:
             )
     elif name == "floor" or name in {"torchrl.slot", "torchrl.threading"}:
         return
-    elif name not in (known := _known_names()):
+    elif name not in (known := available()):
         raise ContenderError(
             f"unknown contender {json.dumps(name[:100], ensure_ascii=False)}; "
             f"{did_you_mean(name, known) or 'known'} "

@@ -11,7 +11,9 @@ ROOT = Path(__file__).parent.parent
 def test_the_readmes_table_comes_from_the_reference_run() -> None:
     """It is what ``slotbench compare results/reference/quickstart --format md`` prints."""
     readme = (ROOT / "README.md").read_text()
-    shown = readme.partition("<!-- quickstart:begin -->")[2].partition("<!-- quickstart:end -->")[0]
+    shown = readme.partition("<!-- quickstart:begin -->")[2].partition(
+        "<!-- quickstart:end -->"
+    )[0]
     run = slotbench.load(ROOT / "results/reference/quickstart")
 
     assert shown.strip() == render(run.compare(), "md").replace("## ", "### ", 1).strip()

@@ -3,17 +3,14 @@
 Not named "list": a submodule of that name would hide the builtin in its package.
 """
 
-import importlib.metadata
 import json
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
 from slotbench.cli._options import RESULTS_DIR, AsJson, ResultsDir
 from slotbench.errors import RecordError
-
-TORCHRL_CONTENDERS: Final = ("torchrl.slot", "torchrl.threading")
 
 
 def list_all(
@@ -71,14 +68,11 @@ def contenders() -> list[dict[str, Any]]:
 
     ``missing`` is "" where the contender can run here, else what to install.
     """
-    import transports
-    from slotbench.contenders import ENTRY_POINT_GROUP, missing_requirement, parse
+    from slotbench.contenders import available, missing_requirement, parse
 
-    entry_points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP).names
-    names = [*transports.available(), *TORCHRL_CONTENDERS, *sorted(entry_points), "floor"]
     return [
         {"name": name, "missing": missing_requirement(parse(name)) or ""}
-        for name in dict.fromkeys(names)
+        for name in available()
     ]
 
 

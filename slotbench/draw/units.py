@@ -83,12 +83,12 @@ def span(low: float, high: float) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share or a difference: "3 %", "1.25 %", "12.5 %"."""
+    """A share or a difference: "3 %", "1.25 %", "12.5 %", and "over 1 000 %"."""
     if share is None or not math.isfinite(share):
         return MISSING
-    return (
-        f"{_rounded(share * 100):.3g} %" if share < 10 else f"{significant(share * 100)} %"
-    )
+    if share > 10:
+        return "over 1 000 %"
+    return f"{_rounded(share * 100):.3g} %" if share < 9.995 else "1 000 %"
 
 
 def count(number: int, noun: str) -> str:

@@ -136,7 +136,7 @@ def test_bad_syntax_is_shown_with_the_grammar(text: str) -> None:
         (
             "slto",
             'unknown contender "slto"; did you mean slot? '
-            "(floor, slot, threading, torchrl.slot, torchrl.threading, or package.module:factory)",
+            "(slot, threading, torchrl.slot, torchrl.threading, floor, or package.module:factory)",
         ),
         ("slot[a,a]", "contender slot[a,a]: a is given twice; keep one"),
         ("slot[prealocate]",
