@@ -1,8 +1,7 @@
 """A progress bar with the time left, on stderr; plain lines where that is no terminal."""
 
 import time
-from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -37,16 +36,11 @@ class ProgressBar:
         self._began = time.monotonic()
         self._last_line = -_LINE_EVERY_S
 
-    def __enter__(self) -> "ProgressBar":
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._bar.stop()
 
     def update(self, state: State) -> None:

@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
-from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from slotbench.errors import WorkerError
 from slotbench.measure.outcomes import failed
@@ -68,15 +67,10 @@ class LocalExecutor:
         self._connection: Connection | None = None
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close()
 
-    def __enter__(self) -> "LocalExecutor":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
         self._log.close()
 
