@@ -124,13 +124,22 @@ def missing_requirement(contender: Contender) -> str | None:
         not _can_find("torchrl")
     ):
         return "torchrl is not installed; pip install 'slotbench[torchrl]'"
-    module = _factory_module(contender.name)
+    module = factory_module(contender.name)
     if module and not _can_find(module):
         return (
             f"module {module!r} of contender {contender.label} is not found; "
             "install it or put its folder on PYTHONPATH"
         )
     return None
+
+
+def factory_module(name: str) -> str | None:
+    """Names the module that a contender from outside comes from; None for a built-in."""
+    if ":" not in name:
+        if name in _FLAGS:
+            return None
+        name = _entry_points().get(name, "")
+    return name.partition(":")[0].strip() or None
 
 
 def available() -> tuple[str, ...]:
@@ -310,14 +319,6 @@ def _check_server(name: str, server: str | None) -> Server:
             f"({', '.join(_SERVERS)})"
         )
     return cast("Server", server)
-
-
-def _factory_module(name: str) -> str | None:
-    if ":" not in name:
-        if name in _FLAGS:
-            return None
-        name = _entry_points().get(name, "")
-    return name.partition(":")[0].strip() or None
 
 
 def _can_find(module: str) -> bool:

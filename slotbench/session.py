@@ -5,6 +5,7 @@ The one place where `slotbench.measure` and `slotbench.store` meet. Prints nothi
 
 import contextlib
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,8 +15,8 @@ from slotbench.errors import RecordError
 from slotbench.measure import design, runner
 from slotbench.measure.executor import Executor
 from slotbench.measure.runner import Progress
-from slotbench.records import SCHEMA_VERSION, RunRecord, Scenario, Skipped
-from slotbench.store import RunFolder, environment, new_run_id
+from slotbench.records import SCHEMA_VERSION, Accounting, RunRecord, Scenario, Skipped
+from slotbench.store import RunFolder, check_writable, environment, new_run_id
 
 
 def run_scenario(
@@ -51,8 +52,10 @@ def run_scenario(
         RecordError: the results folder cannot be written.
         WorkerError: no worker process comes up.
     """
+    check_writable(results_dir)
     on_progress(Progress(0, 0, "starting a worker: importing torch, tensordict, …"))
-    worker_start_s = executor.start_worker()
+    began = time.perf_counter()
+    executor.start_worker()
     scenario, more_skipped = runner.admit(scenario, executor)
     now = datetime.now(UTC)
     run = RunRecord(
@@ -70,12 +73,12 @@ def run_scenario(
     folder = RunFolder.create(results_dir, run)
     on_start(folder.path)
     try:
-        accounting = runner.run(
-            scenario, executor, folder.append, on_progress, worker_start_s=worker_start_s
-        )
+        observed_s = runner.run(scenario, executor, folder.append, on_progress)
     except BaseException:
         with contextlib.suppress(RecordError):  # a full disk is said once, by what met it
             folder.replace_run(replace(run, status="interrupted"))
         raise
+    total_s = time.perf_counter() - began
+    accounting = Accounting(total_s, observed_s, executor.worker_start_s)
     folder.replace_run(replace(run, status="complete", accounting=accounting))
     return folder.path

@@ -145,6 +145,10 @@ class BatchingTransport(abc.ABC, Generic[CallbackT]):
         if self._gathered is not None and self._gathered[0] is batch:
             given = self._gathered[1]
         self._gathered = None
+        for callback in callbacks:
+            self._drained.pop(
+                callback, None
+            )  # if it was drained before: two paths may be mixed
         outcomes: list[Outcome]
         try:
             outcomes = [*take_batch(result, given, len(callbacks))]

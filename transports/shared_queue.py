@@ -7,8 +7,9 @@ library's module from scripts run in this folder.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from threading import TIMEOUT_MAX, Condition, Lock
 from typing import Any, cast
 
@@ -130,21 +131,23 @@ class ThreadingTransport(BatchingTransport[Any]):
     def claim(self, max_items: int) -> list[ReplyFuture]:
         """Take up to `max_items` requests, oldest first; cancelled ones are dropped."""
         futures: list[ReplyFuture] = []
-        with self._has_work:
-            while self._queue and len(futures) < max_items:
-                future = self._queue.popleft()
-                # From here on it cannot be cancelled, so answering it cannot fail.
-                if future.set_running_or_notify_cancel():
-                    futures.append(future)
-        return futures
+        while True:
+            with self._has_work:
+                count = max(0, min(len(self._queue), max_items - len(futures)))
+                taken = [self._queue.popleft() for _ in range(count)]
+            # Outside the lock that every actor takes. From here on none can be cancelled,
+            # so answering it cannot fail.
+            running = [future for future in taken if future.set_running_or_notify_cancel()]
+            futures += running
+            if len(running) == len(taken):
+                return futures
 
     def _request(self, callback: ReplyFuture) -> Request:
         return callback._request
 
     def _answer(self, callback: ReplyFuture, outcome: Outcome) -> None:
-        if callback.done():
-            return
-        if isinstance(outcome, BaseException):
-            callback.set_exception(outcome)
-        else:
-            callback.set_result(cast("TensorDictBase", outcome))
+        with contextlib.suppress(InvalidStateError):  # the first answer stands
+            if isinstance(outcome, BaseException):
+                callback.set_exception(outcome)
+            else:
+                callback.set_result(cast("TensorDictBase", outcome))

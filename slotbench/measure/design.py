@@ -9,15 +9,9 @@ alarms at a nominal 5 %, random order within pairs 5 % (docs of the design).
 import random
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Final
 
+from slotbench.measure import budget
 from slotbench.records import BASELINE_REPEAT, Cell, Contender, Design, Scenario, TrialSpec
-
-_STARTUP_ALLOWANCE_S: Final = 30.0
-_STARTUP_PER_SLOT_S: Final = 0.05
-_ENDING_ALLOWANCE_S: Final = 50.0
-"""A trial waits at most 23 s for its last replies and as long for its server, by itself;
-the deadline is for one that no longer runs Python."""
 
 
 def rounds(scenario: Scenario) -> Iterator[list[list[TrialSpec]]]:
@@ -60,14 +54,6 @@ def _block(
     trials = arms(scenario.contenders)
     order.shuffle(trials)
     seed = zlib.crc32(f"{scenario.seed}/{round_index}/{cell_index}".encode())
-    window = cell.workload.window
-    deadline_s = (
-        _STARTUP_ALLOWANCE_S
-        + _STARTUP_PER_SLOT_S * cell.workload.num_slots
-        + window.warmup_s
-        + window.max_measure_s
-        + _ENDING_ALLOWANCE_S
-    )
     return [
         TrialSpec(
             trial_id=f"r{round_index}-c{cell_index}-a0-p{position}",
@@ -79,7 +65,7 @@ def _block(
             contender=contender,
             workload=cell.workload,
             seed=seed,
-            deadline_s=deadline_s,
+            deadline_s=budget.deadline_s(cell.workload),
         )
         for position, (contender, arm) in enumerate(trials)
     ]

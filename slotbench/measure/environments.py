@@ -47,7 +47,11 @@ def build(
     """
     if workload.environment is not None:
         return GymActorEnvironment(
-            workload.environment, ids, has_payload=has_payload, seed=seed
+            workload.environment,
+            workload.observation,
+            ids,
+            has_payload=has_payload,
+            seed=seed,
         )
     if not has_payload:
         return EmptyEnvironment(workload.think_time, seed)
@@ -128,12 +132,17 @@ class GymActorEnvironment:
     def __init__(
         self,
         spec: GymEnvironment,
+        form: Observation,
         ids: Sequence[torch.Tensor],
         *,
         has_payload: bool,
         seed: int,
     ) -> None:
         self._env = make_gym(spec)
+        self._device = "cpu" if form.device_metadata else None
+        self._reused = (
+            TensorDict({}, [], device=self._device) if form.reuse_request else None
+        )
         self._ids = ids
         self._has_payload = has_payload
         self._observation, _ = self._env.reset(seed=seed)
@@ -152,7 +161,9 @@ class GymActorEnvironment:
         # A copy: environments may write the next observation into the same array.
         observation = torch.from_numpy(np.array(self._observation))
         row = {"observation": observation, REQUEST_ID: self._ids[i % len(self._ids)]}
-        return TensorDict(row, batch_size=[])
+        if self._reused is not None:
+            return self._reused.update(row)
+        return TensorDict(row, batch_size=[], device=self._device)
 
     def step(self, reply: TensorDictBase | None) -> None:
         """Step the environment with the reply's action."""
@@ -179,10 +190,10 @@ def make_gym(spec: GymEnvironment) -> Any:
 
     try:
         import gymnasium
-    except ModuleNotFoundError:
+    except ImportError as error:
         raise ScenarioError(
-            "gymnasium is not installed; pip install 'slotbench[torchrl]'"
-        ) from None
+            f"gymnasium cannot be imported ({error}); pip install 'slotbench[torchrl]'"
+        ) from error
     try:
         env = gymnasium.make(spec.id, **spec.options)
     except (gymnasium.error.Error, TypeError, ImportError) as error:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from typing import Any, Final, Protocol, Self
 
+from slotbench.contenders import factory_module
 from slotbench.errors import WorkerError
 from slotbench.measure.outcomes import failed
 from slotbench.measure.zygote import KILL_GRACE_S, Outcome, Ready, Task
@@ -25,6 +26,7 @@ from slotbench.records import Contender, Scenario, TrialRecord, TrialSpec, Workl
 _START_TIMEOUT_S: Final = 300.0
 _CHECK_DEADLINE_S: Final = 120.0
 _LOG_TAIL_BYTES: Final = 4000
+_CLOSE_TIMEOUT_S: Final = 2.0
 
 _THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -32,8 +34,11 @@ _THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 class Executor(Protocol):
     """Runs trials one at a time, each in a process of its own."""
 
-    def start_worker(self) -> float:
-        """Replace the worker process by a fresh one; return the seconds that took."""
+    worker_start_s: float
+    """Seconds spent starting workers so far."""
+
+    def start_worker(self) -> None:
+        """Replace the worker process by a fresh one."""
 
     def check(self, contender: Contender | None, workload: Workload) -> str:
         """Make the contender for the workload, in a process of its own; None is no transport.
@@ -53,7 +58,7 @@ class LocalExecutor:
     """Processes of this machine, forked from a zygote.
 
     Args:
-        scenario: decides what the zygote imports and how many native threads it may use.
+        scenario: decides what the zygote imports.
         use_fork: one child per trial, forked from the zygote; otherwise one fresh process
             per trial. Default: fork on Linux.
     """
@@ -61,11 +66,15 @@ class LocalExecutor:
     def __init__(self, scenario: Scenario, *, use_fork: bool | None = None) -> None:
         self._use_fork = sys.platform == "linux" if use_fork is None else use_fork
         self._modules = _modules(scenario)
-        threads = max(cell.workload.torch_threads for cell in scenario.cells)
-        self._environ = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads))
+        # A process with native threads cannot be forked safely; trials set torch's own.
+        self._environ = os.environ | dict.fromkeys(_THREAD_VARIABLES, "1")
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_fresh = False
         self._connection: Connection | None = None
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed in close()
+        # Appended to by the worker and its children, read here: no shared position.
+        self._log = tempfile.NamedTemporaryFile("ab+", prefix="slotbench-")  # noqa: SIM115  # closed in __exit__
+        self._log_begin = 0
+        self.worker_start_s = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +83,7 @@ class LocalExecutor:
         self.close()
         self._log.close()
 
-    def start_worker(self) -> float:
+    def start_worker(self) -> None:
         """Start a zygote and wait until it has imported everything.
 
         Raises:
@@ -82,6 +91,7 @@ class LocalExecutor:
         """
         self.close()
         began = time.perf_counter()
+        self._log_begin = os.fstat(self._log.fileno()).st_size
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -98,13 +108,14 @@ class LocalExecutor:
                 start_new_session=True,  # Ctrl-C is for the run, which then ends the worker
             )
         self._connection = Connection(ours.detach())
+        self._is_fresh = True
         if not isinstance(self._receive(_START_TIMEOUT_S), Ready):
             log = self._tail().strip().splitlines()
             self.close()
             raise WorkerError(
                 f"the worker process did not start: {log[-1] if log else 'it printed nothing'}"
             )
-        return time.perf_counter() - began
+        self.worker_start_s += time.perf_counter() - began
 
     def check(self, contender: Contender | None, workload: Workload) -> str:
         """Make the contender, its policy and one environment in a child."""
@@ -116,6 +127,7 @@ class LocalExecutor:
 
     def run(self, spec: TrialSpec) -> TrialRecord:
         """Run the trial in a child of the zygote; start a new zygote if that one died."""
+        self._ensure_worker()
         sent_ns = time.perf_counter_ns()
         started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         arguments = {"spec": spec, "sent_ns": sent_ns, "started_at": started_at}
@@ -128,20 +140,23 @@ class LocalExecutor:
         return replace(record, duration_s=(time.perf_counter_ns() - sent_ns) / 1e9)
 
     def close(self) -> None:
-        """End the worker: it and its children are one process group."""
+        """End the worker. It ends the trial that runs, and all that the trial started."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
         if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_CLOSE_TIMEOUT_S)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 
     def _do(self, task: Task) -> Outcome:
-        if self._connection is None or not self._use_fork:
-            self.start_worker()
+        self._ensure_worker()
         assert self._connection is not None
+        self._log_begin = os.fstat(self._log.fileno()).st_size
+        self._is_fresh = False
         outcome = None
         with contextlib.suppress(OSError):
             self._connection.send(task)
@@ -150,6 +165,10 @@ class LocalExecutor:
             return outcome
         self.close()
         return Outcome(error="the worker process died or hung")
+
+    def _ensure_worker(self) -> None:
+        if self._connection is None or not (self._use_fork or self._is_fresh):
+            self.start_worker()
 
     def _receive(self, timeout_s: float) -> Any:
         """Return the worker's next message; None if it died or the time ran out."""
@@ -160,23 +179,18 @@ class LocalExecutor:
             return None
 
     def _tail(self) -> str:
-        """Return the end of what the worker printed."""
-        size = self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, size - _LOG_TAIL_BYTES))
-        text = self._log.read().decode(errors="replace")
-        self._log.seek(0, os.SEEK_END)
-        return text
+        """Return the end of what was printed during the last task."""
+        size = os.fstat(self._log.fileno()).st_size
+        begin = max(self._log_begin, size - _LOG_TAIL_BYTES)
+        return os.pread(self._log.fileno(), size - begin, begin).decode(errors="replace")
 
 
 def _modules(scenario: Scenario) -> Sequence[str]:
-    """Say what the zygote imports, in the order that trials would."""
+    """Say what the zygote imports; "?" marks what may fail, for `check` to report."""
     modules = ["slotbench.measure.preload"]
     if any("torchrl" in {c.server, c.name.partition(".")[0]} for c in scenario.contenders):
-        modules.append("slotbench.torchrl")
+        modules.append("?slotbench.torchrl")
     if any(cell.workload.environment is not None for cell in scenario.cells):
-        modules.append("gymnasium")
-    # A user's module that does not import is reported by `check`, not by a dead worker.
-    modules += [
-        f"?{c.name.partition(':')[0]}" for c in scenario.contenders if ":" in c.name
-    ]
-    return modules
+        modules.append("?gymnasium")
+    own = (factory_module(contender.name) for contender in scenario.contenders)
+    return modules + [f"?{module}" for module in own if module]

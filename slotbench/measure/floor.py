@@ -12,12 +12,9 @@ oldest request of the batch was taken.
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from slotbench.records import Batching
-
-_IDLE_WAIT_S: Final = 0.05
-"""How often an idle server looks whether it shall stop."""
 
 
 class FloorSystem:
@@ -27,6 +24,7 @@ class FloorSystem:
         num_slots: number of actors.
         batching: the server's rule.
         serve: spends the service time of a batch of n; called by the server's thread.
+        idle_wait_s: how long the server sleeps before it looks whether it shall stop.
 
     Threads: ``client()``, ``start`` and ``shutdown`` by the main thread; each client by
     its actor alone.
@@ -35,10 +33,16 @@ class FloorSystem:
     """
 
     def __init__(
-        self, num_slots: int, batching: Batching, serve: Callable[[int], None]
+        self,
+        num_slots: int,
+        batching: Batching,
+        serve: Callable[[int], None],
+        *,
+        idle_wait_s: float = 0.05,
     ) -> None:
         self._batching = batching
         self._serve = serve
+        self._idle_wait_s = idle_wait_s
         self._ready = bytearray(num_slots)
         self._gates = [threading.Lock() for _ in range(num_slots)]
         for gate in self._gates:
@@ -50,6 +54,10 @@ class FloorSystem:
         self._sweep_start = 0
         self._is_running = True
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
+
+    def collate(self, items: list[Any]) -> list[Any]:
+        """Return the requests: there is nothing to collate."""
+        return items
 
     def client(self) -> Callable[[Any], None]:
         """Return the next actor's call; its argument is ignored."""
@@ -88,7 +96,7 @@ class FloorSystem:
 
     def _run(self) -> None:
         while self._is_running:
-            self._wait_for_work(_IDLE_WAIT_S)
+            self._wait_for_work(self._idle_wait_s)
             slots = self._take(self._batching.max_batch_size)
             if not slots:
                 continue

@@ -1,18 +1,26 @@
-"""What recording itself costs: the same code on a contender that does nothing."""
+"""What recording itself costs a contender: the same code with and without it, timed apart.
+
+Each cost is the least of several short passes: a pass that was interrupted tells of the
+machine, not of the recorder.
+"""
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 
 from slotbench.measure.actors import Actor
-from slotbench.measure.identity import REPLY_ID, REQUEST_ID, RING, IdentityCheck
+from slotbench.measure.identity import REPLY_ID, REQUEST_ID, IdentityCheck
 from slotbench.measure.served import ServedModel
 
-_NUM_REQUESTS: Final = 4 * RING
-_NUM_BATCHES: Final = 32
+Collate = Callable[[list[TensorDictBase]], Any]
+
+_NUM_PASSES: Final = 6
+_MAX_ROWS: Final = 16
+"""Rows of the timed batch; per row, larger ones cost the same or less."""
 
 
 class _NullEnvironment:
@@ -23,36 +31,62 @@ class _NullEnvironment:
         pass
 
 
-def recording_cost_s(num_slots: int) -> float:
-    """Time the stamps and the id check, in seconds per request.
+def recording_cost_s(num_slots: int, collate: Collate, device: str | None) -> float:
+    """Time what the harness adds to a request of this contender, in seconds.
 
-    The actor's part is its whole loop on an instant client; the server's part is the
-    model's wrapper around a policy that returns its input, for a batch of everybody.
-    Excludes what one more leaf costs the transport, and contention for the GIL.
+    The actor's part is its whole loop on an instant client: two stamps and the id check.
+    The server's part is a batch with the id leaf, its echo and its stamps, less the same
+    batch without, through the contender's own collate: where collating goes leaf by leaf
+    and row by row, one leaf more is dear.
+
+    Args:
+        num_slots: rows of the batch, at most 16.
+        collate: makes a batch of requests, as the contender's server does.
+        device: device metadata of the requests.
+
+    Excludes what one more leaf costs inside the transport, and contention for the GIL.
     """
-    return _actor_cost_s() + _server_cost_s(num_slots)
+    actor_s = min(_actor_pass_s() for _ in range(_NUM_PASSES))
+    rows = min(num_slots, _MAX_ROWS)
+    with torch.no_grad():
+        with_id_s = min(
+            _server_pass_s(rows, collate, device, True) for _ in range(_NUM_PASSES)
+        )
+        without_s = min(
+            _server_pass_s(rows, collate, device, False) for _ in range(_NUM_PASSES)
+        )
+    return actor_s + max(0.0, with_id_s - without_s)
 
 
-def _actor_cost_s() -> float:
+def _actor_pass_s() -> float:
     identity = IdentityCheck(0)
-    replies = [TensorDict({REPLY_ID: i}, batch_size=[]) for i in identity.ids] * (
-        _NUM_REQUESTS // RING
-    )
+    replies = [TensorDict({REPLY_ID: i}, batch_size=[]) for i in identity.ids] * 2
+    actor = Actor(0, _NullEnvironment(), identity, len(replies))
     next_reply = iter(replies).__next__
-    actor = Actor(0, _NullEnvironment(), identity, _NUM_REQUESTS)
     began = time.perf_counter()
     actor.loop(lambda request: next_reply(), threading.Event())  # noqa: ARG005  # a client's call
-    return (time.perf_counter() - began) / _NUM_REQUESTS
+    return (time.perf_counter() - began) / len(replies)
 
 
-def _server_cost_s(num_slots: int) -> float:
-    model = ServedModel(_identity, lambda batch_size: None, _NUM_BATCHES)  # noqa: ARG005  # S(n) = 0
-    batch = TensorDict({REQUEST_ID: torch.zeros(num_slots, dtype=torch.int64)}, [num_slots])
+def _server_pass_s(
+    num_rows: int, collate: Collate, device: str | None, has_id: bool
+) -> float:
+    leaves: dict[str, torch.Tensor] = {"observation": torch.zeros(8)}
+    if has_id:
+        leaves[REQUEST_ID] = torch.tensor(0)
+    # New ones for every pass: a lazily stacked batch writes its outputs into them.
+    rows: list[TensorDictBase] = [
+        TensorDict(dict(leaves), batch_size=[], device=device) for _ in range(num_rows)
+    ]
+    serve = ServedModel(_act, _no_service, max_batches=1) if has_id else _act
     began = time.perf_counter()
-    for _ in range(_NUM_BATCHES):
-        model(batch)
-    return (time.perf_counter() - began) / (_NUM_BATCHES * num_slots)
+    serve(collate(rows)).unbind(0)
+    return (time.perf_counter() - began) / num_rows
 
 
-def _identity(batch: TensorDictBase) -> TensorDictBase:
-    return batch
+def _act(batch: TensorDictBase) -> TensorDictBase:
+    return batch.set("action", batch.get("observation")[:, :4].clone())
+
+
+def _no_service(batch_size: int) -> None:
+    """Take no time, whatever the batch size."""

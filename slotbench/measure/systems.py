@@ -5,12 +5,14 @@ import importlib.metadata
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from tensordict import lazy_stack, maybe_dense_stack
+import torch
+from tensordict import TensorDict, TensorDictBase, lazy_stack, maybe_dense_stack
 
 import transports
 from slotbench.contenders import ENTRY_POINT_GROUP
 from slotbench.errors import ContenderError
 from slotbench.measure.floor import FloorSystem
+from slotbench.measure.recording import Collate
 from slotbench.measure.served import ServedModel
 from slotbench.records import Batching, Contender
 
@@ -23,6 +25,10 @@ _COLLATE = {
 
 class System(Protocol):
     """What a trial drives: clients out, a model served behind them."""
+
+    @property
+    def collate(self) -> Collate:
+        """Makes a batch as this system's server does; a leaf's share of it is the id's cost."""
 
     def client(self) -> Callable[[Any], Any]:
         """Return the next actor's blocking call. Main thread, before ``start``."""
@@ -37,7 +43,8 @@ class System(Protocol):
 class TransportSystem:
     """A transport and the inference server that runs it, ours or TorchRL's."""
 
-    def __init__(self, transport: Any, server: Any) -> None:
+    def __init__(self, transport: Any, server: Any, collate: Collate) -> None:
+        self.collate = collate
         self._transport = transport
         self._server = server
 
@@ -70,8 +77,7 @@ def build(
     options = dict(contender.options)
     collate_fn = _COLLATE[str(options.pop("collate", "default"))]
     transport = _build_transport(contender, num_slots, options)
-    server_class = _server_class(contender.server)
-    server = server_class(
+    server = _server_class(contender.server)(
         model,
         transport,
         max_batch_size=batching.max_batch_size,
@@ -79,7 +85,17 @@ def build(
         timeout=batching.timeout_ms / 1e3,
         collate_fn=collate_fn,
     )
-    return TransportSystem(transport, server)
+    if contender.server == "torchrl":
+        return TransportSystem(transport, server, server.collate_fn)
+    default = _stack_leaves if hasattr(transport, "gather") else torch.stack
+    return TransportSystem(transport, server, collate_fn or default)
+
+
+def _stack_leaves(items: list[TensorDictBase]) -> TensorDict:
+    """Stack tensors leaf by leaf, as the fast path of our transports does."""
+    names = list(items[0].keys())
+    leaves = {name: torch.stack([item.get(name) for item in items]) for name in names}
+    return TensorDict(leaves, [len(items)])
 
 
 def _build_transport(contender: Contender, num_slots: int, options: dict[str, Any]) -> Any:

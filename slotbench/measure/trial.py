@@ -17,7 +17,7 @@ import torch
 from tensordict import TensorDictBase
 
 from slotbench.errors import SlotbenchError
-from slotbench.measure import environments, policies, systems, validity
+from slotbench.measure import budget, environments, policies, systems, validity
 from slotbench.measure.actors import Actor
 from slotbench.measure.identity import IdentityCheck
 from slotbench.measure.outcomes import failed, identity
@@ -26,11 +26,8 @@ from slotbench.measure.served import ServedModel
 from slotbench.measure.summary import Moment, Observed, summarise
 from slotbench.records import Batching, Contender, TrialRecord, TrialSpec, Workload
 
-SETTLE_S: Final = 3.0
-"""How long after the window actors may wait for their last reply, beyond the time that
-the model needs to serve everybody once more."""
-
 _EXTEND_STEP_S: Final = 0.02
+_THINKING_GRACE_S: Final = 0.5
 _MAX_REQUESTS_PER_S: Final = 300_000
 """More than the floor reaches; bounds the memory reserved for stamps."""
 
@@ -98,6 +95,7 @@ class _Trial:
         )
         self._actors = [self._actor(i, room) for i in range(workload.num_slots)]
         self._stop = threading.Event()
+        self._filled_in_warmup = False
 
     def _actor(self, index: int, room: int) -> Actor:
         identity = IdentityCheck(index)
@@ -111,21 +109,25 @@ class _Trial:
 
     def run(self, sent_ns: int, started_at: str) -> TrialRecord:
         workload = self._spec.workload
-        cost_s = recording_cost_s(workload.num_slots) if self._has_payload else 0.0
+        crashes: list[str] = []
+        threading.excepthook = lambda crash: crashes.append(_text(crash.exc_value))
         threads = self._start()
         wall_ns, origin_ns = time.time_ns(), time.perf_counter_ns()
         begin, end = self._observe(origin_ns)
         self._stop.set()
-        settle_s = _settle_s(workload)
-        stuck = _join(threads, settle_s)
+        settle_s = budget.settle_s(workload)
+        stuck = self._await_last_replies(threads, settle_s)
         stacks = _stacks() if stuck else ""
         wall_s = (time.time_ns() - wall_ns) / 1e9
         elapsed_s = (time.perf_counter_ns() - origin_ns) / 1e9
         server_ended = self._system.shutdown(settle_s)
+        joined_ns = time.perf_counter_ns()
+        if crashes:
+            error = f"a thread of the server raised {_last_line(crashes[0])}"
+            return failed(self._spec, started_at, error, crashes[0])
         errors = [actor.error for actor in self._actors if actor.error]
         if errors:
-            last_line = errors[0].strip().splitlines()[-1]
-            error = f"{len(errors)} of {len(threads)} actors raised, the first: {last_line}"
+            error = f"{len(errors)} of {len(threads)} actors raised {_last_line(errors[0])}"
             return failed(self._spec, started_at, error, errors[0])
         measurement = summarise(
             Observed(
@@ -138,8 +140,8 @@ class _Trial:
                 num_replied=sum(actor.num_replied for actor in self._actors),
                 num_served=self._model.num_served,
                 sent_ns=sent_ns,
-                joined_ns=time.perf_counter_ns(),
-                recorder_cost_s=cost_s,
+                joined_ns=joined_ns,
+                recorder_cost_s=self._recorder_cost_s(),
             )
         )
         evidence = validity.Evidence(
@@ -154,7 +156,8 @@ class _Trial:
             server_ended=server_ended,
             wall_s=wall_s,
             perf_counter_s=elapsed_s,
-            filled_in_warmup=measurement.warmup_s < workload.window.warmup_s / 2,
+            window=workload.window,
+            filled_in_warmup=self._filled_in_warmup,
         )
         return TrialRecord(
             **identity(self._spec),
@@ -190,54 +193,79 @@ class _Trial:
     def _observe(self, origin_ns: int) -> tuple[Moment, Moment]:
         """Sleep through warm-up and window; return the moments at the window's two ends.
 
-        The window's ends are where this thread woke, not where it meant to.
+        Both are prolonged until everybody had replies enough; the window's ends are where
+        this thread woke, not where it meant to.
         """
-        window = self._spec.workload.window
-        self._sleep_until(origin_ns + int(window.warmup_s * 1e9))
+        workload = self._spec.workload
+        window = workload.window
+        self._watch(origin_ns, window.warmup_s, 2 * workload.num_slots)
+        self._filled_in_warmup = self._stop.is_set()
         begin, before = _now(), self._num_replied()
-        self._sleep_until(begin.at_ns + int(window.measure_s * 1e9))
-        latest_ns = begin.at_ns + int(window.max_measure_s * 1e9)
-        while (
-            self._num_replied() - before < window.min_requests
-            and time.perf_counter_ns() < latest_ns
-            and not self._stop.wait(_EXTEND_STEP_S)
-        ):
-            pass
+        self._watch(begin.at_ns, window.measure_s, before + budget.min_replies(workload))
         return begin, _now()
 
-    def _sleep_until(self, at_ns: int) -> None:
-        """Sleep, or wake at once when an actor stops the trial."""
-        self._stop.wait(max(0.0, (at_ns - time.perf_counter_ns()) / 1e9))
+    def _watch(self, since_ns: int, at_least_s: float, until_replied: int) -> None:
+        """Sleep so long, and on until so many replies came or ``max_measure_s`` has passed.
+
+        Wakes at once when an actor stops the trial.
+        """
+        longest_s = max(at_least_s, self._spec.workload.window.max_measure_s)
+        self._stop.wait(max(0.0, at_least_s - _since_s(since_ns)))
+        while self._num_replied() < until_replied and _since_s(since_ns) < longest_s:
+            if self._stop.wait(_EXTEND_STEP_S):
+                return
 
     def _num_replied(self) -> int:
         return sum(actor.num_replied for actor in self._actors)
+
+    def _await_last_replies(
+        self, threads: list[threading.Thread], timeout_s: float
+    ) -> list[int]:
+        """Wait until nobody waits for a reply; return the actors that got none in time.
+
+        One that thinks, or steps a slow environment, is not waited for: it will see that
+        the trial is over. It only must have had time to do so before it might submit.
+        """
+        began = time.monotonic()
+        for actor, thread in zip(self._actors, threads, strict=True):
+            while thread.is_alive() and time.monotonic() < began + timeout_s:
+                may_submit = time.monotonic() < began + _THINKING_GRACE_S
+                if not (may_submit or actor.num_submitted > actor.num_replied):
+                    break
+                thread.join(_EXTEND_STEP_S)
+        return [
+            actor.index
+            for actor, thread in zip(self._actors, threads, strict=True)
+            if thread.is_alive() and actor.num_submitted > actor.num_replied
+        ]
+
+    def _recorder_cost_s(self) -> float:
+        """Time the recorder now that nothing else runs in this process."""
+        if not self._has_payload:
+            return 0.0
+        workload = self._spec.workload
+        device = "cpu" if workload.observation.device_metadata else None
+        return recording_cost_s(workload.num_slots, self._system.collate, device)
 
 
 def _room_per_actor(workload: Workload) -> int:
     """Stamps to reserve: twice an actor's share of what the fastest contender could need."""
     window = workload.window
     needed = int(_MAX_REQUESTS_PER_S * (window.warmup_s + window.measure_s))
-    total = min(window.max_requests, max(needed, 4 * window.min_requests))
+    total = min(window.max_requests, max(needed, 4 * budget.min_replies(workload)))
     return max(64, 2 * total // workload.num_slots)
 
 
-def _settle_s(workload: Workload) -> float:
-    batching, model = workload.batching, workload.model
-    num_batches = 1 + workload.num_slots // batching.min_batch_size
-    batch_s = (
-        batching.timeout_ms
-        + model.latency_ms
-        + model.latency_per_item_ms * workload.num_slots
-    ) / 1e3
-    return SETTLE_S + min(20.0, num_batches * batch_s)
+def _since_s(at_ns: int) -> float:
+    return (time.perf_counter_ns() - at_ns) / 1e9
 
 
-def _join(threads: list[threading.Thread], timeout_s: float) -> list[int]:
-    """Wait for the last replies; return the actors that got none in time."""
-    deadline = time.monotonic() + timeout_s
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return [i for i, thread in enumerate(threads) if thread.is_alive()]
+def _text(error: BaseException | None) -> str:
+    return "" if error is None else "".join(traceback.format_exception(error))
+
+
+def _last_line(trace: str) -> str:
+    return trace.strip().splitlines()[-1]
 
 
 def _now() -> Moment:

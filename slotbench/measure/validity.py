@@ -6,15 +6,19 @@ looks at whether the result is welcome.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
-from slotbench.records import Finding, TrialMeasurement
+from slotbench.records import Finding, TrialMeasurement, Window
 
 MAX_RECORDER_SHARE: Final = 0.25
-"""Of the mean time between two replies of the whole trial. Stamps and the id check are paid
-by every contender alike, so they pull ratios towards 1: at a quarter, a contender that is
-2× the baseline reads 1.75×. Above that, the harness is what is measured. A cell with one
-actor and no model is the dearest: there the server's part falls on a single row."""
+"""Of the mean time between two replies of the whole trial, the cost measured through the
+contender's own collate. It pulls ratios towards 1, and against contenders that pay dearly
+for one leaf more: TorchRL's default collate most. Above a quarter, the harness is what is
+measured. One actor and no model is the dearest cell: a batch's cost falls on one row."""
+
+MIN_REPLIES_PER_ACTOR: Final = 2
+"""On average. With fewer, latencies are those of the start, and what is slower than the
+window is not in it at all (Little's law: N = X·R fails)."""
 
 MAX_CLOCK_DISAGREEMENT: Final = 0.01
 """Between perf_counter and the system's clock over the trial, as MLPerf's loadgen allows;
@@ -22,6 +26,9 @@ but never stricter than `CLOCK_STEP_S`."""
 
 CLOCK_STEP_S: Final = 0.02
 """Two readings of two clocks, with a preemption between them, may differ by this."""
+
+
+_STACKS: Final = "its record in trials.jsonl has the stacks of all threads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,7 @@ class Evidence:
         settle_s: the settling time.
         server_ended: whether the server's thread ended when it was told to.
         wall_s, perf_counter_s: length of the trial by two clocks.
+        window: as the scenario asked for it.
         filled_in_warmup: an actor's room for stamps ran out before the window began.
     """
 
@@ -45,6 +53,7 @@ class Evidence:
     server_ended: bool
     wall_s: float
     perf_counter_s: float
+    window: Window
     filled_in_warmup: bool
 
 
@@ -99,8 +108,22 @@ def _clock(evidence: Evidence) -> str:
 def _no_window(evidence: Evidence) -> str:
     if evidence.filled_in_warmup:
         return "room for samples ran out before the warm-up ended"
-    if evidence.measurement.num_replies == 0:
-        return "no reply returned inside the window"
+    measured = evidence.measurement
+    num_actors = len(measured.replies_per_actor)
+    if measured.num_replies < MIN_REPLIES_PER_ACTOR * num_actors:
+        return (
+            f"{measured.num_replies} replies to {num_actors} actors in {measured.window_s:.3g} s: "
+            "the window is no longer than what was in flight"
+        )
+    return ""
+
+
+def _short_window(evidence: Evidence) -> str:
+    measured, window = evidence.measurement, evidence.window
+    if measured.window_s < 0.9 * window.measure_s:
+        return f"room for samples ran out after {measured.window_s:.3g} s of {window.measure_s:g} s"
+    if measured.num_replies < window.min_requests:
+        return f"{measured.num_replies} replies, {window.min_requests} were asked for"
     return ""
 
 
@@ -110,31 +133,59 @@ def _server(evidence: Evidence) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One reason for INVALID."""
+    """Something that may be wrong with a trial.
+
+    Attributes:
+        detail: what was seen; "" where all is well.
+    """
 
     name: str
+    severity: Literal["INVALID", "warning"]
     detail: Callable[[Evidence], str]
     remedy: str
 
 
-INVALID_RULES: Final = (
-    Rule("wrong_reply", _wrong_reply, "the transport mixes up replies; do not use it"),
+RULES: Final = (
     Rule(
-        "lost_reply", _lost_reply, "the transport or server drops replies; see the stacks"
+        "wrong_reply",
+        "INVALID",
+        _wrong_reply,
+        "the transport mixes up replies; do not use it",
     ),
-    Rule("counts", _counts, "the transport loses or doubles requests; do not use it"),
-    Rule("recorder", _recorder, "measure a slower cell, or fewer actors"),
-    Rule("clock", _clock, "the clock was set or the machine suspended; run again"),
-    Rule("window", _no_window, "raise window.max_requests or window.max_measure_s"),
-    Rule("server", _server, "the server hangs on shutdown; see the stacks"),
+    Rule(
+        "lost_reply",
+        "INVALID",
+        _lost_reply,
+        f"the transport or server drops replies; {_STACKS}",
+    ),
+    Rule(
+        "counts",
+        "INVALID",
+        _counts,
+        "the transport loses or doubles requests; do not use it",
+    ),
+    Rule("recorder", "INVALID", _recorder, "measure a slower cell, or more actors"),
+    Rule(
+        "clock", "INVALID", _clock, "the clock was set or the machine suspended; run again"
+    ),
+    Rule(
+        "window", "INVALID", _no_window, "raise window.max_requests or window.max_measure_s"
+    ),
+    Rule("server", "INVALID", _server, f"the server hangs on shutdown; {_STACKS}"),
+    Rule(
+        "short_window",
+        "warning",
+        _short_window,
+        "raise window.max_requests or max_measure_s",
+    ),
 )
 
 
 def judge(evidence: Evidence) -> tuple[Finding, ...]:
     """Apply every rule, in the order above."""
-    findings = ((rule, rule.detail(evidence)) for rule in INVALID_RULES)
+    findings = ((rule, rule.detail(evidence)) for rule in RULES)
     return tuple(
-        Finding(rule.name, "INVALID", detail, rule.remedy)
+        Finding(rule.name, rule.severity, detail, rule.remedy)
         for rule, detail in findings
         if detail
     )

@@ -19,6 +19,7 @@ import pickle
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ def main(arguments: list[str]) -> None:
     sys.path.append(os.getcwd())  # noqa: PTH109  # sys.path holds strings
     connection = Connection(int(descriptor))
     for module in modules:
+        # Marked "?": a contender's or an environment's. `check` says what is wrong with it.
         may_fail = module.startswith("?")
         with contextlib.suppress(Exception) if may_fail else contextlib.nullcontext():
             importlib.import_module(module.removeprefix("?"))
@@ -77,14 +79,14 @@ def main(arguments: list[str]) -> None:
         try:
             task = connection.recv()
         except (EOFError, ConnectionResetError):
-            return
+            os._exit(0)  # nothing to save, and torch is slow to take down
         if mode == "inline":
             with tempfile.TemporaryFile() as stacks:
                 connection.send(_call(task, stacks))
             return
         outcome = _fork(task, connection)
         if outcome is None:
-            return
+            os._exit(0)
         connection.send(outcome)
 
 
@@ -92,8 +94,10 @@ def _fork(task: Task, connection: Connection) -> Outcome | None:
     """Run the task in a child; None if the other side went away meanwhile."""
     receiver, sender = Pipe(duplex=False)
     with receiver, tempfile.TemporaryFile() as stacks:
+        began = time.monotonic()
         pid = os.fork()
         if pid == 0:
+            os.setpgid(0, 0)  # so that what a contender starts ends with its trial
             receiver.close()
             connection.close()
             _child(task, sender, stacks)
@@ -108,7 +112,8 @@ def _fork(task: Task, connection: Connection) -> Outcome | None:
             return None
         if outcome is None:
             outcome = Outcome(
-                error=_cause_of_death(pid, bool(ready), task), stacks=_read(stacks)
+                error=_cause_of_death(pid, time.monotonic() - began, task),
+                stacks=_read(stacks),
             )
         _kill(pid)
         return outcome
@@ -137,22 +142,23 @@ def _call(task: Task, stacks: IO[bytes]) -> Outcome:
     return outcome
 
 
-def _cause_of_death(pid: int, has_ended: bool, task: Task) -> str:
+def _cause_of_death(pid: int, elapsed_s: float, task: Task) -> str:
     """Say why a child left no outcome."""
-    if not has_ended:
+    if elapsed_s >= task.deadline_s:
         return f"hung: not done after {task.deadline_s:.0f} s, killed"
     _, status = os.waitpid(pid, 0)
     if os.WIFSIGNALED(status):
-        return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
-    if os.WEXITSTATUS(status) == 1:
-        return f"hung: not done after {task.deadline_s:.0f} s, ended itself"
-    return f"ended with exit code {os.WEXITSTATUS(status)} and no result"
+        return f"the process was killed by {signal.Signals(os.WTERMSIG(status)).name}"
+    return f"the process ended with exit code {os.WEXITSTATUS(status)} and no result"
 
 
 def _kill(pid: int) -> None:
+    """End the child and all that it started."""
     with contextlib.suppress(ProcessLookupError, ChildProcessError):
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _read(stacks: IO[bytes]) -> str:

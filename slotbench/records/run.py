@@ -42,7 +42,8 @@ class Accounting:
     """Where the run's time went.
 
     Attributes:
-        total_s: the run, from the first worker's start to the last trial's record.
+        total_s: the run, from the first worker's start to the last trial's record, checks of
+            contenders included.
         observed_s: warm-up and measurement, over all trials.
         worker_start_s: starting worker processes and their imports.
     """

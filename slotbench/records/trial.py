@@ -23,7 +23,6 @@ class TrialSpec:
         arm: 0, or `BASELINE_REPEAT` for the baseline's second trial in the block.
         seed: the same for every trial of a block, so that all see the same think times.
         deadline_s: after which a trial that has not ended is killed and recorded failed.
-        keep_samples: return every request's stamps as well.
     """
 
     trial_id: str
@@ -36,7 +35,6 @@ class TrialSpec:
     workload: Workload
     seed: int
     deadline_s: float
-    keep_samples: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,8 @@ class TrialMeasurement:
         replies_per_actor: replies in the window, by actor.
         think_mean_s: mean time between a reply and the actor's next request.
         forward_mean_s: mean time that the model took per batch, its wrapper included.
-        recorder_cost_s: measured cost, per request, of stamps and of the id check.
+        recorder_cost_s: measured cost, per request, of stamps and of the id check, through
+            this contender's own collate.
         cpu_s: CPU time of the process in the window.
         context_switches_voluntary, context_switches_involuntary: of the process, in the
             window.
@@ -132,7 +131,6 @@ class TrialRecord:
 
     Attributes:
         contender: label of the contender.
-        server: which inference server ran it.
         status: "failed": there are no numbers; ``error`` says why.
         started_at: ISO 8601, UTC, for people.
         duration_s: from the executor's sending of the spec to the record's arrival.

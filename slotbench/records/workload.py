@@ -116,7 +116,7 @@ class Workload:
     """Everything about a cell but its contenders.
 
     Attributes:
-        torch_threads: intra-op threads of torch, also of OpenMP and OpenBLAS.
+        torch_threads: intra-op threads of torch; other libraries have one.
         switch_interval_s: CPython's GIL switch interval; None leaves it alone.
     """
 

@@ -5,7 +5,15 @@ import what they need.
 """
 
 from slotbench.store.finder import all_runs, find
-from slotbench.store.folder import RunFolder, new_run_id
+from slotbench.store.folder import RunFolder, check_writable, new_run_id
 from slotbench.store.reader import StoredRun, read
 
-__all__ = ["RunFolder", "StoredRun", "all_runs", "find", "new_run_id", "read"]
+__all__ = [
+    "RunFolder",
+    "StoredRun",
+    "all_runs",
+    "check_writable",
+    "find",
+    "new_run_id",
+    "read",
+]

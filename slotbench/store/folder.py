@@ -37,6 +37,26 @@ def new_run_id(scenario_name: str, now: datetime) -> str:
     return f"{stamp}-{name}-{secrets.token_hex(3)}"
 
 
+def check_writable(results_dir: Path) -> None:
+    """Refuse a results folder that cannot be made or written, before anything is measured.
+
+    Raises:
+        RecordError: it, or the nearest folder above it that exists, is no folder or is
+            closed to us.
+    """
+    nearest = results_dir.absolute()
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
+        return
+    problem = "is no folder" if not nearest.is_dir() else "cannot be written"
+    shown = results_dir if nearest == results_dir.absolute() else nearest.name or nearest
+    raise RecordError(
+        f"cannot write to the results folder {results_dir}: {shown} {problem}; "
+        "make it writable or choose another with --results"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """A run's folder, open for writing by the process that measures.

@@ -22,8 +22,10 @@ class CannedExecutor:
         self.fails_at = -1
         self.num_run = 0
 
-    def start_worker(self) -> float:
-        return 0.0
+    worker_start_s = 0.0
+
+    def start_worker(self) -> None:
+        pass
 
     def check(self, contender: Contender | None, workload: Workload) -> str:
         return self.problems.get(contender.label, "") if contender else ""
@@ -100,5 +102,7 @@ def test_contenders_found_broken_are_recorded_as_skipped(
     path = run_scenario(planned, CannedExecutor({optional.label: "broken"}), tmp_path)
 
     run = store.read(path).run
-    assert run.skipped == (Skipped(optional.label, "broken"),)
+    assert run.skipped == (
+        Skipped(optional.label, f"contender {optional.label!r} cannot be made: broken"),
+    )
     assert optional.label not in {contender.label for contender in run.scenario.contenders}

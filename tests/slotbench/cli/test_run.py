@@ -39,7 +39,7 @@ name = "floor"
 @pytest.fixture(autouse=True)
 def support_importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(SUPPORT)
-    monkeypatch.setenv("PYTHONPATH", SUPPORT)
+    monkeypatch.setenv("PYTHONPATH", SUPPORT, prepend=os.pathsep)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Small workloads, and the wrong transports on the path of this process and its workers."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ _HERE = str(Path(__file__).parent.parent / "support")
 @pytest.fixture(autouse=True)
 def wrong_transports_importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(_HERE)
-    monkeypatch.setenv("PYTHONPATH", _HERE)
+    monkeypatch.setenv("PYTHONPATH", _HERE, prepend=os.pathsep)
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def spec(workload: Callable[..., Workload]) -> Callable[..., TrialSpec]:
 def executor() -> Iterator[LocalExecutor]:
     """A worker that serves all tests of a module: starting one takes seconds."""
     patch = pytest.MonkeyPatch()
-    patch.setenv("PYTHONPATH", _HERE)
+    patch.setenv("PYTHONPATH", _HERE, prepend=os.pathsep)
     small = Workload(1, Observation(()), ThinkTime(), Model(), Batching(), Window())
     scenario = Scenario(
         "s", "t", "q", "", "", (), (Cell("all", {}, small),),

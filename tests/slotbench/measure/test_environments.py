@@ -109,22 +109,40 @@ def test_every_way_of_waiting_lasts_as_long_as_asked(mode: Any) -> None:
     assert time.perf_counter() - began >= 0.003
 
 
-@pytest.mark.parametrize(
-    ("mode", "uses_cpu"), [("idle", False), ("busy", True), ("busy_nogil", True)]
-)
-def test_busy_computes_and_idle_does_not(mode: Any, uses_cpu: bool) -> None:
-    """CPU time of the thread tells computing from sleeping."""
-    before = time.thread_time()
-    waiting.by_mode(mode)(0.05)
+def test_idle_sleeps_and_busy_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only idle actors leave the processor; no time at all is no sleep either."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    for mode in ("idle", "busy", "busy_nogil"):
+        waiting.by_mode(mode)(0.001)
+    waiting.sleep(0.0)
 
-    assert (time.thread_time() - before > 0.005) is uses_cpu
+    assert slept == [0.001]
+
+
+@pytest.mark.parametrize(("reuse", "device"), [(False, None), (True, torch.device("cpu"))])
+def test_a_gym_request_has_the_asked_form(workload: Any, reuse: bool, device: Any) -> None:
+    """Device metadata and reuse are the cell's with a real environment too."""
+    pytest.importorskip("gymnasium")
+    form = Observation((), device_metadata=device is not None, reuse_request=reuse)
+    cell = workload(environment=GymEnvironment("CartPole-v1"), observation=form)
+    environment = build(cell, IdentityCheck(0).ids, has_payload=True, seed=1)
+    first = environment.request()
+    first_id = int(first[REQUEST_ID])
+    second = environment.request()
+
+    assert first.device == device
+    assert (first is second) is reuse
+    assert int(second[REQUEST_ID]) == first_id + 1
 
 
 def test_a_gym_environment_is_really_stepped(workload: Any) -> None:
     """Observations are those that CartPole gives for these actions and this seed."""
     pytest.importorskip("gymnasium")
     spec = GymEnvironment("CartPole-v1")
-    environment = GymActorEnvironment(spec, IdentityCheck(0).ids, has_payload=True, seed=5)
+    environment = GymActorEnvironment(
+        spec, Observation(()), IdentityCheck(0).ids, has_payload=True, seed=5
+    )
     reference = make_gym(spec)
     expected, _ = reference.reset(seed=5)
     from tensordict import TensorDict

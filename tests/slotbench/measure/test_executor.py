@@ -13,7 +13,16 @@ import pytest
 
 from slotbench import contenders
 from slotbench.measure.executor import LocalExecutor
-from slotbench.records import Scenario, TrialRecord, TrialSpec, Workload
+from slotbench.records import (
+    Batching,
+    Model,
+    Scenario,
+    ThinkTime,
+    TrialRecord,
+    TrialSpec,
+    Window,
+    Workload,
+)
 
 Specs = Callable[..., TrialSpec]
 
@@ -76,7 +85,11 @@ def test_a_lost_reply_is_recorded_with_the_stacks(
     [
         (
             "wrong_transports:raising",
-            "1 of 4 actors raised, the first: OSError: lost the wire",
+            "1 of 4 actors raised OSError: lost the wire",
+        ),
+        (
+            "wrong_transports:breaks_server",
+            "a thread of the server raised ValueError: drain broke",
         ),
         ("wrong_transports:dies", "killed by SIGSEGV"),
     ],
@@ -93,14 +106,65 @@ def test_a_trial_that_breaks_is_recorded_as_failed(
     assert executor.run(spec("slot")).status == "ok"
 
 
+def test_what_a_contender_starts_ends_with_its_trial(
+    executor: LocalExecutor, spec: Specs
+) -> None:
+    """A process that a transport left behind does not disturb the next trial."""
+    assert executor.run(spec("wrong_transports:leaves_children")).status == "ok"
+
+    _wait_until(lambda: not _commands("sleep\x001000"), "the child to end")
+
+
+def test_thinking_actors_have_lost_nothing(executor: LocalExecutor, spec: Specs) -> None:
+    """A step far longer than the settling time is not a lost reply."""
+    window = Window(warmup_s=0.01, measure_s=0.05, min_requests=1, max_measure_s=0.1)
+    think = ThinkTime("constant", mean_ms=20_000.0)
+    record = executor.run(spec("slot", think_time=think, window=window))
+
+    assert rules(record) == {"window", "short_window"}
+
+
+def test_the_window_covers_several_round_trips(
+    executor: LocalExecutor, spec: Specs
+) -> None:
+    """With many actors and a slow model it is prolonged until N = X·R holds (Little)."""
+    window = Window(warmup_s=0.01, measure_s=0.02, min_requests=1, max_measure_s=20.0)
+    model = Model(latency_ms=5.0)
+    record = executor.run(
+        spec("slot", num_slots=64, model=model, window=window, batching=Batching(1, 8))
+    )
+
+    measured = record.measurement
+    assert record.findings == ()
+    assert measured is not None
+    assert measured.latency_mean_s is not None
+    assert measured.think_mean_s is not None
+    cycle_s = measured.latency_mean_s + measured.think_mean_s
+    in_flight = cycle_s * measured.num_replies / measured.window_s
+    assert in_flight == pytest.approx(64, rel=0.15)
+
+
+@pytest.mark.parametrize(
+    "name", ["torchrl.slot[collate=lazy_stack]", "slot@torchrl", "torchrl.threading"]
+)
+def test_torchrls_contenders_are_valid(
+    name: str, executor: LocalExecutor, spec: Specs
+) -> None:
+    """They run in TorchRL's server, in the same driver, under the same checks."""
+    pytest.importorskip("torchrl")
+    record = executor.run(spec(name))
+
+    assert (record.status, record.error, record.findings) == ("ok", "", ())
+
+
 def test_a_trial_that_hangs_is_killed_at_its_deadline(
     executor: LocalExecutor, spec: Specs
 ) -> None:
     """The record says so and shows where it hung."""
-    record = executor.run(spec("wrong_transports:hangs", deadline_s=1.0))
+    record = executor.run(spec("wrong_transports:hangs", deadline_s=10.0))
 
     assert record.status == "failed"
-    assert record.error.startswith("hung: not done after 1 s")
+    assert record.error.startswith("hung: not done after 10 s")
     assert "in hangs" in record.stacks
 
 
@@ -203,6 +267,16 @@ def test_no_trial_outlives_the_run_that_asked_for_it(tmp_path: Path, spec: Specs
 def _children(pid: int) -> list[int]:
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(child) for child in text.split()]
+
+
+def _commands(text: str) -> list[str]:
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(file.read_text())
+        except OSError:
+            continue
+    return [command for command in found if text in command]
 
 
 def _is_running(pid: int) -> bool:

@@ -37,8 +37,10 @@ def test_every_request_is_served_once(num_actors: int) -> None:
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        # A lost wake-up would have to wait for the timeout, which nobody lives to see.
-        system = FloorSystem(num_actors, Batching(timeout_ms=1e6), sizes.append)
+        # A lost wake-up would have to wait for a timeout that nobody lives to see.
+        system = FloorSystem(
+            num_actors, Batching(timeout_ms=1e6), sizes.append, idle_wait_s=1e3
+        )
         drive(system, num_actors, 300)
     finally:
         sys.setswitchinterval(before)
@@ -87,3 +89,36 @@ def test_the_sweep_goes_round() -> None:
             system._ready[slot] = 1
 
     assert set(served.values()) == {3}
+
+
+def test_a_request_between_the_look_and_the_sleep_is_seen() -> None:
+    """The server looks again after it has put down the token: nobody would ring any more."""
+    system = FloorSystem(1, Batching(), lambda size: None)
+    tokens = system._sleeping
+
+    class Racing(list[bool]):
+        def append(self, token: bool) -> None:
+            system._ready[0] = (
+                1  # an actor that looked for the token just before it was there
+            )
+            super().append(token)
+
+    system._sleeping = Racing(tokens)
+    system._wait_for_work(1e3)
+
+    assert system._take(1) == [0]
+
+
+def test_a_ring_under_way_is_not_left_over() -> None:
+    """A token taken by an actor whose request was seen anyway: its ring is consumed."""
+    system = FloorSystem(1, Batching(), lambda size: None)
+
+    class Taken(list[bool]):
+        def append(self, token: bool) -> None:
+            system._ready[0] = 1
+            system._bell.release()  # an actor took the token at once and rang
+
+    system._sleeping = Taken()
+    system._wait_for_work(1e3)
+
+    assert not system._bell.acquire(blocking=False)

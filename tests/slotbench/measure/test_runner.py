@@ -6,9 +6,20 @@ from dataclasses import replace
 import pytest
 
 from slotbench.errors import ContenderError, RecordError, ScenarioError
-from slotbench.measure import runner
+from slotbench.measure import budget, runner
 from slotbench.measure.outcomes import failed
-from slotbench.records import Cell, Contender, Scenario, TrialRecord, TrialSpec, Workload
+from slotbench.records import (
+    Batching,
+    Cell,
+    Contender,
+    GymEnvironment,
+    Model,
+    Scenario,
+    TrialRecord,
+    TrialSpec,
+    Window,
+    Workload,
+)
 
 Scenarios = Callable[..., Scenario]
 
@@ -20,9 +31,11 @@ class DiaryExecutor:
         self.diary: list[str] = []
         self.problems = problems or {}
 
-    def start_worker(self) -> float:
+    worker_start_s = 0.0
+
+    def start_worker(self) -> None:
         self.diary.append("worker")
-        return 5.0
+        self.worker_start_s += 5.0
 
     def check(self, contender: Contender | None, workload: Workload) -> str:
         return self.problems.get(contender.label if contender else None, "")
@@ -98,12 +111,14 @@ def test_an_optional_contender_that_cannot_be_made_is_skipped(scenario: Scenario
     racing, skipped = runner.admit(planned, DiaryExecutor({"slot": "broken"}))
 
     assert [c.label for c in racing.contenders] == ["threading", "slot[preallocate]"]
-    assert [(skip.label, skip.reason) for skip in skipped] == [("slot", "broken")]
+    assert [(skip.label, skip.reason) for skip in skipped] == [
+        ("slot", "contender 'slot' cannot be made: broken")
+    ]
 
 
 def test_a_named_contender_that_cannot_be_made_is_an_error(scenario: Scenarios) -> None:
     """Nothing is run without it."""
-    with pytest.raises(ContenderError, match=r"^broken$"):
+    with pytest.raises(ContenderError, match=r"^contender 'slot' cannot be made: broken$"):
         runner.admit(scenario("threading", "slot"), DiaryExecutor({"slot": "broken"}))
 
 
@@ -123,5 +138,41 @@ def test_the_estimate_counts_every_trial(scenario: Scenarios) -> None:
         2 * runner.estimate_s(one)
     )
     assert runner.estimate_s(two_cells) - runner.estimate_s(one) == pytest.approx(
-        3 * (0.02 + 0.05 + runner.TRIAL_OVERHEAD_S)
+        3 * budget.estimate_trial_s(cell.workload)
     )
+
+
+def test_the_estimate_knows_prolonged_windows(workload: Callable[..., Workload]) -> None:
+    """One actor and a 20 ms model need 10 s for 500 replies, 100 actors do not."""
+    slow = Model(latency_ms=20.0)
+    window = Window(warmup_s=0.3, measure_s=1.0, min_requests=500, max_measure_s=10.0)
+    one = workload(num_slots=1, model=slow, window=window)
+    many = workload(
+        num_slots=100, model=slow, window=window, batching=Batching(max_batch_size=100)
+    )
+
+    assert budget.estimate_trial_s(one) == pytest.approx(10.3, abs=0.2)
+    assert budget.estimate_trial_s(many) == pytest.approx(1.3, abs=0.3)
+
+
+def test_every_different_workload_is_checked(scenario: Scenarios) -> None:
+    """An axis over the options of an environment is tried value by value."""
+    planned = scenario("threading")
+    (cell,) = planned.cells
+    options = [{"a": 1}, {"a": 2}, {"a": 1}]
+    cells = [
+        Cell(str(i), {}, replace(cell.workload, environment=GymEnvironment("E", chosen)))
+        for i, chosen in enumerate(options)
+    ]
+    tried: list[object] = []
+
+    class Trying(DiaryExecutor):
+        def check(self, contender: Contender | None, workload: Workload) -> str:
+            if contender is None:
+                assert workload.environment is not None
+                tried.append(workload.environment.options)
+            return ""
+
+    runner.admit(replace(planned, cells=tuple(cells)), Trying())
+
+    assert tried == [{"a": 1}, {"a": 2}]

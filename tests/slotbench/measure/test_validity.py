@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from slotbench.measure.validity import INVALID_RULES, Evidence, judge
-from slotbench.records import Histogram, TrialMeasurement
+from slotbench.measure.validity import RULES, Evidence, judge
+from slotbench.records import Histogram, TrialMeasurement, Window
 
 SOUND = TrialMeasurement(
     window_s=1.0,
@@ -46,6 +46,7 @@ def evidence(measurement: dict[str, Any] | None = None, **changes: Any) -> Evide
         server_ended=True,
         wall_s=1.30,
         perf_counter_s=1.31,
+        window=Window(measure_s=1.0, min_requests=500),
         filled_in_warmup=False,
     )
     return replace(sound, **changes)
@@ -90,7 +91,11 @@ def test_a_sound_trial_has_no_findings() -> None:
             evidence(filled_in_warmup=True),
             "room for samples ran out before the warm-up ended",
         ),
-        ("window", evidence({"num_replies": 0}), "no reply returned inside the window"),
+        (
+            "window",
+            evidence({"num_replies": 3}, window=Window(min_requests=1)),
+            "3 replies to 2 actors in 1 s: the window is no longer than what was in flight",
+        ),
         (
             "server",
             evidence(server_ended=False),
@@ -106,6 +111,24 @@ def test_each_rule_says_what_it_saw(rule: str, case: Evidence, detail: str) -> N
     assert finding.remedy
 
 
+@pytest.mark.parametrize(
+    ("case", "detail"),
+    [
+        (evidence({"window_s": 0.2}), "room for samples ran out after 0.2 s of 1 s"),
+        (evidence({"num_replies": 400}), "400 replies, 500 were asked for"),
+    ],
+)
+def test_a_window_shorter_than_asked_is_a_warning(case: Evidence, detail: str) -> None:
+    """The numbers stand; the record says that they are of less than was asked for."""
+    (finding,) = judge(case)
+
+    assert (finding.rule, finding.severity, finding.detail) == (
+        "short_window",
+        "warning",
+        detail,
+    )
+
+
 def test_every_rule_has_been_tripped() -> None:
     """The table above leaves none out."""
     tripped = {
@@ -118,7 +141,7 @@ def test_every_rule_has_been_tripped() -> None:
         "server",
     }
 
-    assert {rule.name for rule in INVALID_RULES} == tripped
+    assert {rule.name for rule in RULES if rule.severity == "INVALID"} == tripped
 
 
 def test_short_trials_get_no_stricter_clock_check_than_scheduling_allows() -> None:

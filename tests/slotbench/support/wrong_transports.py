@@ -6,6 +6,8 @@ transport can be raced.
 
 import os
 import queue
+import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -118,6 +120,16 @@ class Raising(QueueTransport):
         callback.put(OSError("lost the wire") if self.num_resolved == 50 else result)
 
 
+class BreaksServer(QueueTransport):
+    """Its drain raises in the server's thread."""
+
+    def drain(self, max_items: int) -> tuple[list[TensorDictBase], list[Any]]:
+        self.num_resolved += 1
+        if self.num_resolved > 20:
+            raise ValueError("drain broke")
+        return super().drain(max_items)
+
+
 class WithoutDrain:
     """No transport at all."""
 
@@ -149,6 +161,10 @@ def raising(num_slots: int) -> QueueTransport:
     return Raising(num_slots)
 
 
+def breaks_server(num_slots: int) -> BreaksServer:
+    return BreaksServer(num_slots)
+
+
 def without_drain(num_slots: int) -> WithoutDrain:
     return WithoutDrain()
 
@@ -160,6 +176,16 @@ def fails_to_build(num_slots: int) -> None:
 def dies(num_slots: int) -> None:
     if num_slots > 1:  # not when it is only checked
         os.kill(os.getpid(), 11)
+
+
+def leaves_children(num_slots: int) -> QueueTransport:
+    if num_slots > 1:
+        subprocess.Popen(["sleep", "1000"])
+    return QueueTransport(num_slots)
+
+
+def exits(num_slots: int) -> None:
+    sys.exit(3)
 
 
 def hangs(num_slots: int) -> None:

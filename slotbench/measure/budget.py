@@ -1,0 +1,73 @@
+"""How long things may take, and how long they are expected to: arithmetic on a workload."""
+
+from typing import Final
+
+from slotbench.records import Scenario, Workload
+
+WORKER_START_S: Final = 5.0
+"""Imports of torch, tensordict and torchrl in a fresh process on 2 cores (the reference
+quickstart run: 4.7 s)."""
+
+TRIAL_OVERHEAD_S: Final = 0.08
+"""Fork, build, last replies, shutdown, calibration (the same run: 0.08 s at 16 actors)."""
+
+OVERHEAD_PER_SLOT_S: Final = 0.001
+"""An actor's thread, started and joined."""
+
+_STARTUP_ALLOWANCE_S: Final = 30.0
+_STARTUP_PER_SLOT_S: Final = 0.05
+_SETTLE_S: Final = 3.0
+REPLIES_PER_ACTOR: Final = 5
+"""What a window holds on average before it may end, and a third of it before warm-up may:
+shorter, and latencies are those of the start, censored at the window's end."""
+
+
+def service_time_s(workload: Workload, batch_size: int) -> float:
+    """Return S(n) = a + b·n in seconds; 0 for a real network, whose time is not known."""
+    model = workload.model
+    return (model.latency_ms + model.latency_per_item_ms * batch_size) / 1e3
+
+
+def settle_s(workload: Workload) -> float:
+    """Return how long the last replies may take after the window: everybody served once more."""
+    batching = workload.batching
+    num_batches = 1 + -(-workload.num_slots // batching.max_batch_size)
+    batch_s = batching.timeout_ms / 1e3 + service_time_s(workload, batching.max_batch_size)
+    return _SETTLE_S + num_batches * batch_s
+
+
+def deadline_s(workload: Workload) -> float:
+    """Return when a trial that has not ended by itself no longer runs Python, and is killed."""
+    window = workload.window
+    starting_s = _STARTUP_ALLOWANCE_S + _STARTUP_PER_SLOT_S * workload.num_slots
+    return starting_s + 2 * window.max_measure_s + window.warmup_s + 2 * settle_s(workload)
+
+
+def min_replies(workload: Workload) -> int:
+    """Return how many replies a window is prolonged for, up to its greatest length."""
+    return max(workload.window.min_requests, REPLIES_PER_ACTOR * workload.num_slots)
+
+
+def estimate_trial_s(workload: Workload) -> float:
+    """Estimate a trial's length, its window prolonged where think and service time ask for it."""
+    window = workload.window
+    cycle_s = service_time_s(
+        workload, min(workload.num_slots, workload.batching.max_batch_size)
+    )
+    if workload.think_time.distribution != "none":
+        cycle_s += workload.think_time.mean_ms / 1e3
+    needed_s = min_replies(workload) * cycle_s / workload.num_slots
+    measure_s = max(window.measure_s, min(needed_s, window.max_measure_s))
+    overhead_s = TRIAL_OVERHEAD_S + OVERHEAD_PER_SLOT_S * workload.num_slots
+    return window.warmup_s + measure_s + overhead_s
+
+
+def estimate_run_s(scenario: Scenario, num_arms: int) -> float:
+    """Estimate a run's length.
+
+    Args:
+        scenario: what would be run.
+        num_arms: trials in a block.
+    """
+    trials_s = sum(num_arms * estimate_trial_s(cell.workload) for cell in scenario.cells)
+    return scenario.rounds * (WORKER_START_S + trials_s)
