@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from slotbench.api import load
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     if name == "load":
         from slotbench.api import load

@@ -31,6 +31,9 @@ class Reply(Protocol):
 
         Called again it returns the same object, or raises the same error.
 
+        Outputs carry no gradient, and are views of one copy per batch: in-place autograd on
+        them fails, and one that is kept keeps its batch's memory; `.clone()` it for either.
+
         Threads:
             The actor's, which also does the work of composing the reply.
         Blocks:

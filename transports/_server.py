@@ -30,7 +30,9 @@ class InferenceServer:
     """Serves a model to the clients of a transport, from one daemon thread.
 
     A transport with the batched fast path is used through it, unless `collate_fn` is given.
-    The model runs under `torch.no_grad()` and replies carry no gradient.
+    The model runs under `torch.no_grad()` and replies carry no gradient. It may write into its
+    batch; what it changes of the observation there is an output, unless it writes through
+    NumPy or `.data`, which torch does not count and the reply then does not show.
 
     A request submitted before `start` waits for it. One submitted after the server stopped
     waits without end (or its `result(timeout)`): the server does not close the transport.

@@ -8,9 +8,10 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
-from slotbench.errors import EXIT_INTERRUPTED, EXIT_OK, SlotbenchError
+from slotbench.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, SlotbenchError
 
 __all__ = ["main"]
 
@@ -28,6 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: always.
     """
     args = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None:  # started with it closed
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        # Where an encoding lacks ▲ or ×, "\\u25b2" is ugly but "?" would be another verdict.
+        sys.stdout.reconfigure(errors="backslashreplace")
     # Taken out here, so that it is understood after the command's name as well.
     debug = _DEBUG in args
     sys.exit(_invoke([arg for arg in args if arg != _DEBUG], debug=debug))
@@ -46,6 +52,10 @@ def _invoke(arguments: list[str], *, debug: bool) -> int:
     except BrokenPipeError:
         _discard_stdout()
         return EXIT_UNEXPECTED
+    except OSError as error:  # a full disk behind stdout, a deleted working directory
+        _discard_stdout()
+        _say_error(str(error), debug=debug)
+        return EXIT_USAGE
     except Exception as error:
         if debug:
             raise

@@ -33,7 +33,7 @@ RunReference = Annotated[
     str | None,
     typer.Argument(
         metavar="RUN",
-        help="A run's id, the beginning or end of one, its folder, or 'newest'.",
+        help="A run's id, the beginning or end of one, its folder, a scenario (its newest run), or 'newest'.",
         show_default="newest",
     ),
 ]

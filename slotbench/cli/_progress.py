@@ -58,7 +58,7 @@ class ProgressBar:
         elif time.monotonic() - self._last_line >= _LINE_EVERY_S:
             self._last_line = time.monotonic()
             self._console.print(
-                f"{state.num_done}/{state.num_trials} trials, {left}: {state.doing}",
+                f"{_done(state)}{left}: {state.doing}",
                 soft_wrap=True,
                 highlight=False,
             )
@@ -71,3 +71,7 @@ class ProgressBar:
         elapsed_s = time.monotonic() - self._began
         at_pace_s = elapsed_s / done * (1 - done) if done > 0 else 0.0
         return done * at_pace_s + (1 - done) * (self._expected_s * (1 - done))
+
+
+def _done(state: State) -> str:
+    return f"{state.num_done}/{state.num_trials} trials, " if state.num_trials else ""

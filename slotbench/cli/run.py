@@ -1,5 +1,6 @@
 """``slotbench run``: measure a scenario, record it, and say how it ended."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,6 +71,8 @@ def run(  # noqa: PLR0917  # a command's options, given by name
     loaded, skipped = _without_missing(loaded)
     for skip in skipped:
         _say(f"skipping {skip.label}: {skip.reason}")
+    for note in _notes(loaded):
+        _say(f"note: {note}")
     if dry_run:
         _print_plan(loaded)
         return EXIT_OK
@@ -95,22 +98,32 @@ def _without_missing(scenario: "Scenario") -> "tuple[Scenario, list[Skipped]]":
     return replace(scenario, contenders=tuple(racing)), skipped
 
 
+def _notes(scenario: "Scenario") -> list[str]:
+    """Say what a scenario asks for that may not be meant."""
+    return [
+        f"in cell {cell.name!r}, min_batch_size {cell.workload.batching.min_batch_size} exceeds "
+        f"the {cell.workload.num_slots} actors: every batch waits for its timeout"
+        for cell in scenario.cells
+        if cell.workload.batching.min_batch_size > cell.workload.num_slots
+    ]
+
+
 def _print_plan(scenario: "Scenario") -> None:
     """Print what a run would do: on stdout, since here it is the data."""
     from slotbench.draw import units
     from slotbench.measure import design, runner
 
     print(f"{scenario.name}: {scenario.title}")
-    print(f"\n{len(scenario.cells)} cells:")
+    print(f"\n{units.count(len(scenario.cells), 'cell')}:")
     for cell in scenario.cells:
         print(f"  {cell.name}")
-    print(f"\n{len(scenario.contenders)} contenders:")
+    print(f"\n{units.count(len(scenario.contenders), 'contender')}:")
     for contender in scenario.contenders:
         note = "  (baseline, twice in every block)" if contender.baseline else ""
         print(f"  {contender.label}{note}")
     num_trials = design.describe(scenario).num_trials
     print(
-        f"\n{num_trials} trials in {scenario.rounds} rounds, seed {scenario.seed}; "
+        f"\n{units.count(num_trials, 'trial')} in {units.count(scenario.rounds, 'round')}, seed {scenario.seed}; "
         f"expected duration {units.duration(runner.estimate_s(scenario))}"
     )
 
@@ -123,6 +136,8 @@ def _measure(scenario: "Scenario", skipped: "list[Skipped]", results: Path) -> P
     from slotbench.session import run_scenario
 
     folders: list[Path] = []
+    # What a cluster's scheduler sends ends a run as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with ProgressBar(estimate_s(scenario)) as bar, LocalExecutor(scenario) as executor:
             return run_scenario(
@@ -135,8 +150,12 @@ def _measure(scenario: "Scenario", skipped: "list[Skipped]", results: Path) -> P
                 on_start=folders.append,
             )
     except KeyboardInterrupt:
-        if folders:
-            _say(f"interrupted; the recorded trials are safe in {folders[0]}")
+        where = (
+            f"the recorded trials are safe in {folders[0]}"
+            if folders
+            else "nothing recorded"
+        )
+        _say(f"interrupted; {where}")
         raise
 
 

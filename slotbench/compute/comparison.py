@@ -47,7 +47,8 @@ class ComparisonRow:
             None where none is in sight.
         noise_floor: half-width of the A/A interval as a ratio less 1, of the scenario's
             own baseline, which alone ran twice; None without two pairs of it.
-        can_resolve: whether the noise floor is at most the threshold.
+        can_resolve: whether the noise floor is at most the threshold, and the A/A interval
+            holds 1: the baseline does not differ from itself.
         num_invalid: INVALID trials of the attempts that count (first arm).
         num_failed: trials of these without numbers.
     """
@@ -183,21 +184,23 @@ class _Pairing:
         ratio = None if is_baseline else self._ratio(values, cell, self.baseline, metric)
         below = self._values(cell, self.baseline, 0, metric)
         has_zero = 0.0 in values.values() or 0.0 in below.values()
-        noise = self._noise_floor(cell, metric)
+        repeat = self._repeat(cell, metric)
+        noise = None if repeat is None else statistics.noise_floor(repeat)
+        is_floor = contender.name == FLOOR
         return ComparisonRow(
             cell=cell,
             contender=label,
             metric=metric.name,
             is_baseline=is_baseline,
-            is_floor=contender.name == FLOOR,
+            is_floor=is_floor,
             value=statistics.geometric_mean(tuple(values.values())),
             num_trials=len(values),
             mean_batch_size=_mean_batch_size(trials),
             ratio=ratio,
-            verdict=self._verdict(ratio, metric, has_zero),
-            more_blocks=self._more_blocks(ratio, has_zero),
+            verdict="limit" if is_floor else self._verdict(ratio, metric, has_zero),
+            more_blocks=None if is_floor else self._more_blocks(ratio, has_zero),
             noise_floor=noise,
-            can_resolve=None if noise is None else noise <= self.threshold,
+            can_resolve=_can_resolve(repeat, noise, self.threshold),
             num_invalid=sum(trial.is_invalid for trial in trials.values()),
             num_failed=sum(_has_failed(trial) for trial in trials.values()),
         )
@@ -236,12 +239,12 @@ class _Pairing:
         above, under = zip(*pairs, strict=True)
         return statistics.paired_log_ratio(above, under)
 
-    def _noise_floor(self, cell: str, metric: Metric) -> float | None:
+    def _repeat(self, cell: str, metric: Metric) -> RatioEstimate | None:
+        """The baseline's second trials over its first ones (A/A)."""
         if self.repeated is None:
             return None
         second = self._values(cell, self.repeated, BASELINE_REPEAT, metric)
-        repeat = self._ratio(second, cell, self.repeated, metric)
-        return None if repeat is None else statistics.noise_floor(repeat)
+        return self._ratio(second, cell, self.repeated, metric)
 
     def _verdict(
         self, ratio: RatioEstimate | None, metric: Metric, has_zero: bool
@@ -258,6 +261,15 @@ class _Pairing:
         return statistics.blocks_to_decide(ratio, self.threshold)
 
 
+def _can_resolve(
+    repeat: RatioEstimate | None, noise: float | None, threshold: float
+) -> bool | None:
+    """Whether A/A is narrower than δ, and does not itself claim a difference."""
+    if repeat is None or noise is None or repeat.low is None or repeat.high is None:
+        return None
+    return noise <= threshold and repeat.low <= 1.0 <= repeat.high
+
+
 def _has_failed(trial: TrialRecord) -> bool:
     return trial.status == "failed" or trial.measurement is None
 
@@ -270,7 +282,7 @@ def _mean_batch_size(trials: Mapping[int, TrialRecord]) -> float | None:
         if blocks.is_usable(trial) and trial.measurement is not None
     ]
     sizes = [size for size in map(metric.value, measured) if size is not None]
-    return math.fsum(sizes) / len(sizes) if sizes else None
+    return statistics.geometric_mean(sizes)
 
 
 def _in_order(contenders: Sequence[Contender], base: str) -> tuple[Contender, ...]:

@@ -19,11 +19,15 @@ import numpy.typing as npt
 Better = Literal["higher", "lower", "neither"]
 """Which way of a metric is good."""
 
-Verdict = Literal["faster", "slower", "equivalent", "inconclusive", "different"]
-"""What a comparison says; "different" only for a metric without a good direction."""
+Verdict = Literal["faster", "slower", "equivalent", "inconclusive", "different", "limit"]
+"""What a comparison says; "different" only for a metric without a good direction, "limit"
+only of the floor, which bounds the race and does not run in it."""
 
 CONFIDENCE: Final = 0.95
 """Of every interval, unless a caller says otherwise."""
+
+MIN_PAIRS_TO_EXTRAPOLATE: Final = 3
+"""Two pairs give the spread one degree of freedom: its 95 % interval spans a factor of 70."""
 
 MAX_MORE_BLOCKS: Final = 1000
 """Beyond this many more blocks nobody waits: `blocks_to_decide` says None."""
@@ -160,15 +164,15 @@ def blocks_to_decide(
         confidence: of the interval in ``estimate``.
 
     Returns:
-        0 where it is decided; None where it takes more than `MAX_MORE_BLOCKS`, or where a
-        single pair tells nothing of the spread.
+        0 where it is decided; None where it takes more than `MAX_MORE_BLOCKS`, or where
+        fewer than `MIN_PAIRS_TO_EXTRAPOLATE` pairs tell next to nothing of the spread.
 
     Raises:
         ValueError: a threshold below 0 or a confidence outside 0 to 1.
     """
     _check_threshold(threshold)
     _check_confidence(confidence)
-    if estimate.log_sd is None:
+    if estimate.log_sd is None or estimate.num_pairs < MIN_PAIRS_TO_EXTRAPOLATE:
         return None
     if verdict(estimate, threshold, "neither") != "inconclusive":
         return 0

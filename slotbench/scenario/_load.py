@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from slotbench.records import Scenario
+from slotbench.errors import ScenarioError
+from slotbench.records import Cell, Contender, Scenario
 from slotbench.scenario._find import find, shown
 from slotbench.scenario._text import parse_toml, read_text
 
@@ -83,6 +84,7 @@ def loads(
     raced = _contenders.from_document(document, where)
     if contenders:
         raced = _contenders.replaced(raced, contenders)
+    _check_floor(raced, cells, where)
     return Scenario(
         name=name,
         title=head.title,
@@ -96,3 +98,18 @@ def loads(
         seed=head.seed,
         threshold=head.threshold,
     )
+
+
+def _check_floor(
+    contenders: Sequence[Contender], cells: Sequence[Cell], where: str
+) -> None:
+    """Refuse the floor where it would have no service time: that of a network is not known."""
+    if not any(contender.name == "floor" for contender in contenders):
+        return
+    for cell in cells:
+        kind = cell.workload.model.kind
+        if kind not in {"sleep", "spin"}:
+            raise ScenarioError(
+                f"{where}: contender floor has no service time for model.kind {kind} "
+                f'(in cell "{cell.name}"); remove floor, or use sleep or spin'
+            )

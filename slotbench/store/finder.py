@@ -18,7 +18,8 @@ def find(reference: str | Path | None, results_dir: str | Path) -> Path:
 
     Args:
         reference: None or "newest"; the path of a run's folder or of its run.json; a run
-            id; or what just one run id begins or ends with.
+            id; a scenario's name, for its newest run; or what just one run id begins or
+            ends with.
         results_dir: the folder that holds the runs, such as "results/reference".
 
     Raises:
@@ -33,6 +34,9 @@ def find(reference: str | Path | None, results_dir: str | Path) -> Path:
             return path.parent
         if text and (path / RUN_FILE).is_file():
             return path
+    of_scenario = [run for run in all_runs(results) if _scenario_name(run) == text]
+    if of_scenario:
+        return of_scenario[-1]
     matches = [
         run
         for run in all_runs(results)
@@ -73,6 +77,12 @@ def _age(run: Path) -> tuple[str, int, str]:
     match = re.match(r"\d{8}T\d{6}Z", run.name)
     stamp = match.group() if match else _created_at(run / RUN_FILE)
     return stamp, (run / RUN_FILE).stat().st_mtime_ns, run.name
+
+
+def _scenario_name(run: Path) -> str | None:
+    """Read the scenario's name out of a run id."""
+    match = re.fullmatch(r"\d{8}T\d{6}Z-(.+)-[0-9a-f]{6}", run.name)
+    return match[1] if match else None
 
 
 def _created_at(file: Path) -> str:

@@ -107,3 +107,15 @@ def test_limits_between_fields_are_inclusive() -> None:
     with pytest.raises(ScenarioError, match=r"slots take 4\.0 GiB; keep"):
         workload("num_slots = 1\nobservation = { shape = [4294967297], dtype = 'uint8' }".replace(
             "4294967297", "65537, 65536"))  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["mlp", "nature_cnn"])
+def test_the_floor_needs_a_known_service_time(kind: str) -> None:
+    """With a real network it would be a floor of nothing, and is refused."""
+    leaves = 'observation.shape = [4, 84, 84]\n[[contenders]]\nname = "floor"\n'
+    with raises(
+        f"x.toml: contender floor has no service time for model.kind {kind} "
+        '(in cell "all"); remove floor, or use sleep or spin'
+    ):
+        scenario(f'model.kind = "{kind}"\n{leaves}')
+    assert scenario(f'model.kind = "sleep"\n{leaves}').cells

@@ -1,0 +1,136 @@
+"""A contender becomes exactly the transport, server and settings that its name says."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from tensordict import lazy_stack, maybe_dense_stack
+
+import transports
+from slotbench import contenders
+from slotbench.errors import ContenderError
+from slotbench.measure import systems
+from slotbench.measure.floor import FloorSystem
+from slotbench.records import Batching
+
+BATCHING = Batching(min_batch_size=3, max_batch_size=7, timeout_ms=25.0)
+
+
+class Served:
+    """Stands for the model."""
+
+    def serve_without_payload(self, batch_size: int) -> None:
+        pass
+
+
+def build(text: str) -> Any:
+    return systems.build(contenders.parse(text), 5, BATCHING, Served())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text", ["slot", "slot[preallocate]", "threading", "wrong_transports:honest"]
+)
+def test_ours_run_in_the_reference_server(text: str) -> None:
+    """With the cell's batching rule, and no collate of its own."""
+    server = build(text)._server
+
+    assert type(server) is transports.InferenceServer
+    assert (server._min_batch_size, server._max_batch_size, server._timeout) == (
+        3,
+        7,
+        0.025,
+    )
+    assert (server._batched is not None) is not text.startswith("wrong_transports")
+
+
+@pytest.mark.parametrize(
+    ("text", "preallocate"),
+    [("slot", False), ("slot[preallocate]", True), ("slot[preallocate]@torchrl", True)],
+)
+def test_preallocate_reaches_the_transport(text: str, preallocate: bool) -> None:
+    """The option is not lost on the way."""
+    if "@" in text:
+        pytest.importorskip("torchrl")
+    transport = build(text)._transport
+
+    assert (transport._buffer is not None) is preallocate
+    assert transport._num_slots == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "transport_name"),
+    [
+        ("torchrl.slot", "SlotTransport"),
+        ("torchrl.slot[preallocate]", "SlotTransport"),
+        ("torchrl.threading", "ThreadingTransport"),
+        ("slot@torchrl", "SlotTransport"),
+        ("wrong_transports:honest@torchrl", "AdaptedTransport"),
+    ],
+)
+def test_torchrls_run_in_torchrls_server(text: str, transport_name: str) -> None:
+    """Its own class, with the cell's batching rule; TorchRL's transports are TorchRL's own."""
+    inference_server = pytest.importorskip("torchrl.modules.inference_server")
+    system = build(text)
+    server, transport = system._server, system._transport
+
+    assert type(server) is inference_server.InferenceServer
+    assert (server.min_batch_size, server.max_batch_size, server.timeout) == (3, 7, 0.025)
+    assert type(transport).__name__ == transport_name
+    assert type(transport).__module__.startswith("torchrl.") is text.startswith("torchrl.")
+    assert isinstance(transport, inference_server.InferenceTransport)
+    assert getattr(transport, "_preallocate", None) is (
+        "preallocate" in text if text.startswith("torchrl.slot") else None
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "collate"),
+    [
+        ("torchrl.slot[collate=lazy_stack]", lazy_stack),
+        ("torchrl.slot[collate=maybe_dense_stack]", maybe_dense_stack),
+        ("slot[collate=lazy_stack]@torchrl", lazy_stack),
+        ("slot[collate=lazy_stack]", lazy_stack),
+    ],
+)
+def test_collate_is_the_one_named(text: str, collate: Callable[..., Any]) -> None:
+    """In either server; what is timed as the id's cost is the same function."""
+    pytest.importorskip("torchrl")
+    system = build(text)
+    of_server = getattr(system._server, "collate_fn", None) or system._server._collate
+
+    assert of_server is collate
+    assert system.collate is collate
+
+
+def test_torchrls_default_collate_is_left_alone() -> None:
+    """No collate named is TorchRL's own default, and the id's cost is timed through it."""
+    inference_server = pytest.importorskip("torchrl.modules.inference_server")
+    system = build("torchrl.slot")
+    plain = inference_server.InferenceServer(
+        lambda batch: batch, inference_server.SlotTransport(1)
+    )
+
+    assert system._server.collate_fn is plain.collate_fn is system.collate
+
+
+def test_the_floor_is_no_transport() -> None:
+    """It has the cell's batching rule and as many actors."""
+    system = build("floor")
+
+    assert isinstance(system, FloorSystem)
+    assert system._batching == BATCHING
+    assert len(system._gates) == 5
+
+
+def test_what_a_factory_raises_is_one_line() -> None:
+    """It names the contender and the error."""
+    with pytest.raises(
+        ContenderError, match=r"^contender 'wrong_transports:fails_to_build' cannot"
+    ):
+        build("wrong_transports:fails_to_build")
+
+
+def test_a_transport_without_the_fast_path_is_stacked() -> None:
+    """Its batches are torch.stack of TensorDicts, and so the id's cost is timed."""
+    assert build("wrong_transports:honest").collate is torch.stack

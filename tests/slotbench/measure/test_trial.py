@@ -1,0 +1,116 @@
+"""What a trial sets up in its process, and how it drives an actor."""
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from slotbench.measure import environments, recording
+from slotbench.measure.actors import Actor
+from slotbench.measure.identity import REPLY_ID, IdentityCheck
+from slotbench.measure.trial import _Trial
+from slotbench.records import TrialSpec
+
+
+@pytest.fixture(autouse=True)
+def process_settings() -> Iterator[None]:
+    threads, interval = torch.get_num_threads(), sys.getswitchinterval()
+    yield
+    torch.set_num_threads(threads)
+    sys.setswitchinterval(interval)
+
+
+def test_threads_and_switch_interval_are_the_cells(spec: Callable[..., TrialSpec]) -> None:
+    """Both are set for the process; an interval that is not asked for is left alone."""
+    sys.setswitchinterval(0.004)
+    _Trial(spec("slot", torch_threads=2))
+    assert (torch.get_num_threads(), sys.getswitchinterval()) == (2, pytest.approx(0.004))
+
+    _Trial(spec("slot", torch_threads=1, switch_interval_s=0.001))
+    assert (torch.get_num_threads(), sys.getswitchinterval()) == (1, pytest.approx(0.001))
+
+
+def test_every_actor_has_its_own_seed(
+    spec: Callable[..., TrialSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Actors of a trial differ; the same actor of another contender's trial does not."""
+    seeds: list[int] = []
+    original = environments.build
+
+    def build(*args: Any, seed: int, **options: Any) -> Any:
+        seeds.append(seed)
+        return original(*args, seed=seed, **options)
+
+    monkeypatch.setattr(environments, "build", build)
+    _Trial(spec("slot"))
+    _Trial(spec("threading"))
+
+    assert len(set(seeds[:4])) == 4
+    assert seeds[:4] == seeds[4:]
+
+
+class Diary:
+    """An environment that writes down what is asked of it."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+
+    def request(self) -> str:
+        self.lines.append("request")
+        return "observation"
+
+    def step(self, reply: Any) -> None:
+        self.lines.append("step")
+
+
+def test_an_actor_steps_its_environment_once_for_every_reply() -> None:
+    """Request, call, step, in this order, until its room is full; then all are stopped."""
+    lines: list[str] = []
+    identity = IdentityCheck(0)
+    actor = Actor(0, Diary(lines), identity, max_requests=3)
+    stop = threading.Event()
+
+    def client(request: Any) -> TensorDict:
+        lines.append(f"call with {request}")
+        return TensorDict({REPLY_ID: identity.ids[actor.num_submitted - 1]}, [])
+
+    actor.loop(client, stop)
+
+    assert lines == ["request", "call with observation", "step"] * 3
+    assert (actor.num_submitted, actor.num_replied, actor.error) == (3, 3, "")
+    assert stop.is_set()
+    assert identity.problem == ""
+
+
+def test_what_an_actor_meets_is_kept_and_ends_the_trial() -> None:
+    """The error is recorded with its trace; the other actors are stopped."""
+    actor = Actor(0, Diary([]), None, max_requests=3)
+    stop = threading.Event()
+
+    def client(request: Any) -> None:
+        raise OSError("lost the wire")
+
+    actor.loop(client, stop)
+
+    assert "OSError: lost the wire" in actor.error
+    assert (actor.num_submitted, actor.num_replied) == (1, 0)
+    assert stop.is_set()
+
+
+def test_the_recorders_cost_is_that_of_the_contenders_collate() -> None:
+    """A collate that is dear for one more leaf makes the id check dear; the least pass counts."""
+    spent: list[int] = []
+
+    def collate(rows: list[Any]) -> Any:
+        spent.append(len(rows[0].keys()))
+        return torch.stack(rows)
+
+    cost_s = recording.recording_cost_s(40, collate, None)
+
+    assert cost_s > 0
+    assert sorted(set(spent)) == [1, 2], "timed with the id leaf and without"
+    assert spent.count(1) == spent.count(2) > 3
