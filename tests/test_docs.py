@@ -31,3 +31,10 @@ def test_reference_runs_are_complete_and_small() -> None:
         assert (run.trials["status"] == "ok").all()
         assert sum(file.stat().st_size for file in folder.iterdir()) <= 5_000_000
         assert str(ROOT.parent) not in (folder / "run.json").read_text()
+
+
+def test_a_trial_of_the_reference_run_starts_in_50_ms() -> None:
+    """Once its worker is up, at 16 actors: median over all contenders."""
+    run = slotbench.load(ROOT / "results/reference/quickstart")
+
+    assert run.trials["startup_s"].median() < 0.050

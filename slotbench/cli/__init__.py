@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     args = list(sys.argv[1:] if arguments is None else arguments)
     if sys.stdout is None:  # started with it closed
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # for the process's life
     elif isinstance(sys.stdout, io.TextIOWrapper):
         # Where an encoding lacks ▲ or ×, "\\u25b2" is ugly but "?" would be another verdict.
         sys.stdout.reconfigure(errors="backslashreplace")
