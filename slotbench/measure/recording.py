@@ -18,7 +18,11 @@ from slotbench.measure.served import ServedModel
 
 Collate = Callable[[list[TensorDictBase]], Any]
 
-_NUM_PASSES: Final = 6
+_PASSES_FOR_S: Final = 0.008
+"""How long each cost is timed again and again: dozens of passes, a few where one is dear.
+Fewer left single cold or interrupted passes standing, and honest trials INVALID."""
+
+_MIN_PASSES: Final = 5
 _MAX_ROWS: Final = 8
 """Rows of a pass: of one batch, or of several smaller ones, so that no pass is a single cold
 call. Per row, larger batches cost the same or less."""
@@ -47,16 +51,21 @@ def recording_cost_s(num_slots: int, collate: Collate, device: str | None) -> fl
 
     Excludes what one more leaf costs inside the transport, and contention for the GIL.
     """
-    actor_s = min(_actor_pass_s() for _ in range(_NUM_PASSES))
+    actor_s = _least(_actor_pass_s)
     rows = min(num_slots, _MAX_ROWS)
     with torch.no_grad():
-        with_id_s = min(
-            _server_pass_s(rows, collate, device, True) for _ in range(_NUM_PASSES)
-        )
-        without_s = min(
-            _server_pass_s(rows, collate, device, False) for _ in range(_NUM_PASSES)
-        )
+        with_id_s = _least(lambda: _server_pass_s(rows, collate, device, True))
+        without_s = _least(lambda: _server_pass_s(rows, collate, device, False))
     return actor_s + max(0.0, with_id_s - without_s)
+
+
+def _least(timed_pass: Callable[[], float]) -> float:
+    """Repeat a pass for a while; return the least that it took, in seconds per request."""
+    until = time.perf_counter() + _PASSES_FOR_S
+    least_s = min(timed_pass() for _ in range(_MIN_PASSES))
+    while time.perf_counter() < until:
+        least_s = min(least_s, timed_pass())
+    return least_s
 
 
 def _actor_pass_s() -> float:

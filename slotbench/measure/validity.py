@@ -10,11 +10,13 @@ from typing import Final, Literal
 
 from slotbench.records import Finding, TrialMeasurement, Window
 
-MAX_RECORDER_SHARE: Final = 0.25
+MAX_RECORDER_SHARE: Final = 0.5
 """Of the mean time between two replies of the whole trial, the cost measured through the
-contender's own collate. It pulls ratios towards 1, and against contenders that pay dearly
-for one leaf more: TorchRL's default collate most. Above a quarter, the harness is what is
-measured. One actor and no model is the dearest cell: a batch's cost falls on one row."""
+contender's own collate. It pulls ratios towards 1 (at a half, a contender that is 2× the
+baseline reads 1.5×), and against contenders that pay dearly for one leaf more: TorchRL's
+default collate most. Typical is 0.05 to 0.1. Not lower, because the cost itself is timed in
+milliseconds on a machine that may be disturbed just then: at a quarter, one honest trial in
+a hundred was INVALID."""
 
 MIN_REPLIES_PER_ACTOR: Final = 2
 """On average. With fewer, latencies are those of the start, and what is slower than the

@@ -113,4 +113,4 @@ def test_the_recorders_cost_is_that_of_the_contenders_collate() -> None:
 
     assert cost_s > 0
     assert sorted(set(spent)) == [1, 2], "timed with the id leaf and without"
-    assert spent.count(1) == spent.count(2) > 3
+    assert min(spent.count(1), spent.count(2)) >= 5

@@ -78,8 +78,8 @@ def test_a_sound_trial_has_no_findings() -> None:
         ),
         (
             "recorder",
-            evidence({"recorder_cost_s": 3e-4}),
-            "recording cost 300.00 µs a request, 30% of the time between two replies",
+            evidence({"recorder_cost_s": 6e-4}),
+            "recording cost 600.00 µs a request, 60% of the time between two replies",
         ),
         (
             "clock",
