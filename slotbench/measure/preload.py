@@ -10,10 +10,7 @@ from typing import Any
 import torch
 from tensordict import TensorDict, lazy_stack, maybe_dense_stack
 
-import slotbench.measure.trial
 import transports
-
-__all__ = ["slotbench"]
 
 
 def _first_calls() -> None:
@@ -38,5 +35,6 @@ def _first_calls() -> None:
 
 for _name in transports.available():
     transports.create(_name, 1)
-importlib.import_module("transports._server")
+for _name in ("slotbench.measure.trial", "transports._server"):
+    importlib.import_module(_name)
 _first_calls()

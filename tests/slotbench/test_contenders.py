@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slotbench import contenders
-from slotbench.contenders import make, missing_requirement, parse
+from slotbench.contenders import available, make, missing_requirement, parse
 from slotbench.errors import ContenderError
 from slotbench.records import Contender
 
@@ -136,7 +136,7 @@ def test_bad_syntax_is_shown_with_the_grammar(text: str) -> None:
         (
             "slto",
             'unknown contender "slto"; did you mean slot? '
-            "(slot, threading, torchrl.slot, torchrl.threading, floor, or package.module:factory)",
+            f"({', '.join(available())}, or package.module:factory)",
         ),
         ("slot[a,a]", "contender slot[a,a]: a is given twice; keep one"),
         ("slot[prealocate]",

@@ -54,17 +54,17 @@ def test_public_names_are_there_and_others_are_not():
 
 
 def test_transports_are_found_by_their_files():
-    """The two of this package, under the names users know."""
-    assert transports.available() == ("slot", "threading")
+    """Those of this package are among them, under the names users know."""
+    assert {"slot", "threading"} <= set(transports.available())
     assert isinstance(transports.create("slot", 2), transports.SlotTransport)
     assert isinstance(transports.create("threading", 2), transports.ThreadingTransport)
 
 
 def test_wrong_names_and_options_say_what_there_is():
     """The nearest name, the known options, and the range of num_slots."""
-    with pytest.raises(ValueError, match=r"did you mean 'threading'.*slot, threading"):
+    with pytest.raises(ValueError, match=r"did you mean 'threading'.*slot.*threading"):
         transports.create("thread", 1)
-    with pytest.raises(ValueError, match="available are slot, threading"):
+    with pytest.raises(ValueError, match=r"available are .*slot.*threading"):
         transports.create("_server", 1)
     with pytest.raises(TypeError, match="no option 'prealocate'; known: preallocate, spec"):
         transports.create("slot", 1, prealocate=True)
