@@ -1,9 +1,12 @@
 """The floor: what the same threads and the same service time cost with no transport.
 
 A request is a byte set in a shared bytearray; a reply is one raw lock released. No
-payload, no TensorDict, no check of what comes back: no transport between Python threads
-can be faster, so every contender is read as a share of it. A trial driver rather than a
-transport: it has no payload that a policy could serve, and is nobody's baseline.
+payload, no TensorDict, no check of what comes back: a yardstick of which every contender
+is read as a share. Not a proof of a limit: the server wakes all actors of a batch in a row,
+and waking them in a chain (`transports.SlotTransport`) takes fewer context switches, so
+that with many actors a transport that carries a payload may come near it or pass it.
+A trial driver rather than a transport: it has no payload that a policy could serve, and
+is nobody's baseline.
 
 The batching rule is the reference server's: the timeout counts from the moment the
 oldest request of the batch was taken.

@@ -71,7 +71,12 @@ class Head:
 
 
 class SyntheticPolicy:
-    """Waits S(n); its action is the first number of the first leaf."""
+    """Waits S(n); its action is the first numbers of the first leaf.
+
+    It costs as little as a policy can that reads its observation and writes an action, so
+    that with no service time it is the transport that is measured: where the leaf has the
+    numbers, in float32, the action is a view of the batch.
+    """
 
     def __init__(
         self, keys: Sequence[NestedKey], head: Head, serve: Callable[[int], None]
@@ -82,15 +87,13 @@ class SyntheticPolicy:
 
     def __call__(self, batch: TensorDictBase) -> TensorDictBase:
         """Write the batch's actions into it."""
-        leaves = [batch.get(key) for key in self._keys]
-        batch_size = len(leaves[0])
-        first = (
-            leaves[0].flatten(1)[:, :1].float()
-            if leaves[0].ndim > 1
-            else leaves[0][:, None].float()
-        )
-        self._serve(batch_size)
-        return batch.set("action", self._head(first.repeat(1, self._head.num_outputs)))
+        first, *_ = [batch.get(key) for key in self._keys]
+        self._serve(len(first))
+        numbers = first if first.ndim == 2 else first.reshape(len(first), -1)
+        outputs = numbers[:, : self._head.num_outputs].float()
+        if missing := self._head.num_outputs - outputs.shape[1]:
+            outputs = nn.functional.pad(outputs, (0, missing))
+        return batch.set("action", self._head(outputs))
 
 
 class NetworkPolicy:

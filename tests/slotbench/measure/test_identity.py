@@ -49,6 +49,18 @@ def test_own_reply_at_the_wrong_time_is_seen(change: str) -> None:
     assert "sequence 5" in feed(check, ids)
 
 
+def test_replies_that_share_memory_which_the_next_one_overwrites_are_seen() -> None:
+    """Right when they came: kept, as the check keeps them, they all say the last one's id."""
+    check, buffer = IdentityCheck(0), torch.zeros(1, dtype=torch.int64)
+    for i in range(3):
+        buffer.fill_(check.ids[i].item())
+        check.add(TensorDict({REPLY_ID: buffer[0]}, batch_size=[]))
+    check.finish()
+
+    assert "sequence 0" in check.problem
+    assert "sequence 2" in check.problem
+
+
 def test_a_reply_without_the_models_output_is_seen() -> None:
     """A reply that only echoes the request has no reply id."""
     check = IdentityCheck(0)

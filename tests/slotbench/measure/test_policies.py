@@ -58,6 +58,76 @@ def test_every_policy_gives_an_action_per_row(
     assert not torch.equal(together[0], together[4])
 
 
+@pytest.mark.parametrize(
+    ("leaf", "action"),
+    [
+        (torch.arange(8.0).view(2, 4), [[0, 1, 2], [4, 5, 6]]),
+        (torch.arange(6.0).view(2, 3), [[0, 1, 2], [3, 4, 5]]),
+        (torch.arange(4.0).view(2, 2), [[0, 1, 0], [2, 3, 0]]),
+        (torch.arange(1.0, 3.0), [[1, 0, 0], [2, 0, 0]]),
+        (torch.arange(16).view(2, 2, 2, 2), [[0, 1, 2], [8, 9, 10]]),
+        (torch.full((2, 4), 255, dtype=torch.uint8), [[255] * 3] * 2),
+        (torch.ones((2, 4), dtype=torch.bool), [[1] * 3] * 2),
+        (torch.ones((2, 4), dtype=torch.float64), [[1] * 3] * 2),
+    ],
+    ids=["wider", "as-wide", "narrower", "scalar", "nested", "uint8", "bool", "float64"],
+)
+def test_the_synthetic_action_is_the_first_numbers_of_the_first_leaf(
+    leaf: torch.Tensor, action: list[list[float]]
+) -> None:
+    """As float32, zeros where the leaf has too few; other leaves do not matter."""
+    sizes: list[int] = []
+    policy = policies.SyntheticPolicy(
+        [("a",), ("b", "c")], policies.Head(3, is_discrete=False), sizes.append
+    )
+    given = TensorDict({"a": leaf, "b": {"c": torch.full((2, 9), 7.0)}}, [2])
+    result = policy(given)
+
+    assert result is given
+    assert result["action"].dtype == torch.float32
+    assert result["action"].tolist() == action
+    assert sizes == [2]
+
+
+@pytest.mark.parametrize(("width", "is_view"), [(4, True), (3, True), (2, False)])
+def test_the_synthetic_action_is_a_view_where_it_can_be(width: int, is_view: bool) -> None:
+    """A copy would be the policy's cost, and with no service time the transport is measured."""
+    policy = policies.SyntheticPolicy(
+        [("a",)], policies.Head(3, is_discrete=False), lambda size: None
+    )
+    leaf = torch.ones(2, width)
+    action = policy(TensorDict({"a": leaf}, [2]))["action"]
+
+    assert (action.data_ptr() == leaf.data_ptr()) is is_view
+
+
+def test_a_discrete_synthetic_action_is_the_greatest_of_the_first_numbers() -> None:
+    """The fourth number of a row is beyond the three outputs."""
+    policy = policies.SyntheticPolicy(
+        [("a",)], policies.Head(3, is_discrete=True), lambda size: None
+    )
+    leaf = torch.tensor([[0.0, 2.0, 1.0, 9.0], [5.0, 2.0, 1.0, 9.0]])
+
+    assert policy(TensorDict({"a": leaf}, [2]))["action"].tolist() == [1, 0]
+
+
+def test_all_of_the_observation_is_read() -> None:
+    """A lazily stacked batch is stacked leaf by leaf, also where the action needs only one."""
+    policy = policies.SyntheticPolicy(
+        [("a",), ("b",)], policies.Head(1, is_discrete=False), lambda size: None
+    )
+    read: list[Any] = []
+
+    class Noting(TensorDict):
+        def get(self, key: Any, *args: Any, **kwargs: Any) -> Any:
+            read.append(key)
+            return super().get(key, *args, **kwargs)
+
+    policy(Noting({"a": torch.ones(2, 1), "b": torch.ones(2, 1)}, [2]))
+
+    assert [key for key in read if key in {("a",), ("b",)}] == [("a",), ("b",)]
+
+
 def test_weights_are_those_of_the_seed(workload: Workloads) -> None:
     """Contenders of a block serve the same network."""
     cell = workload(model=Model("mlp"))
@@ -105,3 +175,12 @@ def test_the_served_model_echoes_ids_and_logs_batches(workload: Workloads) -> No
     assert sizes.tolist() == [3, 2]
     assert (end_ns > begin_ns).all()
     assert served.num_served == 9
+
+
+def test_the_echo_is_the_very_tensor_the_model_was_given(workload: Workloads) -> None:
+    """A copy would hide a transport that hands out memory which the next batch overwrites."""
+    served = ServedModel(policies.build(workload(), 0), lambda size: None, max_batches=1)
+    given = batch(VECTOR, 3).contiguous()
+    ids = given.get(REQUEST_ID)
+
+    assert served(given).get(REPLY_ID) is ids

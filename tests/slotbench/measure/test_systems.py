@@ -59,6 +59,18 @@ def test_preallocate_reaches_the_transport(text: str, preallocate: bool) -> None
 
 
 @pytest.mark.parametrize(
+    ("text", "inline"),
+    [("slot", False), ("slot[inline]", True), ("slot[inline,preallocate]", True)],
+)
+def test_inline_reaches_the_transport(text: str, inline: bool) -> None:
+    """With the server that lends its step, which is ours."""
+    system = build(text)
+
+    assert system._transport._inline is inline
+    assert system._server._lend == system._transport.lend
+
+
+@pytest.mark.parametrize(
     ("text", "transport_name"),
     [
         ("torchrl.slot", "SlotTransport"),
