@@ -28,7 +28,7 @@ _CONTRACT_VERSION: Final = 1
 _SERVERS: Final = ("reference", "torchrl")
 _FLAGS: Final[dict[str, tuple[str, ...]]] = {
     "floor": (),
-    "slot": ("preallocate",),
+    "slot": ("preallocate", "inline"),
     "threading": (),
     "torchrl.slot": ("preallocate",),
     "torchrl.threading": (),

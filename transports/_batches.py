@@ -6,6 +6,8 @@ an actor holds, and an actor never gets one the model may write to again.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -16,33 +18,41 @@ from tensordict.base import TensorDictBase
 from transports._errors import ModelResultError
 from transports._requests import Layout, Node, Request
 
-Path: TypeAlias = tuple[str, ...]
-# Per path of the schema: the tensor the model was given, and its version at that moment.
-Given: TypeAlias = Mapping[Path, tuple[torch.Tensor, int | None]]
+# A top-level entry goes by its name, a nested one by its path: names need no tuple built.
+Place: TypeAlias = str | tuple[str, ...]
+# Per place of the schema: the tensor the model was given, and its version at that moment.
+Given: TypeAlias = Mapping[Place, tuple[torch.Tensor, int | None]]
 
 _NO_SIZE: Final = torch.Size(())
+_VERSION: Final = operator.attrgetter("_version")
+_NOT_GIVEN: Final = (None, None)
 
 
 class Plan:
     """Where outputs go in a reply; one for all rows of a batch.
 
-    `sizes` holds the row's batch size of each nested node of the result, `devices` those the
-    outputs are on.
+    `places` are in the order of a row's outputs; if all are names, they are `names`. `sizes` holds the row's batch size of each
+    nested node of the result, by path; `devices` those the outputs are on.
     """
 
-    __slots__ = ("devices", "is_flat", "names", "paths", "sizes")
+    __slots__ = ("devices", "is_flat", "names", "places", "sizes")
 
     def __init__(
         self,
-        paths: Sequence[Path],
-        sizes: Mapping[Path, torch.Size],
+        places: tuple[Place, ...],
+        sizes: Mapping[tuple[str, ...], torch.Size],
         devices: frozenset[torch.device],
     ) -> None:
-        self.paths: Final = paths
+        self.places: Final = places
         self.sizes: Final = sizes
         self.devices: Final = devices
-        self.is_flat: Final = all(len(path) == 1 for path in paths)
-        self.names: Final = tuple(path[0] for path in paths)
+        self.names: Final = tuple(place for place in places if isinstance(place, str))
+        self.is_flat: Final = len(self.names) == len(places)
+
+
+@functools.lru_cache(maxsize=128)
+def _flat_plan(names: tuple[Place, ...], devices: frozenset[torch.device]) -> Plan:
+    return Plan(names, {}, devices)
 
 
 Answer: TypeAlias = tuple[Plan, tuple[Any, ...]]
@@ -73,18 +83,20 @@ def build(node: Node, tensors: Sequence[torch.Tensor], lead: tuple[int, ...]) ->
 
 def stack_requests(requests: Sequence[Request]) -> tuple[torch.Tensor, ...]:
     """Stack each leaf of the requests into a fresh tensor `[n, ...]` that needs no gradient."""
+    rows_per_leaf = zip(*[request.leaves for request in requests], strict=True)
     with torch.no_grad():
-        return tuple(
-            torch.stack(rows) for rows in zip(*(r.leaves for r in requests), strict=True)
-        )
+        return tuple([torch.stack(rows) for rows in rows_per_leaf])
 
 
 def remember(layout: Layout, tensors: Sequence[torch.Tensor]) -> Given:
     """Note what is being handed to the model, to tell its outputs from its inputs later."""
-    return {
-        leaf.path: (tensor, _version(tensor))
-        for leaf, tensor in zip(layout.leaves, tensors, strict=True)
-    }
+    versions: Sequence[int | None]
+    try:
+        versions = [*map(_VERSION, tensors)]
+    except RuntimeError:
+        # Tensors of inference mode count no versions, so they are never known as untouched.
+        versions = [None] * len(tensors)
+    return dict(zip(layout.places, zip(tensors, versions, strict=True), strict=True))
 
 
 def take_batch(result: object, given: Given, num_rows: int) -> list[Answer]:
@@ -99,7 +111,7 @@ def take_batch(result: object, given: Given, num_rows: int) -> list[Answer]:
     plan, columns = _outputs(result, given, torch.Size((num_rows,)))
     rows: list[tuple[Any, ...]] = [()] * num_rows
     if columns:
-        rows = list(zip(*(_copy(column).unbind(0) for column in columns), strict=True))
+        rows = [*zip(*(_copy(column).unbind(0) for column in columns), strict=True)]
     if len(rows) != num_rows:
         raise ModelResultError(
             f"the model returned {len(rows)} rows for a batch of {num_rows} requests"
@@ -120,30 +132,29 @@ def take_row(result: object, given: Given) -> Answer:
 def compose(request: Request, answer: Answer) -> TensorDict:
     """Make the reply: a new TensorDict of the request's own entries and the outputs, which win.
 
-    Its device metadata is the request's, or None if an output is elsewhere.
+    The request's `fields` go into it, so a request is composed once. Its device metadata is the request's, or None if an output is elsewhere.
 
     Threads:
         The actor's.
     """
     plan, row = answer
-    fields = request.fields.copy()
+    fields = request.fields
     device = request.device if plan.devices <= {request.device} else None
     if plan.is_flat:
         fields.update(zip(plan.names, row, strict=True))
         return new_tensordict(fields, _NO_SIZE, device)
-    fields = {
-        key: value.clone(recurse=False) if isinstance(value, TensorDictBase) else value
-        for key, value in fields.items()
-    }
     reply = new_tensordict(fields, _NO_SIZE, device)
     if device is None:
         reply.clear_device_()  # or a nested node of the request would move an output
-    for path, value in zip(plan.paths, row, strict=True):
+    for place, value in zip(plan.places, row, strict=True):
+        path = (place,) if isinstance(place, str) else place
         _parent(reply, path, plan.sizes).set(path[-1], value)
     return reply
 
 
-def _parent(td: TensorDict, path: Path, sizes: Mapping[Path, torch.Size]) -> TensorDictBase:
+def _parent(
+    td: TensorDict, path: tuple[str, ...], sizes: Mapping[tuple[str, ...], torch.Size]
+) -> TensorDictBase:
     for depth, key in enumerate(path[:-1], start=1):
         child = td.get(key, None)
         if not isinstance(child, TensorDictBase) or is_non_tensor(child):
@@ -164,38 +175,40 @@ def _outputs(result: object, given: Given, expected: torch.Size) -> tuple[Plan, 
             f"the model must return one row per request: expected batch size "
             f"{list(expected)}, got {list(result.batch_size)}"
         )
-    sizes: dict[Path, torch.Size] = {}
-    outputs: list[tuple[Path, Any]] = []
+    sizes: dict[tuple[str, ...], torch.Size] = {}
+    places: list[Place] = []
+    values: list[Any] = []
 
-    def visit(td: TensorDictBase, prefix: Path) -> None:
+    def visit(td: TensorDictBase, prefix: tuple[str, ...]) -> None:
         for key, value in td.items():
-            path = (*prefix, key)
-            if isinstance(value, TensorDictBase) and not is_non_tensor(value):
+            if type(value) is not torch.Tensor and (
+                isinstance(value, TensorDictBase) and not is_non_tensor(value)
+            ):
+                path = (*prefix, key)
                 sizes[path] = value.batch_size[len(expected) :]
                 visit(value, path)
-            elif not _is_input(path, value, given):
-                outputs.append((path, value))
+                continue
+            place = (*prefix, key) if prefix else key
+            tensor, version = given.get(place, _NOT_GIVEN)
+            # What the model was given there and has not written to since is no output. Writes
+            # bump `_version`; those through `.data` or NumPy do not, and stay unseen.
+            if (
+                tensor is None
+                or value is not tensor
+                or version is None
+                or tensor._version != version
+            ):
+                places.append(place)
+                values.append(value)
 
     visit(result, ())
-    values = [value for _, value in outputs]
-    devices = frozenset(v.device for v in values if isinstance(v, torch.Tensor))
-    return Plan([path for path, _ in outputs], sizes, devices), values
-
-
-def _is_input(path: Path, value: object, given: Given) -> bool:
-    """Tell whether an entry of the result is what the model was given there, never written to.
-
-    Assumes:
-        Writes bump `_version`; those through `.data` or NumPy do not, and stay unseen.
-    """
-    tensor, version = given.get(path, (None, None))
-    return value is tensor and version is not None and _version(tensor) == version
-
-
-def _version(tensor: Any) -> int | None:
-    # Tensors of inference mode count no versions: None, never equal to what was remembered.
-    return None if tensor.is_inference() else tensor._version
+    devices = frozenset([v.device for v in values if isinstance(v, torch.Tensor)])
+    if sizes:
+        return Plan(tuple(places), sizes, devices), values
+    return _flat_plan(tuple(places), devices), values
 
 
 def _copy(value: Any) -> Any:
-    return value.detach().clone() if isinstance(value, torch.Tensor) else value.clone()
+    if isinstance(value, torch.Tensor) and value.requires_grad:
+        value = value.detach()
+    return value.clone()

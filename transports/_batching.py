@@ -55,6 +55,10 @@ class BatchingTransport(abc.ABC, Generic[CallbackT]):
         """Return when a request is ready, or after `timeout` seconds."""
 
     @abc.abstractmethod
+    def wait_for_batch(self, min_items: int, timeout: float) -> None:
+        """Return when `min_items` requests are ready, or the oldest was for `timeout` s."""
+
+    @abc.abstractmethod
     def wake(self) -> None:
         """Make the wait under way, or else the next one, return early."""
 
@@ -70,8 +74,17 @@ class BatchingTransport(abc.ABC, Generic[CallbackT]):
     def _answer(self, callback: CallbackT, outcome: Outcome) -> None:
         """Hand the outcome to the actor, unless the request was answered before."""
 
+    def _answer_all(self, callbacks: list[CallbackT], outcomes: list[Outcome]) -> None:
+        """Hand each actor of a batch its outcome."""
+        for callback, outcome in zip(callbacks, outcomes, strict=True):
+            self._answer(callback, outcome)
+
     def _columns(self, callbacks: list[CallbackT]) -> tuple[torch.Tensor, ...]:
-        """Return each leaf of the claimed requests as a fresh tensor `[n, ...]`."""
+        """Return each leaf of the claimed requests as a tensor `[n, ...]` no actor holds."""
+        return stack_requests([self._request(callback) for callback in callbacks])
+
+    def _own_columns(self, callbacks: list[CallbackT]) -> tuple[torch.Tensor, ...]:
+        """Return the same as tensors that nobody will ever write to again."""
         return stack_requests([self._request(callback) for callback in callbacks])
 
     @property
@@ -95,7 +108,7 @@ class BatchingTransport(abc.ABC, Generic[CallbackT]):
         layout = self._layout
         try:
             rows = zip(
-                *(column.unbind(0) for column in self._columns(callbacks)), strict=True
+                *(column.unbind(0) for column in self._own_columns(callbacks)), strict=True
             )
         except Exception as exc:  # noqa: BLE001 - it answers them: a server may call drain unguarded
             for callback in callbacks:
@@ -108,7 +121,7 @@ class BatchingTransport(abc.ABC, Generic[CallbackT]):
         return items, callbacks
 
     def gather(self, callbacks: list[CallbackT]) -> TensorDictBase:
-        """Build the batch of claimed requests: fresh tensors `[n, ...]`, row i of callback i."""
+        """Build the batch of claimed requests: tensors `[n, ...]`, row i of callback i."""
         layout, columns = self._layout, self._columns(callbacks)
         batch = build(layout.root, columns, (len(callbacks),))
         self._gathered = (batch, remember(layout, columns))
@@ -145,14 +158,12 @@ class BatchingTransport(abc.ABC, Generic[CallbackT]):
         if self._gathered is not None and self._gathered[0] is batch:
             given = self._gathered[1]
         self._gathered = None
-        for callback in callbacks:
-            self._drained.pop(
-                callback, None
-            )  # if it was drained before: two paths may be mixed
+        if self._drained:  # two paths may be mixed
+            for callback in callbacks:
+                self._drained.pop(callback, None)
         outcomes: list[Outcome]
         try:
             outcomes = [*take_batch(result, given, len(callbacks))]
         except Exception as exc:  # noqa: BLE001 - it is the answer
             outcomes = [exc] * len(callbacks)
-        for callback, outcome in zip(callbacks, outcomes, strict=True):
-            self._answer(callback, outcome)
+        self._answer_all(callbacks, outcomes)

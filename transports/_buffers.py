@@ -1,61 +1,59 @@
-"""A contiguous buffer per leaf, with a row per slot, for transports that keep requests in place.
+"""A buffer per leaf in which every batch is built, for transports that preallocate.
 
 It must not know how requests travel.
 """
 
 from __future__ import annotations
 
-from threading import Lock
+from collections.abc import Sequence
 
 import torch
 
-from transports._requests import RequestSchema
+from transports._requests import Request
 
 
-class RowBuffer:
-    """One tensor `[num_rows, ...]` per leaf of the schema, allocated at the first write.
+class BatchBuffer:
+    """One tensor `[max_rows, ...]` per leaf, allocated with the first batch.
 
-    If the schema is there already it is allocated at once.
+    A batch of n is rows 0 … n - 1, whoever sent them, so that it is a view and needs no memory of
+    its own: for large rows the page faults of fresh memory cost more than the copy.
 
     Threads:
-        `write`: any, one at a time per row. `columns`: any; a row being written is undefined.
+        One at a time.
     """
 
-    def __init__(self, schema: RequestSchema, num_rows: int) -> None:
-        self._schema = schema
-        self._num_rows = num_rows
-        self._allocating = Lock()
+    def __init__(self, max_rows: int) -> None:
+        self._max_rows = max_rows
         self._columns: tuple[torch.Tensor, ...] = ()
-        self._rows: list[tuple[torch.Tensor, ...]] = []
-        if schema.layout is not None:
-            self._allocate()
+        self._prefixes: dict[int, tuple[torch.Tensor, ...]] = {}
 
-    def write(self, row: int, leaves: tuple[torch.Tensor, ...]) -> None:
-        """Copy `leaves`, checked against the schema before, into the row: all of them."""
-        if not self._rows:
-            self._allocate()
-        for target, leaf in zip(self._rows[row], leaves, strict=True):
-            target.copy_(leaf.detach() if leaf.requires_grad else leaf)
+    def stack(self, requests: Sequence[Request]) -> tuple[torch.Tensor, ...]:
+        """Copy each leaf of the requests into the first rows; return those, `[n, ...]` a leaf.
 
-    def columns(self, rows: list[int]) -> tuple[torch.Tensor, ...]:
-        """Return the rows of each leaf as a fresh tensor `[len(rows), ...]`."""
-        if rows == list(range(self._num_rows)):
-            return tuple(column.clone() for column in self._columns)
-        index = torch.tensor(rows)
-        return tuple(c.index_select(0, index.to(c.device)) for c in self._columns)
+        What is returned is overwritten by the next call.
+        """
+        num_rows = len(requests)
+        prefixes = self._prefixes.get(num_rows)
+        if prefixes is None:
+            prefixes = self._prefixes[num_rows] = self._views(num_rows, requests[0].leaves)
+        with torch.no_grad():
+            for prefix, rows in zip(
+                prefixes, zip(*(r.leaves for r in requests), strict=True), strict=True
+            ):
+                torch.stack(rows, out=prefix)
+            # New objects, so that nothing a model does to the shape of one stays with ours.
+            return tuple(prefix.detach() for prefix in prefixes)
 
-    def _allocate(self) -> None:
-        layout = self._schema.layout
-        assert layout is not None, "leaves were checked against the schema before"
-        # Rows are written from any thread, also outside the inference mode of the first one.
-        with self._allocating, torch.inference_mode(False), torch.no_grad():
-            if self._rows:
-                return  # another actor's first write was faster
-            self._columns = tuple(
-                torch.empty(
-                    (self._num_rows, *leaf.shape), dtype=leaf.dtype, device=leaf.device
+    def _views(
+        self, num_rows: int, leaves: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, ...]:
+        # Written later by other threads too, inside and outside of inference mode.
+        with torch.inference_mode(False), torch.no_grad():
+            if not self._columns:
+                self._columns = tuple(
+                    torch.empty(
+                        (self._max_rows, *leaf.shape), dtype=leaf.dtype, device=leaf.device
+                    )
+                    for leaf in leaves
                 )
-                for leaf in layout.leaves
-            )
-            # Last: other threads take its being there as the sign that all is.
-            self._rows = list(zip(*(c.unbind(0) for c in self._columns), strict=True))
+            return tuple(column[:num_rows] for column in self._columns)

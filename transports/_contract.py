@@ -13,6 +13,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tensordict.base import TensorDictBase
 
 
@@ -147,8 +149,21 @@ class Transport(Protocol):
 class BatchedTransport(Transport, Protocol):
     """The optional fast path: whole batches, no TensorDict per request on the server's side.
 
-    A server looks for `claim`, `gather` and `resolve_batch`, and for `wake` on its own.
+    A server looks for `wait_for_batch`, `claim`, `gather`, `resolve_batch` and `wake` together,
+    and for `lend` on its own.
     """
+
+    def wait_for_batch(self, min_items: int, timeout: float) -> None:
+        """Return when `min_items` requests are ready, or the oldest has been for `timeout` s.
+
+        With none ready it returns after `timeout` seconds. Should it return earlier, a smaller
+        batch is served.
+
+        Threads:
+            The server's.
+        Blocks:
+            At most twice `timeout` seconds.
+        """
 
     def claim(self, max_items: int) -> list[Any]:
         """Take up to `max_items` ready requests, as `drain` does, but only their callbacks.
@@ -162,7 +177,10 @@ class BatchedTransport(Transport, Protocol):
         """
 
     def gather(self, callbacks: list[Any]) -> TensorDictBase:
-        """Build the batch of claimed, unanswered requests: batch size [n], fresh tensors.
+        """Build the batch of claimed, unanswered requests: batch size [n].
+
+        Its tensors are no actor's. Where the transport says so, the next `gather` gives the same
+        memory again: answer one batch before gathering the next.
 
         Threads:
             The server's.
@@ -196,4 +214,17 @@ class BatchedTransport(Transport, Protocol):
             Any.
         Blocks:
             Never.
+        """
+
+    def lend(self, step: Callable[[], None] | None) -> None:
+        """Allow that an actor runs `step`, the server's whole turn, while the server waits.
+
+        The server calls it before its first wait and, with None, after its last. Between them
+        it has the turn, except inside `wait_for_batch`, which does not return before
+        an actor that has the turn gives it back.
+
+        Threads:
+            The server's; `step` is called from any actor's, one at a time.
+        Blocks:
+            While an actor runs a step.
         """

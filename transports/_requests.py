@@ -5,6 +5,8 @@ It must not know how requests travel.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final, NamedTuple
@@ -14,6 +16,10 @@ from tensordict import TensorDict, is_non_tensor, is_tensor_collection
 from tensordict.base import TensorDictBase
 
 from transports._errors import RequestError
+
+# Both run in C: a request's check costs some 0.4 µs a leaf this way, 0.9 as Python code.
+_FORM: Final = operator.attrgetter("shape", "dtype", "device")
+_PLAIN: Final = {torch.Tensor}
 
 
 class Leaf(NamedTuple):
@@ -40,8 +46,9 @@ class Node:
 class Request:
     """What a transport keeps of one submitted TensorDict.
 
-    `fields` is a shallow copy of the TensorDict's own entries, made at submit, `device` its
-    device metadata, `leaves` the tensors the model needs, in the schema's order.
+    `fields` is a shallow copy of the TensorDict's own entries, made at submit; the reply is
+    built in it, so it is used once. `device` is the TensorDict's device metadata, `leaves` the
+    tensors the model needs, in the schema's order.
     """
 
     __slots__ = ("device", "fields", "leaves")
@@ -60,7 +67,7 @@ class Request:
 class Layout:
     """An established schema: immutable, so that any thread may read it."""
 
-    __slots__ = ("leaves", "root")
+    __slots__ = ("_forms", "_pick", "leaves", "places", "root")
 
     def __init__(self, td: TensorDictBase) -> None:
         leaves: list[Leaf] = []
@@ -70,6 +77,27 @@ class Layout:
             raise RequestError(
                 "the request has no tensor leaf, so there is nothing to batch"
             )
+        # By name where it is not nested, else by path.
+        self.places: Final = tuple(
+            p[0] if len(p) == 1 else p for p in (x.path for x in leaves)
+        )
+        self._forms: Final = [leaf[1:] for leaf in leaves]
+        self._pick: Final = _picker(leaves)
+
+    def read_flat(self, td: TensorDict) -> Request | None:
+        """Read a request of plain tensors, none nested, that fits; None for any other."""
+        if self._pick is None:
+            return None
+        fields = dict(td.items())
+        try:
+            leaves = self._pick(fields)
+            fits = [*map(_FORM, leaves)] == self._forms
+        except (KeyError, AttributeError):
+            return None
+        # A nested or odd entry beyond the schema needs care too, and goes the long way.
+        if not fits or {*map(type, fields.values())} != _PLAIN:
+            return None
+        return Request(fields, td.device, leaves)
 
     def select(self, fields: dict[str, Any]) -> tuple[torch.Tensor, ...]:
         """Return the leaves among a request's entries, in order.
@@ -130,8 +158,13 @@ class RequestSchema:
             ValueError: `td` is no TensorDict of batch size [], or a leaf is missing or differs
                 in shape, dtype or device; the message names leaf, expected and got.
         """
+        layout = self._layout
+        if layout is not None and type(td) is TensorDict and not td.batch_size:
+            request = layout.read_flat(td)
+            if request is not None:
+                return request
         _check(td, "a request")
-        layout = self._layout or self._establish(td)
+        layout = layout or self._establish(td)
         fields = _own_fields(td)
         return Request(fields, td.device, layout.select(fields))
 
@@ -149,6 +182,18 @@ class RequestSchema:
             if self._layout is None:
                 self._layout = Layout(td)
             return self._layout
+
+
+def _picker(
+    leaves: list[Leaf],
+) -> Callable[[dict[str, Any]], tuple[torch.Tensor, ...]] | None:
+    """Make the function that takes a flat schema's leaves out of a request's entries."""
+    if any(len(leaf.path) > 1 for leaf in leaves):
+        return None
+    names = [leaf.path[0] for leaf in leaves]
+    if len(names) > 1:
+        return operator.itemgetter(*names)
+    return lambda fields: (fields[names[0]],)
 
 
 def _check(td: Any, what: str) -> None:

@@ -41,7 +41,7 @@ class InferenceServer:
         model: takes a TensorDict of batch size [n] and returns one.
         transport: whose requests to serve; one server each.
         max_batch_size: the most requests of a batch.
-        min_batch_size: how many to wait for, up to `timeout` after the first of them was taken.
+        min_batch_size: how many to wait for, until the oldest has been waiting for `timeout`.
         timeout: seconds. Also the longest wait for the first request, after which the server
             looks again; a transport with `wake` never needs that.
         collate_fn: makes a batch of drained TensorDicts; None stacks them, if it is needed.
@@ -87,13 +87,18 @@ class InferenceServer:
             cast("BatchedTransport", transport)
             if collate_fn is None
             and all(
-                hasattr(transport, name) for name in ("claim", "gather", "resolve_batch")
+                hasattr(transport, name)
+                for name in ("wait_for_batch", "claim", "gather", "resolve_batch", "wake")
             )
             else None
+        )
+        self._lend: Callable[[Callable[[], None] | None], None] | None = (
+            getattr(transport, "lend", None) if self._batched is not None else None
         )
         self._wake: Callable[[], None] | None = getattr(transport, "wake", None)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
+        self._failure: BaseException | None = None  # why it stopped, or is about to
 
     @property
     def is_alive(self) -> bool:
@@ -141,33 +146,58 @@ class InferenceServer:
         self.shutdown()
 
     def _run(self, stopping: threading.Event) -> None:
-        reason: BaseException | None = None
+        self._failure = None
         try:
             with torch.no_grad():
-                while not stopping.is_set() and reason is None:
-                    self._wait(self._timeout)
-                    items, callbacks = self._collect(stopping)
-                    if callbacks:
-                        reason = self._serve(items, callbacks)
+                if self._batched is not None:
+                    self._run_batches(self._batched, stopping)
+                else:
+                    self._run_items(stopping)
         except BaseException as exc:
-            reason = exc  # the transport is broken: say so, here and to whoever waits
+            self._failure = (
+                exc  # the transport is broken: say so, here and to whoever waits
+            )
             raise
         finally:
-            self._reject_pending(reason)
+            self._reject_pending(self._failure)
+            if self._lend is not None:
+                self._lend(None)
 
-    def _wait(self, timeout: float) -> None:
-        if self._wake is None:
-            timeout = min(timeout, _UNWAKEABLE_WAIT_S)
-        self._transport.wait_for_work(timeout)
+    def _run_batches(self, transport: BatchedTransport, stopping: threading.Event) -> None:
+        def step() -> None:
+            """Serve what is ready; an actor's thread, while ours waits."""
+            # As in our own thread, or one actor's inference mode would reach all replies.
+            with torch.inference_mode(False), torch.no_grad():
+                self._serve_batch(transport)
 
-    def _take(self, max_items: int) -> tuple[list[TensorDictBase], list[Any]]:
-        if self._batched is not None:
-            return [], self._batched.claim(max_items)
-        return self._transport.drain(max_items)
+        if self._lend is not None:
+            self._lend(step)
+        while not self._is_over(stopping):
+            transport.wait_for_batch(self._min_batch_size, self._timeout)
+            # The wait ends for shutdown, too, and for the failure of an actor's step.
+            if not self._is_over(stopping):
+                self._serve_batch(transport)
+
+    def _serve_batch(self, transport: BatchedTransport) -> None:
+        callbacks = transport.claim(self._max_batch_size)
+        if not callbacks:
+            return
+        try:
+            batch = transport.gather(callbacks)
+            transport.resolve_batch(callbacks, batch, self._model(batch))
+        except BaseException as exc:  # noqa: BLE001 - the actors get it, whatever it is
+            self._fail(callbacks, exc)
+
+    def _run_items(self, stopping: threading.Event) -> None:
+        while not self._is_over(stopping):
+            self._transport.wait_for_work(self._wait_s(self._timeout))
+            items, callbacks = self._collect(stopping)
+            if callbacks:
+                self._serve_items(items, callbacks)
 
     def _collect(self, stopping: threading.Event) -> tuple[list[TensorDictBase], list[Any]]:
-        """Take a batch: at least `min_batch_size`, unless time or the server runs out."""
-        items, callbacks = self._take(self._max_batch_size)
+        """Drain a batch: at least `min_batch_size`, unless time or the server runs out."""
+        items, callbacks = self._transport.drain(self._max_batch_size)
         if not callbacks or len(callbacks) >= self._min_batch_size:
             return items, callbacks
         deadline = time.monotonic() + self._timeout
@@ -176,8 +206,10 @@ class InferenceServer:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     break
-                self._wait(remaining)
-                more_items, more = self._take(self._max_batch_size - len(callbacks))
+                self._transport.wait_for_work(self._wait_s(remaining))
+                more_items, more = self._transport.drain(
+                    self._max_batch_size - len(callbacks)
+                )
                 items += more_items
                 callbacks += more
         except BaseException as exc:
@@ -185,26 +217,29 @@ class InferenceServer:
             raise
         return items, callbacks
 
-    def _serve(
-        self, items: list[TensorDictBase], callbacks: list[Any]
-    ) -> BaseException | None:
-        """Answer every callback, with its row or with the error; return why to stop, if so."""
+    def _serve_items(self, items: list[TensorDictBase], callbacks: list[Any]) -> None:
         answered = 0
         try:
-            if self._batched is not None:
-                batch = self._batched.gather(callbacks)
-                self._batched.resolve_batch(callbacks, batch, self._model(batch))
-            else:
-                result = self._model(self._collate(items))
-                for callback, row in zip(
-                    callbacks, _rows(result, len(callbacks)), strict=True
-                ):
-                    self._transport.resolve(callback, row)
-                    answered += 1
+            result = self._model(self._collate(items))
+            for callback, row in zip(callbacks, _rows(result, len(callbacks)), strict=True):
+                self._transport.resolve(callback, row)
+                answered += 1
         except BaseException as exc:  # noqa: BLE001 - the actors get it, whatever it is
-            self._reject(callbacks[answered:], exc)
-            return None if isinstance(exc, Exception) else exc
-        return None
+            self._fail(callbacks[answered:], exc)
+
+    def _is_over(self, stopping: threading.Event) -> bool:
+        return stopping.is_set() or self._failure is not None
+
+    def _wait_s(self, timeout: float) -> float:
+        return timeout if self._wake is not None else min(timeout, _UNWAKEABLE_WAIT_S)
+
+    def _fail(self, callbacks: list[Any], exc: BaseException) -> None:
+        """Answer with the error, and stop on one that is no Exception (SystemExit, Ctrl-C)."""
+        if not isinstance(exc, Exception):
+            self._failure = exc
+            if self._wake is not None:
+                self._wake()
+        self._reject(callbacks, exc)
 
     def _reject(self, callbacks: list[Any], exc: BaseException) -> None:
         for callback in callbacks:
@@ -215,7 +250,10 @@ class InferenceServer:
         error = ServerStoppedError(f"the inference server {why} before it took the request")
         error.__cause__ = reason
         # One sweep: an actor that submits again at once must not keep the thread from ending.
-        self._reject(self._take(sys.maxsize)[1], error)
+        if self._batched is not None:
+            self._reject(self._batched.claim(sys.maxsize), error)
+        else:
+            self._reject(self._transport.drain(sys.maxsize)[1], error)
 
 
 def _stack(items: list[TensorDictBase]) -> TensorDictBase:

@@ -8,6 +8,7 @@ library's module from scripts run in this folder.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import deque
 from concurrent.futures import Future, InvalidStateError
 from threading import TIMEOUT_MAX, Condition, Lock
@@ -33,6 +34,7 @@ class ReplyFuture(Future[TensorDictBase]):
     def __init__(self, request: Request) -> None:
         super().__init__()
         self._request = request
+        self._submitted_at = time.monotonic()
 
     def result(self, timeout: float | None = None) -> TensorDictBase:
         """Return the reply, the same object each time.
@@ -88,6 +90,7 @@ class ThreadingTransport(BatchingTransport[Any]):
         super().__init__(spec)
         self._queue: deque[ReplyFuture] = deque()
         self._has_work = Condition(Lock())
+        self._min_items = 1
         self._woken = False
 
     def client(self) -> QueueClient:
@@ -108,7 +111,8 @@ class ThreadingTransport(BatchingTransport[Any]):
         future = ReplyFuture(self._schema.read(td))
         with self._has_work:
             self._queue.append(future)
-            self._has_work.notify()
+            if len(self._queue) >= self._min_items:
+                self._has_work.notify()
         return future
 
     def wait_for_work(self, timeout: float) -> None:
@@ -117,9 +121,30 @@ class ThreadingTransport(BatchingTransport[Any]):
         Blocks:
             At most `timeout` seconds, and while another thread holds the queue's lock.
         """
+        self.wait_for_batch(1, timeout)
+
+    def wait_for_batch(self, min_items: int, timeout: float) -> None:
+        """Return when the queue holds `min_items`, or its oldest waited for `timeout` s.
+
+        With an empty queue it returns after `timeout` seconds.
+
+        Blocks:
+            At most twice `timeout` seconds, and while another thread holds the queue's lock.
+        """
+        timeout = max(0.0, min(timeout, TIMEOUT_MAX / 2))
+        idle_until = time.monotonic() + timeout
         with self._has_work:
-            if not self._queue and not self._woken:
-                self._has_work.wait(max(0.0, min(timeout, TIMEOUT_MAX)))
+            self._min_items = min_items
+            while len(self._queue) < min_items and not self._woken:
+                # submit() does not notify of the first of several: we look when idle time is
+                # over, which is before that one's time is.
+                until = (
+                    self._queue[0]._submitted_at + timeout if self._queue else idle_until
+                )
+                left = until - time.monotonic()
+                if left <= 0.0:
+                    break
+                self._has_work.wait(left)
             self._woken = False
 
     def wake(self) -> None:

@@ -1,47 +1,77 @@
 """A slot per actor, each written by one actor; one raw lock per slot carries the reply.
 
 Prior art: TorchRL's SlotTransport (slots, circular sweep, one request in flight). What differs:
-the reply gate and the doorbell are raw locks used as binary semaphores, actors ring only a
-server that sleeps, and whole batches are gathered without a TensorDict per request.
+
+*Raw locks as gates.* A reply costs one release by whoever wakes the actor and one acquire by the
+actor, where threading.Event takes 16 lock operations and allocates a lock.
+
+*Actors wake each other.* Under the GIL a server that wakes n actors in a row makes n threads
+fight for the one lock it still holds: each wakes, finds the GIL taken, sleeps, wakes again.
+Here the server wakes one actor, which first wakes the next, and so on: a **chain**. At any moment
+one thread runs and one is being woken.
+
+*Server and actors take turns.* A server that starts on the first request it sees runs its
+torch calls, each of which drops the GIL, against actors that come right back, and settles into
+two alternating half batches. Here it sleeps until the chain has ended, and nobody rings it
+before, if the last such wait showed that most actors do come right back; it tries again now and
+then. With a full batch ready it waits only for a chain that is shorter than the model's time,
+which is lost otherwise.
+
+docs/transport-log.md has what each of these was measured to be worth.
 
 Invariants:
 
-1. A slot is *free*, *ready*, *claimed* or *answered*, in this order, round and round. Its actor
-   moves it free → ready and answered → free, the server ready → claimed → answered.
-2. `_ready[i]` is 1 exactly while slot i is ready; it is written last on publishing.
-3. `_gates[i]` is unlocked exactly while slot i is answered; it is released last on answering.
-4. `_tokens` holds one token while the server sleeps, or is about to, and no actor has taken it.
+1. A slot is *free*, *ready* or *claimed*, in this order, round and round. Its actor moves it
+   free → ready, the server ready → claimed → free. Who does not own the state leaves the slot's
+   request and outcome alone; the byte of the state is written last.
+2. A gate is unlocked exactly while its slot's outcome was handed out and not yet received.
+   Each is released once an answer: by the chain, by `resolve`, or by `resolve_exception`.
+3. `_tokens` holds one token while the server sleeps, or is about to, and nobody has undertaken
+   to ring it.
+4. While `_to_wake` holds slots, `_is_waking` is true, and some thread that is running, or was
+   released and will run, is to take the next one. (If it dies first, see `wait_for_batch`.)
 
 Assumes:
-    The GIL: each list.append, list.pop, bytearray.find and item assignment is atomic, and other
-    threads see a thread's effects in the order of its program.
+    The GIL: each list.append, list.pop, slice assignment from a list, bytearray.count and item
+    assignment is atomic, and other threads see a thread's effects in the order of its program.
 """
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import itertools
+import time
+from collections.abc import Callable
 from threading import TIMEOUT_MAX, Lock
 from typing import Final, NoReturn
 
 import torch
 from tensordict.base import TensorDictBase
 
-from transports._batches import compose
+from transports._batches import compose, stack_requests
 from transports._batching import BatchingTransport, Outcome
-from transports._buffers import RowBuffer
-from transports._checks import check_count
+from transports._buffers import BatchBuffer
+from transports._checks import check_count, check_flag
 from transports._errors import InFlightError, NoSlotLeftError
 from transports._requests import Request
 
+_FREE: Final = 0
 _READY: Final = 1
+_CLAIMED: Final = 2
+_IS_READY: Final = bytes(state == _READY for state in range(256))
+_BETWEEN_TRIES: Final = 16
 
 
 def create(
-    num_slots: int, *, preallocate: bool = False, spec: TensorDictBase | None = None
+    num_slots: int,
+    *,
+    preallocate: bool = False,
+    inline: bool = False,
+    spec: TensorDictBase | None = None,
 ) -> SlotTransport:
     """Build the transport; the factory that discovery calls."""
-    return SlotTransport(num_slots, preallocate=preallocate, spec=spec)
+    return SlotTransport(num_slots, preallocate=preallocate, inline=inline, spec=spec)
 
 
 class SlotReply:
@@ -94,26 +124,36 @@ class SlotClient:
 
     def __call__(self, td: TensorDictBase) -> TensorDictBase:
         """Submit `td`, wait without end, and return the reply."""
-        return self.submit(td).result()
+        request = self._send(td)
+        outcome = self._receive(None)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return compose(request, outcome)
 
     def submit(self, td: TensorDictBase) -> SlotReply:
         """Put `td` into the slot, without waiting for the answer.
+
+        Blocks:
+            Never on the server; on an `inline` transport for the time of a batch, if this
+            actor runs it.
 
         Raises:
             RuntimeError: the last reply was not read yet.
             ValueError: `td` does not fit the schema; nothing is in flight then.
         """
+        return SlotReply(self, self._send(td))
+
+    def _send(self, td: TensorDictBase) -> Request:
         if self._pending:
             raise InFlightError(
                 f"slot {self._slot} already has an in-flight request: read its reply with "
                 "result() first, or use another client"
             )
-        request = self._transport._schema.read(td)
-        self._transport._store(self._slot, request)
-        reply = SlotReply(self, request)
+        transport = self._transport
+        request = transport._schema.read(td)
         self._pending = True
-        self._transport._publish(self._slot)
-        return reply
+        transport._publish(self._slot, request)
+        return request
 
     def _has_answer(self) -> bool:
         return not self._transport._gates[self._slot].locked()
@@ -129,23 +169,39 @@ class SlotTransport(BatchingTransport[int]):
 
     Args:
         num_slots: how many clients there can be; a client's slot is never given to another.
-        preallocate: keep one buffer `[num_slots, ...]` per leaf, allocated at the first submit
-            (or from `spec`). An actor copies its leaves into its row, and the server takes the
-            batch out with one index_select per leaf; else it stacks the actors' tensors.
+        preallocate: build every batch in one buffer `[num_slots, ...]` per leaf, allocated with
+            the first batch, instead of in fresh memory. The batch is a view of its first rows, so
+            what the model keeps of it is overwritten by the next batch; replies never are.
+            Pays from some 100 KB a row on, where fresh memory means page faults.
+        inline: let an actor whose request is the one the server sleeps for run the model itself,
+            in its own thread, instead of waking the server and sleeping: one actor at a time,
+            never beside the server. Doubles the throughput of one actor, does little for
+            many. `submit` then blocks for that batch, and no timeout of `result` bounds it. Needs a
+            server that lends its step (`transports.InferenceServer` does; with any other it
+            does nothing) and a model that any thread may call: not one that keeps thread-local
+            state or was compiled with CUDA graphs, and no actors that set autocast or a default
+            device around their calls.
         spec: the leaves the model needs; None takes them from the first request.
 
     Threads:
-        Each client: one thread at a time. `client` and `wake`: any. The rest: the server's.
+        Each client: one thread at a time. `client` and `wake`: any. The rest: the server's,
+        or that of the actor that has its turn.
     Ordering:
-        A sweep over the slots in circular order, beginning after the last slot served; among
-        ready slots no other promise.
+        Batches take ready slots in circular order, beginning after the last slot served, and
+        their actors are woken in that order, each by the one before it. Any ready slot is
+        served within ⌈num_slots / max_items⌉ + 1 batches.
     Cost:
-        Once the schema exists a request acquires one lock, its slot's own, and allocates no
-        `concurrent.futures.Future`; tests/transports/test_costs.py counts both.
+        Once the schema exists: a request's gate is acquired once, by its actor, and released
+        once, by whoever wakes it; no other lock (`inline`: the turn's), no Future, Event,
+        Condition or Lock is made; no torch operation runs in the actor's thread, so that it
+        drops the GIL only to wait (`inline`: or to run the batch). A batch, whatever its size,
+        rings the doorbell at most once and costs a `torch.stack` per leaf (`preallocate`: and a
+        `detach`), a `clone` and an `unbind` per output.
+        tests/transports/test_costs.py counts these.
 
     Raises:
         ValueError: `num_slots` is no int of at least 1, or `spec` does not do.
-        TypeError: `preallocate` is no bool.
+        TypeError: `preallocate` or `inline` is no bool.
     """
 
     def __init__(
@@ -153,25 +209,44 @@ class SlotTransport(BatchingTransport[int]):
         num_slots: int,
         *,
         preallocate: bool = False,
+        inline: bool = False,
         spec: TensorDictBase | None = None,
     ) -> None:
         self._num_slots = check_count("num_slots", num_slots)
-        if not isinstance(preallocate, bool):
-            raise TypeError(f"preallocate must be a bool, got {preallocate!r}")
+        check_flag("preallocate", preallocate)
+        check_flag("inline", inline)
         super().__init__(spec)
+        self._buffer = BatchBuffer(num_slots) if preallocate else None
         self._next_slot = itertools.count()
+        # Per slot. Written by its actor while it is free, else by the server.
+        self._states = bytearray(num_slots)
         self._requests: list[Request | None] = [None] * num_slots
+        self._published_at = [0.0] * num_slots
         self._outcomes: list[Outcome | None] = [None] * num_slots
-        self._ready = bytearray(num_slots)
-        self._claimed = bytearray(num_slots)  # the server's alone
-        self._sweep_start = 0  # the server's alone
-        self._gates = [Lock() for _ in range(num_slots)]
-        for gate in self._gates:
-            gate.acquire()
-        self._doorbell = Lock()
-        self._doorbell.acquire()
+        self._gates = [_shut_lock() for _ in range(num_slots)]
+        self._is_parked = bytearray(num_slots)  # its actor's: it waits at the gate
+        # The chain. Any thread's.
+        self._to_wake: list[int] = []  # the next one last
+        self._is_waking = False
+        # The server's sleep. `_tokens` is any thread's, the rest is read by all and written by
+        # the server.
         self._tokens: list[None] = []
-        self._buffer = RowBuffer(self._schema, num_slots) if preallocate else None
+        self._doorbell = _shut_lock()
+        self._min_items = 1
+        self._min_items_in_chain = num_slots  # that are due although a chain is under way
+        self._takes_turns = True
+        self._was_woken = False
+        # The server's alone.
+        self._sweep_start = 0
+        self._last_answered: list[int] = []
+        self._num_batches_since_try = 0
+        self._given_at = self._model_s = 0.0
+        # Of the last chain; the end is written by the actor that ended it.
+        self._chain_began_at = self._chain_ended_at = 0.0
+        # The server's turn, where actors may take it.
+        self._inline = inline
+        self._turn = Lock()
+        self._step: Callable[[], None] | None = None
 
     def client(self) -> SlotClient:
         """Return the client of the next free slot.
@@ -191,79 +266,37 @@ class SlotTransport(BatchingTransport[int]):
         """Not supported: a request needs a slot, so it goes through `client()`."""
         raise NotImplementedError("SlotTransport has no submit(): use client().submit(td)")
 
-    def wait_for_work(self, timeout: float) -> None:
-        """Return when a slot is ready, when woken, or after `timeout` seconds.
+    # ---- the actor's side
 
-        Blocks:
-            At most `timeout` seconds.
-        """
-        if self._ready.find(_READY) >= 0:
-            return
-        # Announce, then look again. An actor publishes, then looks for the token. Whatever the
-        # interleaving one of the two sees the other: if we find nothing ready here, every
-        # later publisher finds the token, or finds that another actor took it and will ring.
-        self._tokens.append(None)
-        if self._ready.find(_READY) < 0 and self._doorbell.acquire(
-            timeout=max(0.0, min(timeout, TIMEOUT_MAX))
-        ):
-            self._tokens.clear()  # rung by the actor who took the token, or by wake()
-            return
-        # Published in between, or timed out. Take the token back. If an actor was faster its
-        # ring is under way: take it if it is here already. One that comes later makes the next
-        # wait return early, which costs a look at the flags; waiting for it could hang if its
-        # actor was interrupted (Ctrl-C) between taking the token and ringing.
-        if self._tokens:
-            self._tokens.clear()
-        else:
-            self._doorbell.acquire(blocking=False)
-
-    def wake(self) -> None:
-        """Make the wait under way, or else the next one, return early."""
-        self._ring()
-
-    def claim(self, max_items: int) -> list[int]:
-        """Take up to `max_items` ready slots, in circular order after the last one served."""
-        slots: list[int] = []
-        start, ready = self._sweep_start, self._ready
-        for first, end in ((start, self._num_slots), (0, start)):
-            slot = first - 1
-            while len(slots) < max_items:
-                slot = ready.find(_READY, slot + 1, end)
-                if slot < 0:
-                    break
-                # Its actor cannot set the flag again before we answer.
-                ready[slot] = 0
-                self._claimed[slot] = 1
-                slots.append(slot)
-        if slots:
-            self._sweep_start = (slots[-1] + 1) % self._num_slots
-        return slots
-
-    def _store(self, slot: int, request: Request) -> None:
-        # The actor's; the slot is free, so the server does not look at it.
-        if self._buffer is not None:
-            self._buffer.write(slot, request.leaves)
+    def _publish(self, slot: int, request: Request) -> None:
         self._requests[slot] = request
-
-    def _publish(self, slot: int) -> None:
-        self._ready[slot] = _READY  # from here on the slot is the server's
-        # Only now look for a sleeper (see wait_for_work). Of all actors that see the token
-        # one takes it and rings; the others leave it to that one.
-        if self._tokens:
-            try:
-                self._tokens.pop()
-            except IndexError:
-                return
-            self._ring()
-
-    def _ring(self) -> None:
-        # Rung already and not heard yet: the server will wake, once is enough.
-        with contextlib.suppress(RuntimeError):
-            self._doorbell.release()
+        if self._min_items > 1:
+            self._published_at[slot] = time.monotonic()
+        self._states[slot] = _READY  # from here on the slot is the server's
+        # Only now look for a sleeper, who announced itself before it looked at the states:
+        # whatever the interleaving, one of the two sees the other.
+        if self._tokens and self._is_due():
+            if self._step is None:
+                self._ring_once()
+            else:
+                self._take_turn_or_ring()
 
     def _receive(self, slot: int, timeout: float | None) -> Outcome:
+        gate = self._gates[slot]
         wait_s = -1.0 if timeout is None else max(0.0, min(timeout, TIMEOUT_MAX))
-        if not self._gates[slot].acquire(timeout=wait_s):
+        self._is_parked[slot] = 1
+        try:
+            is_open = gate.acquire(timeout=wait_s)
+        finally:
+            # Whoever released our gate before this line saw us parked, and left the chain to
+            # us; after it, goes on itself. Either way, and also if we were not released but
+            # interrupted or timed out, waking one more is right: a second runner of the chain
+            # does no harm, none at all would leave the others asleep.
+            self._is_parked[slot] = 0
+            if self._is_waking:
+                self._pass_on()
+        # Released between the end of the wait and the line above: look again.
+        if not is_open and not gate.acquire(blocking=False):
             raise TimeoutError(f"no reply for slot {slot} within {timeout} s")
         # The gate is shut again and the slot free: ours until the next publish.
         outcome = self._outcomes[slot]
@@ -271,21 +304,260 @@ class SlotTransport(BatchingTransport[int]):
         self._outcomes[slot] = None
         return outcome
 
+    # ---- the chain: the server begins it, the woken actors continue it
+
+    def _wake_all(self, slots: list[int]) -> None:
+        # In front of what an earlier chain, which a full batch did not wait for, has left:
+        # lists are popped at their end.
+        self._to_wake[:0] = slots[::-1]
+        # After the line above. A runner that ends the old chain clears the flag and then looks
+        # at the list again, so either we see the flag down or it sees our slots.
+        if not self._is_waking:
+            self._is_waking = True
+            self._chain_began_at = time.monotonic()
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Wake the next actor, which will go on; or, at the end of the chain, the server."""
+        to_wake, gates, is_parked = self._to_wake, self._gates, self._is_parked
+        while True:
+            try:
+                slot = to_wake.pop()
+            except IndexError:
+                self._is_waking = False
+                if to_wake:  # added just now by a server that saw the flag still up
+                    self._is_waking = True
+                    continue
+                self._chain_ended_at = time.monotonic()
+                # What was published meanwhile rang nobody.
+                if self._tokens and self._is_due():
+                    self._ring_once()
+                return
+            gates[slot].release()
+            if is_parked[slot]:
+                return
+            # It is not waiting (it will read its reply later, or gave up): nobody there to
+            # go on.
+
+    # ---- the server's sleep
+
+    def _is_due(self) -> bool:
+        """Tell whether the server, if it sleeps, should wake."""
+        if self._is_waking and self._takes_turns:
+            min_items = self._min_items_in_chain
+        else:
+            min_items = self._min_items
+        if min_items > 1:
+            return self._states.count(_READY) >= min(min_items, self._num_slots)
+        return _READY in self._states
+
+    def wait_for_work(self, timeout: float) -> None:
+        """Return when a slot is ready, when woken, or after `timeout` seconds.
+
+        Blocks:
+            At most `timeout` seconds.
+        """
+        self.wait_for_batch(1, timeout)
+
+    def wait_for_batch(self, min_items: int, timeout: float) -> None:
+        """Return when `min_items` slots are ready, or the first of them was for `timeout` s.
+
+        With none ready it returns after `timeout` seconds. Actors do not ring before that many
+        are ready, nor, if they have been coming right back, while others are still being woken.
+
+        Blocks:
+            At most twice `timeout` seconds, and while a chain is under way and moves.
+        """
+        if min_items != self._min_items:
+            # Nobody stamped what is ready by now, unless the old number needed it too.
+            self._published_at = [time.monotonic()] * self._num_slots
+            self._min_items = min_items
+        if self._is_due():
+            return
+        timeout = max(0.0, min(timeout, TIMEOUT_MAX / 2))
+        idle_until = time.monotonic() + timeout
+        num_to_wake = len(self._to_wake)
+        while not self._was_woken and not self._is_due():
+            left = self._due_in(timeout, idle_until)
+            if left <= 0.0:
+                if not self._is_waking:
+                    break
+                # The timeout is for requests to come, not for a chain under way: a long one
+                # may take longer. One in which nothing moved all the while was broken by an
+                # actor that died between being woken and waking the next: wake the rest.
+                if len(self._to_wake) == num_to_wake:
+                    self._mend_chain()
+                    break
+                idle_until = time.monotonic() + timeout
+                num_to_wake = len(self._to_wake)
+                continue
+            self._sleep(left)
+        self._was_woken = False
+
+    def _due_in(self, timeout: float, idle_until: float) -> float:
+        now = time.monotonic()
+        if self._min_items > 1 and not self._is_waking:
+            ready = itertools.compress(
+                self._published_at, self._states.translate(_IS_READY)
+            )
+            oldest = min(ready, default=None)
+            if oldest is not None:
+                return oldest + timeout - now
+        return idle_until - now
+
+    def _sleep(self, timeout: float) -> None:
+        # Announce, then look again. An actor publishes, then looks for the token. If we find
+        # nothing due here, every later publisher finds the token, or finds that another
+        # actor took it and will ring.
+        self._tokens.append(None)
+        if not self._is_due() and not self._was_woken:
+            if self._step is not None:
+                self._turn.release()
+            try:
+                is_rung = self._doorbell.acquire(timeout=timeout)
+            finally:
+                if self._step is not None:
+                    self._turn.acquire()  # waits for an actor that runs a batch
+            if is_rung:
+                self._tokens.clear()  # there is one if wake() rang
+                return
+        # Published in between, or timed out. Take the token back. If an actor was faster its
+        # ring is under way: take it if it is here already. One that comes later makes the next
+        # sleep end early, which costs a look at the states; waiting for it could hang if its
+        # actor was interrupted (Ctrl-C) between taking the token and ringing.
+        if self._tokens:
+            self._tokens.clear()
+        else:
+            self._doorbell.acquire(blocking=False)
+
+    def _mend_chain(self) -> None:
+        while self._to_wake:
+            self._pass_on()
+        self._is_waking = False
+
+    def _ring_once(self) -> None:
+        # Of all that see the token one takes it and rings; the others leave it to that one.
+        try:
+            self._tokens.pop()
+        except IndexError:
+            return
+        self._ring()
+
+    def _ring(self) -> None:
+        # Rung already and not heard yet: the server will wake, once is enough.
+        with contextlib.suppress(RuntimeError):
+            self._doorbell.release()
+
+    def wake(self) -> None:
+        """Make the wait under way, or else the next one, return early."""
+        self._was_woken = True
+        self._ring()
+
+    # ---- the server's turn, lent to actors
+
+    def lend(self, step: Callable[[], None] | None) -> None:
+        """Let actors run `step`, a server's whole turn, while the server sleeps; None ends it.
+
+        Does nothing unless the transport is `inline`.
+
+        Threads:
+            The server's, which has the turn from the first call to the last, except asleep.
+        """
+        if not self._inline:
+            return
+        if step is not None:
+            self._turn.acquire()
+            self._step = step
+        elif self._step is not None:
+            self._step = None
+            self._turn.release()
+
+    def _take_turn_or_ring(self) -> None:
+        if self._turn.acquire(blocking=False):
+            # The server sleeps, and cannot return from its sleep before we are done.
+            try:
+                if self._step is not None:  # it may have stopped just before
+                    self._step()
+            finally:
+                self._turn.release()
+            # What was published meanwhile found the turn taken and rang, unless it came
+            # before there was a token to be seen. Either way the server sees to it.
+            if self._tokens and self._is_due():
+                self._ring_once()
+        else:
+            self._ring_once()
+
+    # ---- the server's turn
+
+    def claim(self, max_items: int) -> list[int]:
+        """Take up to `max_items` ready slots, in circular order after the last one served."""
+        slots = [
+            *itertools.compress(range(self._num_slots), self._states.translate(_IS_READY))
+        ]
+        if slots:
+            self._learn(slots, max_items)
+        after = bisect.bisect_left(slots, self._sweep_start)
+        slots = [*slots[after:], *slots[:after]][: max(0, max_items)]
+        if slots:
+            states = self._states
+            for slot in slots:
+                states[slot] = _CLAIMED  # its actor cannot set it before we answer
+            self._sweep_start = (slots[-1] + 1) % self._num_slots
+        return slots
+
+    def _learn(self, ready: list[int], max_items: int) -> None:
+        """Decide whether the next batch waits for the chain: keep what paid, else try later."""
+        last = self._last_answered
+        if not self._takes_turns:
+            self._num_batches_since_try += 1
+            self._takes_turns = self._num_batches_since_try >= _BETWEEN_TRIES
+        elif last and 2 * len(frozenset(last).intersection(ready)) < len(last):
+            # Most of those answered last are not back, though all are awake: they think.
+            self._takes_turns = False
+            self._num_batches_since_try = 0
+        chain_s = self._chain_ended_at - self._chain_began_at
+        self._min_items_in_chain = max_items if self._model_s > chain_s else self._num_slots
+
     def _request(self, callback: int) -> Request:
         request = self._requests[callback]
         assert request is not None, f"slot {callback} holds no request"
         return request
 
     def _answer(self, callback: int, outcome: Outcome) -> None:
-        if not self._claimed[callback]:
-            return  # answered before; the slot may carry its actor's next request by now
-        self._claimed[callback] = 0
-        self._requests[callback] = None
-        self._outcomes[callback] = outcome
-        self._gates[callback].release()  # last: from here on the slot is the actor's
+        if self._hand_out(callback, outcome):
+            self._gates[callback].release()
+
+    def _answer_all(self, callbacks: list[int], outcomes: list[Outcome]) -> None:
+        self._model_s = time.monotonic() - self._given_at
+        slots = [
+            slot
+            for slot, outcome in zip(callbacks, outcomes, strict=True)
+            if self._hand_out(slot, outcome)
+        ]
+        self._last_answered = slots
+        self._wake_all(slots)
+
+    def _hand_out(self, slot: int, outcome: Outcome) -> bool:
+        if self._states[slot] != _CLAIMED:
+            return (
+                False  # answered before; the slot may carry its actor's next request by now
+            )
+        self._requests[slot] = None
+        self._outcomes[slot] = outcome
+        self._states[slot] = _FREE  # and the actor's, as soon as its gate is open
+        return True
 
     def _columns(self, callbacks: list[int]) -> tuple[torch.Tensor, ...]:
-        # Copies either way: a row of the buffer is overwritten at its actor's next submit.
+        requests = [self._request(callback) for callback in callbacks]
         if self._buffer is None:
-            return super()._columns(callbacks)
-        return self._buffer.columns(callbacks)
+            columns = stack_requests(requests)
+        else:
+            columns = self._buffer.stack(requests)
+        self._given_at = time.monotonic()
+        return columns
+
+
+def _shut_lock() -> Lock:
+    lock = Lock()
+    lock.acquire()
+    return lock

@@ -29,6 +29,16 @@ class Variant:
     options: tuple[tuple[str, Any], ...]
     path: str
 
+    @property
+    def may_block_in_submit(self) -> bool:
+        """Whether an actor may run the model itself, inside `submit`."""
+        return ("inline", True) in self.options and self.path == "batched"
+
+    @property
+    def gives_batches_again(self) -> bool:
+        """Whether the next batch overwrites what the model was given, by design."""
+        return ("preallocate", True) in self.options and self.path == "batched"
+
     def create(self, num_slots: int, **options: Any) -> Any:
         return transports.create(self.name, num_slots, **dict(self.options), **options)
 
@@ -39,10 +49,16 @@ class Variant:
         )
 
 
+_OF_SLOT: list[tuple[tuple[str, Any], ...]] = [
+    (),
+    (("preallocate", True),),
+    (("inline", True),),
+    (("preallocate", True), ("inline", True)),
+]
 CONTENDERS = [
     (name, options)
     for name in transports.available()
-    for options in ([(), (("preallocate", True),)] if name == "slot" else [()])
+    for options in (_OF_SLOT if name == "slot" else [()])
 ]
 
 

@@ -74,6 +74,8 @@ def test_a_models_error_is_the_reply_as_it_is(
 
 def test_a_timed_out_request_stays_in_flight(variant, serve, request_of, act, check):
     """TimeoutError, not done; later the same reply arrives, the same object each time."""
+    if variant.may_block_in_submit:
+        pytest.skip("the one actor would run the model, which waits for it, inside submit")
     go = threading.Event()
 
     def model(td):
@@ -165,6 +167,8 @@ def test_shutdown_rejects_what_is_pending_and_serves_what_was_taken(
         assert go.wait(WAIT_S)
         return act(td)
 
+    if ours.may_block_in_submit:
+        pytest.skip("the one actor would run the model, which waits for it, inside submit")
     transport = ours.create(2)
     server = serve(ours, model, transport)
     taken = transport.client().submit(request_of(0, 0))

@@ -66,8 +66,13 @@ def test_wrong_names_and_options_say_what_there_is():
         transports.create("thread", 1)
     with pytest.raises(ValueError, match=r"available are .*slot.*threading"):
         transports.create("_server", 1)
-    with pytest.raises(TypeError, match="no option 'prealocate'; known: preallocate, spec"):
+    with pytest.raises(
+        TypeError, match="no option 'prealocate'; known: preallocate, inline, spec"
+    ):
         transports.create("slot", 1, prealocate=True)
+    for flag in ("preallocate", "inline"):
+        with pytest.raises(TypeError, match=f"{flag} must be a bool, got 1"):
+            transports.create("slot", 1, **{flag: 1})
     with pytest.raises(TypeError, match="no option 'preallocate'; known: spec"):
         transports.create("threading", 1, preallocate=True)
     with pytest.raises(ValueError, match="num_slots must be an int of at least 1"):

@@ -61,12 +61,13 @@ def test_replies_and_requests_never_change_after_they_were_handed_over(
 
 
 def test_the_model_keeping_its_batch_keeps_it_to_itself(variant, serve, request_of):
-    """A batch kept and overwritten later reaches neither reply nor request."""
+    """A batch kept and overwritten later reaches neither reply nor request, nor the next batch."""
     batches = []
 
     def model(td):
-        for old in batches:
-            old.apply_(torch.zero_)
+        if not variant.gives_batches_again:
+            for old in batches:
+                old.apply_(torch.zero_)
         batches.append(td)
         return td.set("action", td["obs"])
 
@@ -81,6 +82,12 @@ def test_the_model_keeping_its_batch_keeps_it_to_itself(variant, serve, request_
             == reply["action"].tolist()
             == [n] * 3
         )
+    kept = [old["obs"].tolist() for old in batches]
+    assert kept == (
+        [[[3.0] * 3]] * 3
+        if variant.gives_batches_again
+        else [[[0.0] * 3], [[0.0] * 3], [[3.0] * 3]]
+    )
 
 
 def test_the_reply_is_new_and_holds_the_requests_own_leaves(variant, serve, request_of):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tensordict import TensorDict
 
 from transports import RequestSchema, SlotTransport, TransportError
+from transports._requests import Layout
 
 DTYPES = [torch.float32, torch.float64, torch.int64, torch.uint8, torch.bool]
 
@@ -36,6 +37,56 @@ def flat(tree, prefix=()):
         else:
             found[*prefix, key] = value
     return found
+
+
+class Tagged(torch.Tensor):
+    """A tensor of another class."""
+
+
+odd_values = st.one_of(
+    leaves,
+    leaves.map(lambda leaf: leaf.as_subclass(Tagged)),
+    leaves.map(lambda leaf: torch.nn.Parameter(leaf, requires_grad=False)),
+    leaves.map(lambda leaf: leaf.to("meta")),
+    st.sampled_from(["name", 3.5, None]),
+    st.dictionaries(st.sampled_from("xy"), leaves, max_size=2),
+)
+
+
+@st.composite
+def nearly(draw, tree):
+    """A request that may differ from the tree in any entry: gone, new, or of another kind."""
+    fields = dict(tree)
+    for key in draw(st.lists(st.sampled_from("abcd"), max_size=2, unique=True)):
+        value = draw(st.just(_GONE) | odd_values)
+        if value is _GONE:
+            fields.pop(key, None)
+        else:
+            fields[key] = value
+    td = TensorDict(fields)
+    is_on_cpu = all(getattr(v, "device", None) != torch.device("meta") for v in td.values())
+    return td.to("cpu") if is_on_cpu and draw(st.booleans()) else td
+
+
+_GONE = object()
+
+
+def outcome_of(schema, td):
+    """Return what reading gives, in comparable form: tensors by identity."""
+    try:
+        request = schema.read(td)
+    except ValueError as error:
+        return type(error), str(error)
+    fields = {
+        # A nested node is copied anew each time, with the same leaves.
+        key: {k: id(v) for k, v in value.items(True, True)}
+        if isinstance(value, TensorDict)
+        else (type(value), id(value))
+        if isinstance(value, torch.Tensor)
+        else (type(value), repr(value))
+        for key, value in request.fields.items()
+    }
+    return fields, [*request.fields], request.device, [id(leaf) for leaf in request.leaves]
 
 
 def equal(one, other):
@@ -92,6 +143,53 @@ def test_any_one_wrong_leaf_is_refused_by_name(spec, data):
     assert str(list(value.shape)) in message
     assert str(value.dtype).removeprefix("torch.") in message
     assert got in message
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    spec=st.dictionaries(st.sampled_from("abc"), leaves, min_size=1) | trees, data=st.data()
+)
+def test_the_short_way_of_reading_equals_the_long_way(spec, data):
+    """The same entries, leaves and device, or the same refusal; whatever comes."""
+    schema = RequestSchema(TensorDict(spec))
+    td = data.draw(nearly(spec))
+    got = outcome_of(schema, td)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Layout, "read_flat", lambda _self, _td: None)
+        assert got == outcome_of(schema, td)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_short"),
+    [
+        ({}, True),
+        ({"extra": torch.ones(3)}, True),
+        ({"name": "env-0"}, False),
+        ({"extra": {"x": torch.ones(1)}}, False),
+        ({"extra": torch.nn.Parameter(torch.ones(1))}, False),
+        ({"obs": torch.nn.Parameter(torch.ones(2))}, False),
+        ({"obs": torch.ones(3)}, False),
+        ({"obs": torch.ones(2, dtype=torch.float64)}, False),
+        ({"obs": torch.ones(2, device="meta")}, False),
+        ({"obs": {"x": torch.ones(2)}}, False),
+    ],
+)
+@pytest.mark.parametrize("names", [["obs"], ["obs", "id"]])
+def test_plain_requests_are_read_the_short_way_and_others_are_not(change, is_short, names):
+    """Else the comparison with the long way would compare it with itself."""
+    plain = TensorDict({name: torch.ones(2) for name in names})
+    layout = RequestSchema(plain).layout
+    td = TensorDict({**plain, **change})
+    request = layout.read_flat(td)
+    assert (request is not None) is is_short
+    if request is not None:
+        assert [*request.fields] == [*td.keys()]
+        assert all(
+            leaf is td[name] for name, leaf in zip(names, request.leaves, strict=True)
+        )
+        request.fields["new"] = torch.ones(1)
+        assert "new" not in td.keys()  # noqa: SIM118 - a TensorDict has no membership test
+    assert layout.read_flat(TensorDict({"other": torch.ones(2)})) is None
 
 
 @settings(max_examples=100, deadline=None)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import types
 from concurrent.futures import CancelledError, as_completed
 
 import pytest
 import torch
 from tensordict import TensorDict
 
-from transports import InferenceServer, ThreadingTransport
+from transports import InferenceServer, ThreadingTransport, shared_queue
 
 WAIT_S = 60.0
 
@@ -73,3 +74,140 @@ def test_a_reply_is_one_object_for_all_threads_and_waiters(together, tiny_switch
             assert all(reply is replies[0] for reply in replies)
         assert list(as_completed([future], WAIT_S)) == [future]
         assert future.exception() is None
+
+
+class Clock:
+    """Stands in for the module `time` and for the queue's Condition: waiting moves the clock.
+
+    Attributes:
+        events: what happens during each wait in turn, once: called after `after` seconds of
+            it; a wait without an event, or with one that notifies nobody, lasts its timeout.
+        waits: how long each wait was asked to be.
+    """
+
+    def __init__(self):
+        self.now = 1000.0
+        self.events = []
+        self.waits = []
+        self.notified = 0
+
+    def monotonic(self):
+        return self.now
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        pass
+
+    def notify(self):
+        self.notified += 1
+
+    def wait(self, timeout):
+        self.waits.append(timeout)
+        until, before = self.now + timeout, self.notified
+        while self.events and self.notified == before:
+            after, act = self.events[0]
+            if self.now + after > until:
+                break
+            self.events.pop(0)
+            self.now += after
+            act()
+        if self.notified == before:
+            self.now = until
+        return self.notified > before
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Let the module wait on a clock that only waiting moves."""
+    made = Clock()
+    monkeypatch.setattr(
+        shared_queue, "time", types.SimpleNamespace(monotonic=made.monotonic)
+    )
+    return made
+
+
+@pytest.fixture
+def transport(clock):
+    """A transport on that clock."""
+    made = ThreadingTransport()
+    made._has_work = clock
+    return made
+
+
+def test_waiting_for_a_batch_ends_at_once_when_it_is_there(transport, clock):
+    """As many as asked for, or more."""
+    for _ in range(3):
+        transport.submit(one())
+    transport.wait_for_batch(3, 10.0)
+    transport.wait_for_batch(2, 10.0)
+    assert clock.waits == []
+
+
+def test_waiting_for_a_batch_ends_with_its_last_request(transport, clock):
+    """Three seconds after the second of two came, though patience is for ten."""
+    clock.events = [
+        (1.0, lambda: transport.submit(one())),
+        (3.0, lambda: transport.submit(one())),
+    ]
+    transport.wait_for_batch(2, 10.0)
+    assert clock.now == 1004.0
+    assert len(clock.waits) == 1, "the first of two was no reason to wake"
+
+
+def test_waiting_for_a_batch_counts_from_the_oldest_request(transport, clock):
+    """It came four seconds before the wait began: six are left of ten."""
+    transport.submit(one())
+    clock.now += 3.0
+    transport.submit(one())
+    clock.now += 1.0
+    transport.wait_for_batch(3, 10.0)
+    assert clock.now == 1010.0
+    transport.wait_for_batch(3, 10.0)
+    assert clock.now == 1010.0, "the oldest has waited long enough"
+
+
+def test_a_request_that_comes_while_the_queue_idles_gets_its_own_timeout(transport, clock):
+    """Seven seconds into ten of idling: the wait ends at seventeen, not at ten or twenty."""
+    clock.events = [(7.0, lambda: transport.submit(one()))]
+    transport.wait_for_batch(2, 10.0)
+    assert clock.now == 1017.0
+
+
+def test_waiting_on_an_empty_queue_ends_after_the_timeout(transport, clock):
+    """Whatever the batch; and at once for none."""
+    for count, min_items in enumerate((1, 5), start=1):
+        transport.wait_for_batch(min_items, 10.0)
+        assert clock.now == 1000.0 + 10.0 * count
+    transport.wait_for_work(10.0)
+    assert clock.now == 1030.0
+    transport.wait_for_batch(1, 0.0)
+    transport.wait_for_batch(1, -5.0)
+    assert clock.now == 1030.0
+
+
+def test_a_wake_ends_the_wait_under_way_or_else_the_next_one(transport, clock):
+    """Once each."""
+    clock.events = [(2.0, transport.wake)]
+    transport.wait_for_batch(5, 10.0)
+    assert clock.now == 1002.0
+    transport.wake()
+    transport.wait_for_batch(5, 10.0)
+    assert clock.now == 1002.0
+    transport.wait_for_batch(5, 10.0)
+    assert clock.now == 1012.0
+
+
+def test_a_submit_notifies_from_the_batch_asked_for_on(transport, clock):
+    """And of the first one again when the server asks for one."""
+    notified = []
+    transport.wait_for_batch(3, 0.0)
+    for _ in range(4):
+        transport.submit(one())
+        notified.append(clock.notified)
+    assert notified == [0, 0, 1, 2]
+    transport.claim(4)
+    transport.wait_for_work(0.0)
+    transport.submit(one())
+    assert clock.notified == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from tensordict import TensorDict
 
 import transports
-from transports.slot import SlotTransport
+from transports.slot import _READY, SlotTransport
 
 WAIT_S = 60.0
 
@@ -76,39 +77,109 @@ def test_num_slots_is_a_count(bad):
         SlotTransport(bad)
 
 
-def test_preallocate_is_a_bool():
+@pytest.mark.parametrize("option", ["preallocate", "inline"])
+def test_an_option_is_a_bool(option):
     """A count passed in its place is refused."""
-    with pytest.raises(TypeError, match="preallocate"):
-        SlotTransport(1, preallocate=1)
+    with pytest.raises(TypeError, match=option):
+        SlotTransport(1, **{option: 1})
 
 
-def test_preallocate_copies_at_submit():
-    """What the server gets is the observation as it was when it was submitted."""
-    transport = SlotTransport(1, preallocate=True)
+def gathered(transport, replies):
+    """Claim and gather all that is ready."""
+    slots = transport.claim(len(replies))
+    return slots, transport.gather(slots)
+
+
+@pytest.mark.parametrize("preallocate", [False, True])
+def test_requests_are_copied_when_the_server_gathers(preallocate):
+    """Until then the tensors are read where they are; from then on nobody's edits matter."""
+    transport = SlotTransport(1, preallocate=preallocate)
     td = one(1.0)
-    transport.client().submit(td)
+    reply = transport.client().submit(td)
+    td["obs"].fill_(2.0)
+    _, batch = gathered(transport, [reply])
+    assert batch["obs"].tolist() == [[2.0]]
     td["obs"].fill_(9.0)
-    assert transport.gather(transport.claim(1))["obs"].tolist() == [[1.0]]
+    assert batch["obs"].tolist() == [[2.0]]
+    batch["obs"].fill_(5.0)
+    assert td["obs"].tolist() == [9.0]
 
 
-def test_preallocated_rows_never_reach_a_batch_as_views():
-    """All slots in order, or some: the next submit leaves an earlier batch alone."""
-    transport = SlotTransport(2, preallocate=True)
-    clients = [transport.client(), transport.client()]
-    for order in ([0, 1], [1]):
-        replies = [clients[i].submit(one(float(i))) for i in order]
-        slots = transport.claim(2)
-        batch = transport.gather(slots)
+@pytest.mark.parametrize("preallocate", [False, True])
+def test_only_a_preallocated_batch_is_overwritten_by_the_next(preallocate):
+    """It is the first rows of one buffer, whoever sent them; a plain one is fresh memory."""
+    transport = SlotTransport(3, preallocate=preallocate)
+    clients = [transport.client() for _ in range(3)]
+    batches = []
+    for senders, value in (([0, 1, 2], 1.0), ([2], 7.0)):
+        replies = [clients[i].submit(one(value + i)) for i in senders]
+        slots, batch = gathered(transport, replies)
+        assert slots == senders
+        assert batch["obs"].flatten().tolist() == [value + i for i in senders]
+        batches.append(batch)
         transport.resolve_batch(slots, batch, batch)
         for reply in replies:
             reply.result(0)
-        replies = [clients[i].submit(one(99.0)) for i in order]
-        assert batch["obs"].flatten().tolist() == [float(s) for s in slots]
-        for slot in transport.claim(2):
-            transport.resolve_exception(slot, ValueError("enough"))
+    first = batches[0]["obs"].flatten().tolist()
+    assert first == ([9.0, 2.0, 3.0] if preallocate else [1.0, 2.0, 3.0])
+    same = batches[0]["obs"].data_ptr() == batches[1]["obs"].data_ptr()
+    assert same == preallocate
+
+
+def _views(td):
+    return TensorDict({"action": td["obs"][:, :1], "all": td["obs"]}, td.batch_size)
+
+
+def _written(td):
+    td["obs"].mul_(3)
+    return td.set("action", td["obs"])
+
+
+@pytest.mark.parametrize("preallocate", [False, True])
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (lambda td: td, {"obs": 1.0}),
+        (lambda td: td.clone(recurse=False), {"obs": 1.0}),
+        (lambda td: td.set("action", td["obs"]), {"obs": 1.0, "action": 1.0}),
+        (_views, {"obs": 1.0, "action": 1.0, "all": 1.0}),
+        (_written, {"obs": 3.0, "action": 3.0}),
+    ],
+)
+def test_replies_never_change(preallocate, model, expected):
+    """Whatever of its batch the model returns, the next batches leave the reply alone."""
+    transport = SlotTransport(2, preallocate=preallocate)
+    clients = [transport.client(), transport.client()]
+    kept = []
+    for value in (1.0, 50.0, 60.0):
+        replies = [client.submit(one(value)) for client in clients]
+        slots, batch = gathered(transport, replies)
+        transport.resolve_batch(slots, batch, model(batch))
+        kept += [reply.result(0) for reply in replies]
+        batch["obs"].fill_(77.0)
+    for reply in kept[:2]:
+        assert {key: reply[key].item() for key in reply.keys()} == expected  # noqa: SIM118
+
+
+@pytest.mark.parametrize("preallocate", [False, True])
+def test_what_a_model_makes_of_a_batch_tensor_does_not_stay(preallocate):
+    """Asking for a gradient, or a try at another shape: the next batch is as the first was."""
+    transport = SlotTransport(2, preallocate=preallocate)
+    clients = [transport.client(), transport.client()]
+    for value in (1.0, 2.0, 3.0):
+        replies = [client.submit(one(value)) for client in clients]
+        slots, batch = gathered(transport, replies)
+        obs = batch["obs"]
+        assert obs.shape == (2, 1)
+        assert not obs.requires_grad
+        assert obs.tolist() == [[value]] * 2
+        # A tensor that is detached from another may refuse; it may not give in for good.
+        with contextlib.suppress(RuntimeError):
+            obs.unsqueeze_(0)
+        obs.requires_grad_()
+        transport.resolve_batch(slots, batch, TensorDict({"a": torch.ones(2)}, [2]))
         for reply in replies:
-            with pytest.raises(ValueError, match="enough"):
-                reply.result(0)
+            assert reply.result(0)["a"].item() == 1
 
 
 @pytest.mark.parametrize("preallocate", [False, True])
@@ -134,12 +205,12 @@ def test_an_actor_looks_for_a_sleeper_after_it_published():
 
     class Watched(list):
         def __len__(self):
-            ready_at_look.append(transport._ready[0])
+            ready_at_look.append(transport._states[0])
             return super().__len__()
 
     transport._tokens = Watched()
     transport.client().submit(one())
-    assert ready_at_look[0] == 1
+    assert ready_at_look[0] == _READY
 
 
 def test_a_server_looks_for_work_after_it_announced_itself(together):
@@ -172,7 +243,7 @@ def test_wait_for_work_returns_for_work_a_wake_and_a_timeout():
 
 
 def test_the_first_request_is_raced_for_once(together, tiny_switch_interval):
-    """Many first submits at once: one schema, one buffer, every row its actor's."""
+    """Many first submits at once: one schema, every row its actor's."""
     for _ in range(30):
         transport = SlotTransport(8, preallocate=True)
         clients = [transport.client() for _ in range(8)]
@@ -185,13 +256,17 @@ def test_shutdown_does_not_wait_for_the_servers_timeout(ours, serve):
     """Told to stop, a server that may sleep for ten minutes is woken."""
     idle = threading.Event()
     transport = ours.create(1)
-    wait = transport.wait_for_work
 
-    def noting(timeout):
-        idle.set()
-        wait(timeout)
+    def noted(wait):
+        def noting(*args):
+            idle.set()
+            wait(*args)
 
-    transport.wait_for_work = noting
+        return noting
+
+    # The one the server calls, which depends on its path.
+    transport.wait_for_work = noted(transport.wait_for_work)
+    transport.wait_for_batch = noted(transport.wait_for_batch)
     server = serve(ours, lambda td: td, transport, timeout=600.0)
     assert idle.wait(WAIT_S)
     server.shutdown(WAIT_S)
