@@ -28,10 +28,11 @@ MEASUREMENTS: Final = tuple(
 def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
     """One row per trial, in the order recorded, whatever came of it.
 
-    Columns: cell; one for each coordinate of the grid, under its dotted name, lists as
-    text; contender, arm, round, attempt, position, trial_id; counted: the trial is of
-    the last attempt of its block; status, is_invalid, duration_s; every metric and every scalar
-    field of the measurement, NaN where there is none; error.
+    Columns: cell; one for each axis of any grid, under its dotted name, lists as text,
+    NaN or None for a cell whose grid does not vary it; contender, arm, round, attempt,
+    position, trial_id; counted: the trial is of the last attempt of its block; status,
+    is_invalid, duration_s; every metric and every scalar field of the measurement, NaN
+    where there is none; error.
     """
     import pandas as pd
 
@@ -100,7 +101,7 @@ def cells_frame(stored: "StoredRun") -> "pd.DataFrame":
 
 
 def _axes(stored: "StoredRun") -> list[str]:
-    """Name every axis of the grid once, in the scenario's order."""
+    """Name every axis of all grids once, in the scenario's order."""
     return list(
         dict.fromkeys(
             axis for cell in stored.run.scenario.cells for axis in cell.coordinates

@@ -29,7 +29,7 @@ def run(  # noqa: PLR0917  # a command's options, given by name
         typer.Option(
             "--set",
             metavar="FIELD=VALUES",
-            help="Fix a field, or replace an axis; repeatable.",
+            help="Fix a field, or replace an axis, in every grid; repeatable.",
         ),
     ] = None,
     contender: Annotated[

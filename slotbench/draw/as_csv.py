@@ -1,7 +1,8 @@
 """The comparison as CSV: tidy, a row per cell, contender and metric.
 
-The grid's axes are columns ``cell.<axis>``; the other columns are the fields of a row in
-the JSON format. Empty is missing, truth is "true" or "false".
+The axes of all grids are columns ``cell.<axis>``; the other columns are the fields of a
+row in the JSON format. Empty is missing, also an axis that the cell's grid does not have;
+truth is "true" or "false".
 """
 
 import csv

@@ -8,7 +8,7 @@ from slotbench.records.workload import Cell
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One workload file, its grid expanded and the command line's changes applied.
+    """One workload file, its grids expanded and the command line's changes applied.
 
     Attributes:
         name: stem of the file.

@@ -133,12 +133,13 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One point of a scenario's grid.
+    """One point of a scenario's grid, or of one of its grids.
 
     Attributes:
         name: "num_slots=8, model.latency_ms=1", in the order of the axes; "all" where
-            the scenario has no grid. Unique in its scenario.
-        coordinates: axis (dotted field name) → value, as in the scenario file.
+            its grid has none. Unique in its scenario.
+        coordinates: axis (dotted field name) → value, as in the scenario file. Cells of
+            different grids have different axes.
     """
 
     name: str

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -32,7 +33,32 @@ _KNOWN: Final = tuple(_HEAD) + tuple(
     name for name, is_table in _WORKLOAD.items() if not is_table
 )
 _OPEN: Final = ("environment.options.", "observation.leaves.")
+_ALL: Final = "all"
+"""Name of the cell of a grid without axes."""
+
 _PLAIN: Final = re.compile(r"[\w./:+-]+")
+
+
+@dataclass
+class Grid:
+    """One table of axes, whose product are cells.
+
+    Attributes:
+        place: what messages call it: "grid", or "grid[1]" where the file has a list of them.
+        axes: field → its values, in the order of the cells' names.
+    """
+
+    place: str
+    axes: dict[str, list[Any]]
+
+    def num_cells(self) -> int:
+        """How many cells it makes: one where it has no axis."""
+        return math.prod(len(values) for values in self.axes.values())
+
+    def points(self) -> Iterator[dict[str, Any]]:
+        """Coordinates of its cells; the last axis runs fastest."""
+        for point in itertools.product(*self.axes.values()):
+            yield dict(zip(self.axes, point, strict=True))
 
 
 @dataclass
@@ -42,13 +68,18 @@ class Fields:
     Attributes:
         where: the file, for messages.
         fixed: field → its one value.
-        axes: field → its values, in the order of the cells' names.
+        grids: at least one; that of a scenario without a grid has no axes.
+        may_replace: a grid may vary what is fixed as well. Of a list of grids each varies
+            something else, so that what one of them varies is fixed for the others.
+        is_merging: the command line changed axes, which may have made grids alike.
         origins: field → what to call it in messages, where it is not from the file.
     """
 
     where: str
     fixed: dict[str, Any]
-    axes: dict[str, list[Any]]
+    grids: list[Grid]
+    may_replace: bool = False
+    is_merging: bool = False
     origins: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -63,19 +94,19 @@ class Fields:
             for key, value in document.items()
             if key not in {"grid", "contenders"}
         }
-        grid = document.get("grid", {})
-        if not isinstance(grid, dict):
-            raise ScenarioError(f"{where}: grid: {show(grid)} is not a table; write [grid]")
-        axes = flatten(grid, f"{where}: grid") if grid else {}
-        fields = cls(where, flatten(rest, where) if rest else {}, axes)
-        for name in (*fields.fixed, *axes):
+        fixed = flatten(rest, where) if rest else {}
+        written = document.get("grid", {})
+        fields = cls(where, fixed, _grids(written, where), isinstance(written, list))
+        for name in fields.fixed:
             fields._check_known(name)
-        for name in axes:
-            fields._check_axis(name)
+        for grid in fields.grids:
+            for name in grid.axes:
+                fields._check_known(name, grid)
+                fields._check_axis(name, grid)
         return fields
 
     def change(self, override: str) -> None:
-        """Applies one ``--set field=value`` or ``--set field=value,value``.
+        """Applies one ``--set field=value`` or ``--set field=value,value``, to every grid.
 
         Raises:
             ScenarioError: bad syntax, an unknown field, or values that cannot be an axis.
@@ -88,11 +119,14 @@ class Fields:
         self.origins[name] = origin
         self._check_known(name)
         values = parse_values(text, origin)
-        self._forget(name, keep_axis=len(values) > 1)
-        if len(values) > 1:
-            self.axes[name] = values
-            self._check_axis(name)
-        else:
+        _forget(name, self.fixed)
+        for grid in self.grids:
+            self.is_merging |= _forget(name, grid.axes, keep_place=len(values) > 1)
+            if len(values) > 1:
+                self.is_merging = True
+                grid.axes[name] = values
+                self._check_axis(name, grid)
+        if len(values) == 1:
             self.set(name, values[0], origin)
 
     def set(self, name: str, value: Any, origin: str) -> None:
@@ -110,78 +144,97 @@ class Fields:
         Raises:
             ScenarioError: one is missing, wrong, or varied.
         """
-        for name in _HEAD:
-            if name in self.axes:
-                raise ScenarioError(
-                    f"{self._place(name)}: cannot be varied; give one value"
-                )
+        for grid in self.grids:
+            for name in _HEAD:
+                if name in grid.axes:
+                    raise ScenarioError(
+                        f"{self._place(name, grid)}: cannot be varied; give one value"
+                    )
         try:
             return Head.model_validate({k: v for k, v in self.fixed.items() if k in _HEAD})
         except ValidationError as error:
             raise self._error(first_problem(error)) from None
 
     def cells(self) -> tuple[Cell, ...]:
-        """Expands the grid and checks every cell.
+        """Expands the grids, one after the other, and checks every cell.
 
         Raises:
             ScenarioError: a field is wrong or given twice, fields disagree in a cell (which
-                is named), or there are more than 10 000 cells.
+                is named), two grids of the file make the same cell, or there are more than
+                10 000 cells.
         """
-        self._check_overlaps()
-        count = math.prod(len(values) for values in self.axes.values())
+        for grid in self.grids:
+            self._check_overlaps(grid)
+        count = sum(grid.num_cells() for grid in self.grids)
         if count > MAX_CELLS:
             raise ScenarioError(
                 f"{self.where}: grid: {count} cells; keep it to {MAX_CELLS} by shorter axes"
             )
-        points = itertools.product(*self.axes.values())
-        cells = tuple(
-            self._cell(dict(zip(self.axes, point, strict=True))) for point in points
-        )
+        cells: list[Cell] = []
+        makers: dict[object, Grid] = {}
+        for grid in self.grids:
+            for coordinates in grid.points():
+                # Equal coordinates in another order are the same cell under another name.
+                first = makers.setdefault(freeze(coordinates), grid)
+                if first is grid:
+                    cells.append(self._cell(coordinates, grid))
+                elif not self.is_merging:
+                    raise ScenarioError(
+                        f'{self.where}: {grid.place}: cell "{_name(coordinates)}" is in '
+                        f"{first.place} as well; keep one"
+                    )
         if len({cell.name for cell in cells}) < len(cells):
             raise ScenarioError(
                 f"{self.where}: grid: two cells have the same name; rename values"
             )
-        return cells
+        return tuple(cells)
 
-    def _cell(self, coordinates: dict[str, Any]) -> Cell:
-        name = ", ".join(f"{axis}={_written(value)}" for axis, value in coordinates.items())
-        fixed = {key: value for key, value in self.fixed.items() if key not in _HEAD}
+    def _cell(self, coordinates: dict[str, Any], grid: Grid) -> Cell:
+        fixed = {
+            key: value
+            for key, value in self.fixed.items()
+            if key not in _HEAD and coordinates.keys().isdisjoint(_starts(key))
+        }
+        name = _name(coordinates)
         try:
             workload = Workload.model_validate(nest(fixed | coordinates))
         except ValidationError as error:
-            raise self._error(first_problem(error, _KNOWN), name) from None
-        return Cell(name or "all", coordinates, workload.to_record())
+            problem = first_problem(error, _KNOWN)
+            # What one grid of several lacks, another may well have: the cell says which.
+            known = {**self.fixed, **grid.axes}
+            is_absent = not any(start in known for start in _starts(problem.field))
+            is_of_cell = problem.ties_fields or (is_absent and len(self.grids) > 1)
+            cell = f' (in cell "{name}")' if is_of_cell and coordinates else ""
+            raise self._error(problem, grid, cell) from None
+        return Cell(name, coordinates, workload.to_record())
 
-    def _error(self, problem: Problem, cell: str = "") -> ScenarioError:
-        where = self._place(problem.field) if problem.field else self.where
-        cell = f' (in cell "{cell}")' if cell and problem.ties_fields else ""
+    def _error(
+        self, problem: Problem, grid: Grid | None = None, cell: str = ""
+    ) -> ScenarioError:
+        where = self._place(problem.field, grid) if problem.field else self.where
         return ScenarioError(f"{where}: {problem.text}{cell}")
 
-    def _place(self, name: str) -> str:
-        """What to call a field: by the change it came from, or by file and place in it."""
+    def _place(self, name: str, grid: Grid | None = None) -> str:
+        """What to call a field: by the change it came from, or by file and place in it.
+
+        Args:
+            name: dotted.
+            grid: in which the field was found; None if outside of all.
+        """
         for start in _starts(name):
             if start in self.origins:
                 return self.origins[start] + name.removeprefix(start)
-            if start in self.axes:
-                return f"{self.where}: grid.{name}"
+            if grid is not None and start in grid.axes:
+                return f"{self.where}: {grid.place}.{name}"
         return f"{self.where}: {name}"
 
-    def _forget(self, name: str, *, keep_axis: bool) -> None:
-        """Removes what a new value of a field replaces: itself, below and above it."""
-        above = set(_starts(name))
-        for known in (self.fixed, self.axes):
-            for other in list(known):
-                is_place = keep_axis and known is self.axes and other == name
-                if (other in above or other.startswith(f"{name}.")) and not is_place:
-                    del known[other]
-
-    def _check_known(self, name: str) -> None:
+    def _check_known(self, name: str, grid: Grid | None = None) -> None:
         if name in _HEAD or name in _WORKLOAD or name.startswith(_OPEN):
             return
-        raise ScenarioError(f"{self._place(name)}: {unknown(name, _KNOWN)}")
+        raise ScenarioError(f"{self._place(name, grid)}: {unknown(name, _KNOWN)}")
 
-    def _check_axis(self, name: str) -> None:
-        values, place = self.axes[name], self._place(name)
+    def _check_axis(self, name: str, grid: Grid) -> None:
+        values, place = grid.axes[name], self._place(name, grid)
         if not isinstance(values, list):
             raise ScenarioError(
                 f"{place}: {show(values)} is not a list; write [{show(values)}]"
@@ -194,24 +247,64 @@ class Fields:
                 raise ScenarioError(f"{place}: {show(value)} is there twice; keep one")
             seen.add(key)
 
-    def _check_overlaps(self) -> None:
+    def _check_overlaps(self, grid: Grid) -> None:
         """Refuses a field given twice: fixed and varied, or with and as part of a table."""
         for name in self.fixed:
-            self._check_apart(name, self.origins.get(name, f"{self.where}: {name}"))
-        for name in self.axes:
-            place = self.origins.get(name, f"{self.where}: grid.{name}")
-            if name in self.fixed:
+            wholes = {} if self.may_replace else grid.axes
+            self._check_apart(name, self._place(name), {**self.fixed, **wholes})
+        for name in grid.axes:
+            place = self._place(name, grid)
+            if name in self.fixed and not self.may_replace:
                 raise ScenarioError(
                     f"{place}: is fixed outside of the grid as well; keep one"
                 )
-            self._check_apart(name, place)
+            self._check_apart(name, place, {**self.fixed, **grid.axes})
 
-    def _check_apart(self, name: str, place: str) -> None:
+    def _check_apart(self, name: str, place: str, known: Table) -> None:
         for start in _starts(name)[2:]:
-            if start in self.fixed or start in self.axes:
+            if start in known:
                 raise ScenarioError(
                     f"{place}: {start} is given as a whole as well; keep one"
                 )
+
+
+def _grids(written: Any, where: str) -> list[Grid]:
+    """The tables of axes below ``[grid]``, or below every ``[[grid]]``."""
+    tables, remedy = {"grid": written}, "[grid]"
+    if isinstance(written, list) and written:
+        tables = {f"grid[{index}]": table for index, table in enumerate(written)}
+        remedy = "[[grid]]"
+    for place, table in tables.items():
+        if not isinstance(table, dict):
+            raise ScenarioError(
+                f"{where}: {place}: {show(table)} is not a table; write {remedy}"
+            )
+    return [
+        Grid(place, flatten(table, f"{where}: {place}")) for place, table in tables.items()
+    ]
+
+
+def _forget(name: str, known: Table, *, keep_place: bool = False) -> bool:
+    """Removes what a new value of a field replaces: itself, below and above it.
+
+    Args:
+        name: of the field.
+        known: fields with their values; changed.
+        keep_place: leave the field itself, for its new value to stand in its place.
+
+    Returns:
+        Whether anything was removed.
+    """
+    above = set(_starts(name))
+    gone = [
+        other
+        for other in known
+        if (other in above or other.startswith(f"{name}."))
+        and not (keep_place and other == name)
+    ]
+    for other in gone:
+        del known[other]
+    return bool(gone)
 
 
 def _starts(name: str) -> list[str]:
@@ -224,3 +317,9 @@ def _written(value: object) -> str:
     if isinstance(value, str):
         return value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
     return compact(value)
+
+
+def _name(coordinates: dict[str, Any]) -> str:
+    """What a cell is called: its coordinates in the order of the axes."""
+    texts = (f"{axis}={_written(value)}" for axis, value in coordinates.items())
+    return ", ".join(texts) or _ALL

@@ -1,6 +1,9 @@
 """``slotbench.load`` gives tidy frames of what was recorded."""
 
+import csv
 import dataclasses
+import io
+import json
 import math
 import subprocess
 import sys
@@ -12,10 +15,12 @@ import pandas as pd
 import pytest
 
 import slotbench
+from slotbench import draw
 from slotbench.api import Run
 from slotbench.compute import metrics
 from slotbench.errors import RecordError
 from slotbench.records import Cell, RunRecord, TrialRecord
+from slotbench.scenario import loads
 from slotbench.store import RunFolder
 
 Store = Callable[..., Path]
@@ -122,6 +127,71 @@ def test_coordinates_are_columns(store: Store, make_run: Any, make_trial: Any) -
     assert frame["model.hidden"].iloc[1] == "[64, 64]"
     assert pd.isna(frame["model.hidden"].iloc[0])
     assert list(loaded.cells["cell"]) == ["a", "a", "b", "b"]
+
+
+def test_grids_of_other_axes_share_one_frame(
+    store: Store, make_run: Any, make_trials: Any
+) -> None:
+    """Cells that lack an axis have a hole there; all of them are compared and drawn."""
+    text = """
+        title = "t"
+        question = "q"
+        num_slots = 64
+        [[grid]]
+        num_slots = [8, 16]
+        observation.reuse_request = [true]
+        [[grid]]
+        observation.shape = [[84, 84]]
+        observation.dtype = ["uint8"]
+        [[grid]]
+        [[contenders]]
+        name = "threading"
+    """
+    cells = loads(text, name="x").cells
+    names = [cell.name for cell in cells]
+    trials = make_trials({"threading": [100.0] * 3, "slot": [150.0] * 3}, cells=names)
+    loaded = slotbench.load(store(make_run(cells=cells, rounds=3), trials))
+    assert loaded.record.scenario.cells == cells
+
+    axes = ["num_slots", "observation.reuse_request", "observation.shape"]
+    axes += ["observation.dtype"]
+    for frame in (loaded.cells, loaded.trials):
+        assert list(frame.columns[:6]) == ["cell", *axes, "contender"]
+        first = frame.drop_duplicates("cell").set_index("cell").loc[names]
+        holes = first[axes].isna().to_numpy().tolist()
+        assert holes == [[False] * 2 + [True] * 2] * 2 + [
+            [True] * 2 + [False] * 2,
+            [True] * 4,
+        ]
+        assert list(first["num_slots"][:2]) == [8, 16]
+        assert first["num_slots"].dtype == "float64"
+        assert list(first["observation.reuse_request"][:2]) == [True, True]
+        assert first["observation.shape"].iloc[2] == "[84, 84]"
+        assert first["observation.dtype"].iloc[2] == "uint8"
+        # As one does in a notebook; cells without the axis drop out.
+        assert set(frame.groupby("num_slots").groups) == {8, 16}
+
+    comparison = loaded.compare()
+    winners = [r for r in comparison.rows if r.verdict == "faster"]
+    assert {row.cell for row in winners} == set(names)
+    document = json.loads(draw.render(comparison, "json"))
+    assert [cell["coordinates"] for cell in document["cells"]] == [
+        {"num_slots": 8, "observation.reuse_request": True},
+        {"num_slots": 16, "observation.reuse_request": True},
+        {"observation.shape": [84, 84], "observation.dtype": "uint8"},
+        {},
+    ]
+    assert document["opening"].startswith("Against threading, over 4 cells: slot serves")
+    rows = list(csv.DictReader(io.StringIO(draw.render(comparison, "csv"))))
+    by_cell = {row["cell"]: [row[f"cell.{axis}"] for axis in axes] for row in rows}
+    assert [by_cell[name] for name in names] == [
+        ["8", "true", "", ""],
+        ["16", "true", "", ""],
+        ["", "", "[84, 84]", "uint8"],
+        ["", "", "", ""],
+    ]
+    lines = draw.render(comparison, "text").splitlines()
+    assert [line for line in lines if line in names] == names
 
 
 def test_a_run_without_trials_has_all_columns(store: Store, make_run: Any) -> None:

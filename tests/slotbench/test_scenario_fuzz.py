@@ -1,5 +1,6 @@
 """No input makes the loader raise anything but its own two errors."""
 
+import itertools
 import json
 from typing import Any
 
@@ -35,6 +36,7 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 TABLES = st.dictionaries(FIELD | WORDS, VALUES, max_size=5)
+GRIDS = TABLES | st.lists(TABLES, max_size=3) | VALUES
 GOOD = {
     "num_slots": [1, 8],
     "model.kind": ["sleep", "spin"],
@@ -74,7 +76,7 @@ def load(text: str, **changes: Any) -> Scenario | None:
 
 
 @settings(max_examples=400, deadline=None, database=None)
-@given(table=TABLES, grid=TABLES | VALUES, entries=st.lists(TABLES, max_size=3) | VALUES)
+@given(table=TABLES, grid=GRIDS, entries=st.lists(TABLES, max_size=3) | VALUES)
 def test_any_table_loads_or_is_refused(
     table: dict[str, Any], grid: Any, entries: Any
 ) -> None:
@@ -104,6 +106,8 @@ def test_one_wrong_thing_in_a_good_scenario(
     )
     del base["num_slots"]
     load(document(base | {"grid": {"num_slots": [1, 2]} | table}))
+    grids = [{"num_slots": [1, 2]} | table, {"model.latency_ms": [1]} | table]
+    load(document(base | {"num_slots": 4, "grid": grids}))
 
 
 @settings(max_examples=300, deadline=None, database=None)
@@ -134,19 +138,25 @@ def test_any_text_loads_or_is_refused(text: str) -> None:
 @example(overrides=["model=1,2", "model.kind=mlp"], named=["\ud800"])
 def test_any_change_loads_or_is_refused(overrides: list[str], named: list[str]) -> None:
     """Whatever the command line says."""
-    text = f"{HEAD}num_slots = 1\n[grid]\nmodel.latency_ms = [0, 1]\n[[contenders]]\nname = 'm:f'\n"
-    load(text, overrides=overrides, contenders=named)
+    for grids in (
+        "[grid]\nmodel.latency_ms = [0, 1]\n",
+        "[[grid]]\nmodel.latency_ms = [0, 1]\n[[grid]]\nnum_slots = [2, 3]\n",
+    ):
+        text = f"{HEAD}num_slots = 1\n{grids}[[contenders]]\nname = 'm:f'\n"
+        load(text, overrides=overrides, contenders=named)
+
+
+GOOD_AXES = {
+    field: st.lists(st.sampled_from(values), min_size=1, unique_by=repr)
+    for field, values in GOOD.items()
+}
 
 
 @settings(max_examples=200, deadline=None, database=None)
 @given(
     axes=st.fixed_dictionaries(
         {"num_slots": st.just([1, 8])},
-        optional={
-            field: st.lists(st.sampled_from(values), min_size=1, unique_by=repr)
-            for field, values in GOOD.items()
-            if field != "num_slots"
-        },
+        optional={name: axis for name, axis in GOOD_AXES.items() if name != "num_slots"},
     )
 )
 def test_good_grids_load(axes: dict[str, list[Any]]) -> None:
@@ -173,3 +183,71 @@ def test_good_grids_load(axes: dict[str, list[Any]]) -> None:
     assert {repr(c.workload) for c in changed.cells} == {
         repr(c.workload) for c in made.cells
     }
+
+
+def points(grid: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """The product of the axes."""
+    return [
+        dict(zip(grid, point, strict=True)) for point in itertools.product(*grid.values())
+    ]
+
+
+def several(grids: list[dict[str, list[Any]]]) -> str:
+    """A scenario of several grids over 4 slots."""
+    tables = (
+        "[[grid]]\n" + "".join(f"{name} = {toml(axis)}\n" for name, axis in grid.items())
+        for grid in grids
+    )
+    return f"{HEAD}num_slots = 4\n{''.join(tables)}[[contenders]]\nname = 'm:f'\n"
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(
+    grids=st.lists(st.fixed_dictionaries({}, optional=GOOD_AXES), min_size=1, max_size=4)
+)
+def test_several_good_grids_are_the_union_of_their_products(
+    grids: list[dict[str, list[Any]]],
+) -> None:
+    """Each cell is as it is alone in a scenario; refused exactly where one is there twice."""
+    made = load(several(grids))
+    expected = [point for grid in grids for point in points(grid)]
+    unique = {repr(sorted(point.items())) for point in expected}
+    assert (made is None) == (len(unique) < len(expected))
+    if made is None:
+        return
+    # TOML gathers the axes of one table, so the order within a grid may differ.
+    assert {repr(sorted(cell.coordinates.items())) for cell in made.cells} == unique
+    assert len({cell.name for cell in made.cells}) == len(made.cells) == len(expected)
+    assert [len(cell.coordinates) for cell in made.cells] == list(map(len, expected))
+    for cell in (made.cells[0], made.cells[-1]):
+        overrides = [f"{name}={toml(value)}" for name, value in cell.coordinates.items()]
+        alone = load(several([{}]), overrides=overrides)
+        assert alone is not None
+        assert [one.workload for one in alone.cells] == [cell.workload]
+
+
+@settings(max_examples=200, deadline=None, database=None)
+@given(
+    grids=st.lists(st.fixed_dictionaries({}, optional=GOOD_AXES), min_size=1, max_size=3),
+    changes=st.fixed_dictionaries({}, optional=GOOD_AXES),
+)
+def test_changed_grids_hold_no_cell_twice(
+    grids: list[dict[str, list[Any]]], changes: dict[str, list[Any]]
+) -> None:
+    """What --set says holds in every cell, and cells that it made alike are one."""
+    if load(several(grids)) is None:
+        return
+    overrides = [f"{name}={','.join(map(toml, axis))}" for name, axis in changes.items()]
+    made = load(several(grids), overrides=overrides)
+    assert made is not None
+    coordinates = [repr(sorted(cell.coordinates.items())) for cell in made.cells]
+    varied = {name: axis for name, axis in changes.items() if len(axis) > 1}
+    expected = {
+        repr(sorted(point.items()))
+        for grid in grids
+        for point in points(
+            {name: axis for name, axis in grid.items() if name not in changes} | varied
+        )
+    }
+    assert len(coordinates) == len(expected)
+    assert set(coordinates) == expected

@@ -11,6 +11,11 @@ from slotbench.scenario import loads
 HEAD = 'title = "t"\nquestion = "q"\n'
 CONTENDERS = '\n[[contenders]]\nname = "torchrl.threading"\n'
 GRID = "[grid]\nnum_slots = [1, 8]\nmodel.latency_ms = [0, 0.1]\n"
+GRIDS = (
+    "num_slots = 64\nmodel.latency_ms = 2\n"
+    "[[grid]]\nobservation.num_leaves = [1, 16]\n"
+    "[[grid]]\nnum_slots = [4, 8]\nmodel.latency_ms = [0, 5]\n"
+)
 
 
 def scenario(fields: str, *overrides: str) -> Scenario:
@@ -146,6 +151,147 @@ def test_ten_thousand_cells_are_allowed() -> None:
     axis = list(range(1, 101))
     text = f"[grid]\nnum_slots = {axis}\nwindow.min_requests = {axis}\n"
     assert len(scenario(text).cells) == 10_000
+
+
+def test_cells_of_several_grids_follow_each_other() -> None:
+    """Each grid has its own axes, names and coordinates; the top level is its default."""
+    cells = scenario(GRIDS).cells
+    assert [cell.name for cell in cells] == [
+        "observation.num_leaves=1",
+        "observation.num_leaves=16",
+        "num_slots=4, model.latency_ms=0",
+        "num_slots=4, model.latency_ms=5",
+        "num_slots=8, model.latency_ms=0",
+        "num_slots=8, model.latency_ms=5",
+    ]
+    assert cells[1].coordinates == {"observation.num_leaves": 16}
+    assert cells[2].coordinates == {"num_slots": 4, "model.latency_ms": 0}
+    assert [cell.workload.num_slots for cell in cells] == [64, 64, 4, 4, 8, 8]
+    assert [len(cell.workload.observation.leaves) for cell in cells] == [1, 16, 1, 1, 1, 1]
+    assert [cell.workload.model.latency_ms for cell in cells] == [2, 2, 0, 5, 0, 5]
+
+
+def test_one_grid_in_a_list_may_vary_what_is_fixed() -> None:
+    """It is the list that makes the top level a default, not the number of grids."""
+    (cell,) = scenario("num_slots = 4\n[[grid]]\nnum_slots = [8]\n").cells
+    assert (cell.name, cell.workload.num_slots) == ("num_slots=8", 8)
+
+
+def test_a_grid_without_axes_is_the_top_level() -> None:
+    """One cell, called "all", beside those of the other grids."""
+    text = "num_slots = 4\n[[grid]]\n[[grid]]\nnum_slots = [8]\n"
+    assert names(text) == ["all", "num_slots=8"]
+
+
+def test_a_whole_table_as_an_axis_replaces_what_is_fixed_in_it() -> None:
+    """In its grid nothing of the top level's table is left; in the others all of it is."""
+    first, second = scenario(
+        "num_slots = 1\nmodel = { latency_ms = 5, num_outputs = 2 }\n"
+        "[[grid]]\nmodel = [{ kind = 'mlp' }]\n[[grid]]\ntorch_threads = [2]\n"
+    ).cells
+    assert (first.workload.model.kind, first.workload.model.num_outputs) == ("mlp", 4)
+    assert (second.workload.model.latency_ms, second.workload.model.num_outputs) == (5, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("grid = []", "grid: [] is not a table; write [grid]"),
+        ("grid = 3", "grid: 3 is not a table; write [grid]"),
+        ("grid = [{}, 3]",
+         "grid[1]: 3 is not a table; write [[grid]]"),
+        ("[[grid]]\n[[grid]]\nnum_slots = 8", "grid[1].num_slots: 8 is not a list; write [8]"),
+        ("[[grid]]\n[[grid]]\nnum_slot = [8]",
+         "grid[1].num_slot: unknown field; did you mean num_slots?"),
+        ("[[grid]]\nrounds = [8]", "grid[0].rounds: cannot be varied; give one value"),
+        ("[[grid]]\ntorch_threads = [1]\n[[grid]]\nnum_slots = [1, 0]",
+         "grid[1].num_slots: 0 is not allowed; it should be greater than or equal to 1"),
+        ("[[grid]]\nmodel = [{}]\nmodel-kind = 1", "grid[0].model-kind: unknown field; "
+         "did you mean model.kind?"),
+        ("model = {}\n[[grid]]\n[[grid]]\nmodel.kind = ['mlp']",
+         "grid[1].model.kind: model is given as a whole as well; keep one"),
+        ("[[grid]]\nnum_slots = [1, 2]\n[[grid]]\nnum_slots = [2, 3]",
+         'grid[1]: cell "num_slots=2" is in grid[0] as well; keep one'),
+        ("[[grid]]\nnum_slots = [2]\nmodel.latency_ms = [1]\n"
+         "[[grid]]\nmodel.latency_ms = [0, 1.0]\nnum_slots = [2]",
+         'grid[1]: cell "model.latency_ms=1.0, num_slots=2" is in grid[0] as well; keep one'),
+        ("[[grid]]\ntorch_threads = [2]\n[[grid]]\n[[grid]]",
+         'grid[2]: cell "all" is in grid[1] as well; keep one'),
+        ("environment.id = 'A'\n[[grid]]\nenvironment.options.x = [1]\n"
+         "[[grid]]\nenvironment.options.x = ['1']",
+         "grid: two cells have the same name; rename values"),
+        ("batching.max_batch_size = 4\n[[grid]]\nnum_slots = [8]\n"
+         "[[grid]]\nbatching.min_batch_size = [2, 8]",
+         "batching: min_batch_size 8 is above max_batch_size 4; lower the one or raise the "
+         'other (in cell "batching.min_batch_size=8")'),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_several_grids_names_the_grid(text: str, message: str) -> None:
+    """A grid is counted from 0, as a contender is; a cell made twice is named."""
+    with raises(f"x.toml: {message}"):
+        scenario(f"num_slots = 4\n{text}\n")
+
+
+def test_what_one_grid_lacks_is_said_with_a_cell_of_it() -> None:
+    """Another grid has the field: the line alone would puzzle."""
+    with raises('x.toml: num_slots: is missing; add it (in cell "torch_threads=1")'):
+        scenario("[[grid]]\nnum_slots = [8]\n[[grid]]\ntorch_threads = [1]\n")
+    with raises("x.toml: num_slots: is missing; add it"):
+        scenario("[grid]\ntorch_threads = [1]\n")
+
+
+def test_ten_thousand_cells_are_counted_over_all_grids() -> None:
+    """The limit is on their sum."""
+    axis = list(range(1, 101))
+    text = (
+        f"[[grid]]\nnum_slots = {axis}\nwindow.min_requests = {axis[:99]}\n"
+        f"[[grid]]\nnum_slots = {axis}\ntorch_threads = [1]\n"
+    )
+    assert len(scenario(text).cells) == 10_000
+    with raises("x.toml: grid: 10001 cells; keep it to 10000 by shorter axes"):
+        scenario(f"num_slots = 1\n{text}[[grid]]\n")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["num_slots=2"],
+         ["observation.num_leaves=1", "observation.num_leaves=16",
+          "model.latency_ms=0", "model.latency_ms=5"]),
+        (["num_slots=2", "model.latency_ms=1"],
+         ["observation.num_leaves=1", "observation.num_leaves=16", "all"]),
+        (["num_slots=2", "model.latency_ms=1", "observation.num_leaves=3"], ["all"]),
+        (["num_slots=2,3", "model.latency_ms=1"],
+         ["observation.num_leaves=1, num_slots=2", "observation.num_leaves=1, num_slots=3",
+          "observation.num_leaves=16, num_slots=2", "observation.num_leaves=16, num_slots=3",
+          "num_slots=2", "num_slots=3"]),
+        (["num_slots=2,3", "model={}", "observation.num_leaves=1"],
+         ["num_slots=2", "num_slots=3"]),
+        (["model.kind=spin,sleep", "num_slots=1", "observation.num_leaves=1", "model.latency_ms=1"],
+         ["model.kind=spin", "model.kind=sleep"]),
+        (["rounds=3", "torch_threads=2", "num_slots=2", "model={latency_ms=1}"],
+         ["observation.num_leaves=1", "observation.num_leaves=16", "all"]),
+    ],
+)  # fmt: skip
+def test_set_changes_every_grid(overrides: list[str], expected: list[str]) -> None:
+    """An axis goes from all or comes into all; what has become the same cell is one."""
+    assert names(GRIDS, *overrides) == expected
+
+
+def test_set_reaches_the_cells_of_every_grid() -> None:
+    """A fixed value is that of all cells, also where a grid varied the field."""
+    cells = scenario(GRIDS, "num_slots=2", "batching.max_batch_size='num_slots'").cells
+    assert {cell.workload.num_slots for cell in cells} == {2}
+    assert {cell.workload.batching.max_batch_size for cell in cells} == {2}
+
+
+def test_set_of_no_axis_does_not_hide_what_the_file_has_twice() -> None:
+    """Only changes to axes make cells alike; a mistake of the file stays one."""
+    text = "[[grid]]\nnum_slots = [1, 2]\n[[grid]]\nnum_slots = [2]\n"
+    for override in ("rounds=3", "torch_threads=2"):
+        with raises('x.toml: grid[1]: cell "num_slots=2" is in grid[0] as well; keep one'):
+            scenario(text, override)
+    assert names(text, "num_slots=3") == ["all"]
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,19 @@ def test_dry_run_measures_nothing(slotbench: Any, small: Path) -> None:
     assert not Path("results").exists()
 
 
+def test_dry_run_shows_the_cells_of_every_grid(slotbench: Any, small: Path) -> None:
+    """One below the other, counted and planned together."""
+    grids = "[[grid]]\nnum_slots = [2, 3]\n[[grid]]\nobservation.num_leaves = [5]\n"
+    small.write_text(SMALL + grids)
+    outcome = slotbench("run", small, "--dry-run")
+
+    assert outcome.code == 0
+    assert (
+        "3 cells:\n  num_slots=2\n  num_slots=3\n  observation.num_leaves=5\n"
+    ) in outcome.stdout
+    assert "30 trials in 2 rounds" in outcome.stdout
+
+
 def test_dry_run_loads_no_torch(small: Path) -> None:
     """A plan is shown where torch could not even be imported."""
     code = (
