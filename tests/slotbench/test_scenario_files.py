@@ -205,13 +205,12 @@ def test_grid_and_cartpole_are_what_the_readme_promises() -> None:
 
 
 def test_limits_is_what_it_asks() -> None:
-    """Each of its grids varies one thing, against TorchRL at its best; in half an hour."""
+    """Actors, row size, leaves and model, against TorchRL at its best; in half an hour."""
     made = scenario.load("limits")
     (baseline,) = (one.label for one in made.contenders if one.baseline)
     assert baseline == "torchrl.slot[collate=lazy_stack]"
     cells = {cell.name: cell.workload for cell in made.cells}
-    assert len(cells) == 22
-    assert {work.num_slots for work in cells.values()} == {1, 16, 64, 256, 1024, 4096}
+    assert {work.num_slots for work in cells.values()} == {1, 16, 64, 256}
     large = cells["observation.shape=[3,224,224], observation.dtype=float32"]
     assert (large.num_slots, large.observation.leaves[0].shape) == (64, (3, 224, 224))
     full = cells["num_slots=64, model.latency_ms=5, batching.min_batch_size=num_slots"]
