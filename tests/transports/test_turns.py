@@ -523,8 +523,8 @@ class Asleep:
 class Inline:
     """An inline transport and its server, which has gone to sleep for ten minutes."""
 
-    def __init__(self, model, num_slots, **options):
-        self.transport = SlotTransport(num_slots, inline=True)
+    def __init__(self, model, num_slots, preallocate=False, **options):
+        self.transport = SlotTransport(num_slots, preallocate=preallocate, inline=True)
         self.bell = self.transport._doorbell = Asleep()
         self.server = InferenceServer(model, self.transport, timeout=600.0, **options)
 
@@ -560,6 +560,41 @@ def test_a_lone_actor_runs_the_model_itself():
             client(one())
             assert not torch.is_grad_enabled()
     assert seen == [(threading.get_ident(), False)] * 6
+
+
+@pytest.mark.parametrize("preallocate", [False, True])
+def test_an_actors_inference_mode_stays_out_of_the_step(preallocate):
+    """Its tensors would reach the other actors, who could not write to them."""
+    modes = []
+
+    def model(td):
+        modes.append((threading.get_ident(), torch.is_inference_mode_enabled()))
+        return double(td)
+
+    with Inline(model, 1, preallocate=preallocate) as i:
+        client = i.transport.client()
+        with torch.inference_mode():
+            reply = client(one(2))
+        assert not reply["action"].is_inference()
+    assert modes == [(threading.get_ident(), False)]
+
+
+def test_a_request_that_finds_the_server_about_to_lend_its_turn_rings():
+    """The token is there and the turn is not, yet: nobody else would wake the server."""
+    transport = SlotTransport(1, inline=True)
+    client = transport.client()
+    turn, replies, is_submitted = threading.Lock(), [], threading.Event()
+
+    def submit_and_release():
+        if not replies:
+            replies.append(client.submit(one(2)))
+            is_submitted.set()
+        turn.release()
+
+    transport._turn = SimpleNamespace(acquire=turn.acquire, release=submit_and_release)
+    with InferenceServer(double, transport, timeout=600.0):
+        assert is_submitted.wait(WAIT_S)
+        assert replies[0].result(WAIT_S)["action"].item() == 4
 
 
 def test_a_server_that_does_not_lend_runs_the_model():
