@@ -159,9 +159,11 @@ class InferenceServer:
             )
             raise
         finally:
-            self._reject_pending(self._failure)
-            if self._lend is not None:
-                self._lend(None)
+            try:
+                self._reject_pending(self._failure)
+            finally:
+                if self._lend is not None:
+                    self._lend(None)
 
     def _run_batches(self, transport: BatchedTransport, stopping: threading.Event) -> None:
         def step() -> None:

@@ -363,13 +363,14 @@ class SlotTransport(BatchingTransport[int]):
         """Return when `min_items` slots are ready, or the first of them was for `timeout` s.
 
         With none ready it returns after `timeout` seconds. Actors do not ring before that many
-        are ready, nor, if they have been coming right back, while others are still being woken.
+        are ready, nor, if they have been coming right back, while others are still being woken;
+        after such a chain the time begins anew.
 
         Blocks:
             At most twice `timeout` seconds, and while a chain is under way and moves.
         """
         if min_items != self._min_items:
-            # Nobody stamped what is ready by now, unless the old number needed it too.
+            # What is ready by now was not stamped, if the old number was one.
             self._published_at = [time.monotonic()] * self._num_slots
             self._min_items = min_items
         if self._is_due():
@@ -386,7 +387,8 @@ class SlotTransport(BatchingTransport[int]):
                 # may take longer. One in which nothing moved all the while was broken by an
                 # actor that died between being woken and waking the next: wake the rest.
                 if len(self._to_wake) == num_to_wake:
-                    self._mend_chain()
+                    if timeout > 0.0:
+                        self._mend_chain()
                     break
                 idle_until = time.monotonic() + timeout
                 num_to_wake = len(self._to_wake)
@@ -511,7 +513,11 @@ class SlotTransport(BatchingTransport[int]):
         if not self._takes_turns:
             self._num_batches_since_try += 1
             self._takes_turns = self._num_batches_since_try >= _BETWEEN_TRIES
-        elif last and 2 * len(frozenset(last).intersection(ready)) < len(last):
+        elif (
+            last
+            and not self._is_waking
+            and 2 * len(frozenset(last).intersection(ready)) < len(last)
+        ):
             # Most of those answered last are not back, though all are awake: they think.
             self._takes_turns = False
             self._num_batches_since_try = 0
