@@ -355,7 +355,8 @@ class SlotTransport(BatchingTransport[int]):
         """Return when a slot is ready, when woken, or after `timeout` seconds.
 
         Blocks:
-            At most `timeout` seconds.
+            At most `timeout` seconds; longer only while a chain is under way and moves, which
+            only `resolve_batch` begins.
         """
         self.wait_for_batch(1, timeout)
 
