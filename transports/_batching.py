@@ -83,10 +83,6 @@ class BatchingTransport(abc.ABC, Generic[CallbackT]):
         """Return each leaf of the claimed requests as a tensor `[n, ...]` no actor holds."""
         return stack_requests([self._request(callback) for callback in callbacks])
 
-    def _own_columns(self, callbacks: list[CallbackT]) -> tuple[torch.Tensor, ...]:
-        """Return the same as tensors that nobody will ever write to again."""
-        return stack_requests([self._request(callback) for callback in callbacks])
-
     @property
     def _layout(self) -> Layout:
         layout = self._schema.layout
@@ -107,9 +103,9 @@ class BatchingTransport(abc.ABC, Generic[CallbackT]):
             return [], []
         layout = self._layout
         try:
-            rows = zip(
-                *(column.unbind(0) for column in self._own_columns(callbacks)), strict=True
-            )
+            # Not _columns: what was drained may outlive the next batch's memory.
+            columns = stack_requests([self._request(callback) for callback in callbacks])
+            rows = zip(*(column.unbind(0) for column in columns), strict=True)
         except Exception as exc:  # noqa: BLE001 - it answers them: a server may call drain unguarded
             for callback in callbacks:
                 self._answer(callback, exc)

@@ -49,7 +49,7 @@ from typing import Final, NoReturn
 import torch
 from tensordict.base import TensorDictBase
 
-from transports._batches import compose, stack_requests
+from transports._batches import compose
 from transports._batching import BatchingTransport, Outcome
 from transports._buffers import BatchBuffer
 from transports._checks import check_count, check_flag
@@ -555,11 +555,10 @@ class SlotTransport(BatchingTransport[int]):
         return True
 
     def _columns(self, callbacks: list[int]) -> tuple[torch.Tensor, ...]:
-        requests = [self._request(callback) for callback in callbacks]
         if self._buffer is None:
-            columns = stack_requests(requests)
+            columns = super()._columns(callbacks)
         else:
-            columns = self._buffer.stack(requests)
+            columns = self._buffer.stack([self._request(slot) for slot in callbacks])
         self._given_at = time.monotonic()
         return columns
 

@@ -102,7 +102,7 @@ def _notes(scenario: "Scenario") -> list[str]:
     """Say what a scenario asks for that may not be meant."""
     return [
         f"in cell {cell.name!r}, min_batch_size {cell.workload.batching.min_batch_size} exceeds "
-        f"the {cell.workload.num_slots} actors: every batch waits for its timeout"
+        f"the {cell.workload.num_slots} actors: batches wait for their timeout, slot's alone do not"
         for cell in scenario.cells
         if cell.workload.batching.min_batch_size > cell.workload.num_slots
     ]

@@ -8,8 +8,8 @@ that with many actors a transport that carries a payload may come near it or pas
 A trial driver rather than a transport: it has no payload that a policy could serve, and
 is nobody's baseline.
 
-The batching rule is the reference server's: the timeout counts from the moment the
-oldest request of the batch was taken.
+The batching rule is the reference server's on a transport without the batched fast path:
+the timeout counts from the moment the oldest request of the batch was taken.
 """
 
 import threading

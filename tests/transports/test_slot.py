@@ -70,6 +70,41 @@ def test_sweeps_are_round_robin():
     assert served == [n % 5 for n in range(40)]
 
 
+@pytest.mark.parametrize(
+    ("num_slots", "max_items"), [(5, 1), (5, 2), (7, 3), (4, 4), (3, 9)]
+)
+@pytest.mark.parametrize("late", [0, 2])
+def test_a_ready_slot_is_served_within_the_stated_number_of_batches(
+    num_slots, max_items, late
+):
+    """Also one that becomes ready just after the sweep passed it, with all others always ready."""
+    transport = SlotTransport(num_slots)
+    clients = [transport.client() for _ in range(num_slots)]
+    replies = {
+        slot: clients[slot].submit(one()) for slot in range(num_slots) if slot != late
+    }
+    for start in range(2 * num_slots):
+        for _ in range(start):
+            _serve(transport, clients, replies, max_items)
+        replies[late] = clients[late].submit(one())
+        batches = 1
+        while late not in _serve(transport, clients, replies, max_items, but=late):
+            batches += 1
+        assert batches <= -(-num_slots // max_items) + 1
+
+
+def _serve(transport, clients, replies, max_items, but=None):
+    """Serve one batch and let those served ask again, except one; return whom."""
+    slots = transport.claim(max_items)
+    batch = transport.gather(slots)
+    transport.resolve_batch(slots, batch, batch)
+    for slot in slots:
+        replies.pop(slot).result(0)
+        if slot != but:
+            replies[slot] = clients[slot].submit(one())
+    return slots
+
+
 @pytest.mark.parametrize("bad", [0, -1, True, 2.0, "3", None])
 def test_num_slots_is_a_count(bad):
     """Anything but an int of at least one is refused."""
