@@ -90,7 +90,7 @@ def test_a_ready_slot_is_served_within_the_stated_number_of_batches(
         batches = 1
         while late not in _serve(transport, clients, replies, max_items, but=late):
             batches += 1
-        assert batches <= -(-num_slots // max_items) + 1
+            assert batches <= -(-num_slots // max_items) + 1
 
 
 def _serve(transport, clients, replies, max_items, but=None):
