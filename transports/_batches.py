@@ -26,6 +26,7 @@ Given: TypeAlias = Mapping[Place, tuple[torch.Tensor, int | None]]
 _NO_SIZE: Final = torch.Size(())
 _VERSION: Final = operator.attrgetter("_version")
 _NOT_GIVEN: Final = (None, None)
+_new_unsafe: Final = TensorDict._new_unsafe
 
 
 class Plan:
@@ -56,16 +57,17 @@ def _flat_plan(names: tuple[Place, ...], devices: frozenset[torch.device]) -> Pl
 
 
 Answer: TypeAlias = tuple[Plan, tuple[Any, ...]]
+Outcome: TypeAlias = Answer | BaseException
 
 
 def new_tensordict(
     fields: Mapping[str, Any], batch_size: torch.Size, device: torch.device | None
 ) -> TensorDict:
-    """Make a TensorDict of entries known to fit, without TensorDict's checks.
+    """Make a TensorDict of tensors and TensorDicts known to fit, without TensorDict's checks.
 
-    The one place that relies on tensordict's private `_new_unsafe` (2 µs instead of 6).
+    The one place that relies on tensordict's private `_new_unsafe` (1 µs instead of 4).
     """
-    return TensorDict._new_unsafe(fields, batch_size=batch_size, device=device)
+    return _new_unsafe(fields, batch_size, device, nested=False)
 
 
 def build(node: Node, tensors: Sequence[torch.Tensor], lead: tuple[int, ...]) -> TensorDict:
@@ -83,9 +85,13 @@ def build(node: Node, tensors: Sequence[torch.Tensor], lead: tuple[int, ...]) ->
 
 def stack_requests(requests: Sequence[Request]) -> tuple[torch.Tensor, ...]:
     """Stack each leaf of the requests into a fresh tensor `[n, ...]` that needs no gradient."""
+    if (
+        torch.is_grad_enabled()
+    ):  # not for a server's step: entering costs as much as a stack
+        with torch.no_grad():
+            return stack_requests(requests)
     rows_per_leaf = zip(*[request.leaves for request in requests], strict=True)
-    with torch.no_grad():
-        return tuple([torch.stack(rows) for rows in rows_per_leaf])
+    return tuple([torch.stack(rows) for rows in rows_per_leaf])
 
 
 def remember(layout: Layout, tensors: Sequence[torch.Tensor]) -> Given:
@@ -111,7 +117,7 @@ def take_batch(result: object, given: Given, num_rows: int) -> list[Answer]:
     plan, columns = _outputs(result, given, torch.Size((num_rows,)))
     rows: list[tuple[Any, ...]] = [()] * num_rows
     if columns:
-        rows = [*zip(*(_copy(column).unbind(0) for column in columns), strict=True)]
+        rows = [*zip(*[_copy(column).unbind(0) for column in columns], strict=True)]
     if len(rows) != num_rows:
         raise ModelResultError(
             f"the model returned {len(rows)} rows for a batch of {num_rows} requests"
@@ -129,22 +135,35 @@ def take_row(result: object, given: Given) -> Answer:
     return plan, tuple(_copy(value) for value in values)
 
 
-def compose(request: Request, answer: Answer) -> TensorDict:
+def compose(request: Request, outcome: Outcome) -> TensorDict | BaseException:
     """Make the reply: a new TensorDict of the request's own entries and the outputs, which win.
 
-    The request's `fields` go into it, so a request is composed once. Its device metadata is the request's, or None if an output is elsewhere.
+    The request's `fields` go into it, so a request is composed once. Its device metadata is the
+    request's, or None if an output is elsewhere. An error is its own reply; so is one that is
+    raised here, since an output may not fit among this request's entries.
 
     Threads:
-        The actor's.
+        The server's: for all replies of a batch in a row, in warm caches, each costs a third of
+        what it does in its actor's thread.
     """
-    plan, row = answer
+    if isinstance(outcome, BaseException):
+        return outcome
+    plan, row = outcome
     fields = request.fields
-    device = request.device if plan.devices <= {request.device} else None
+    device = request.device
+    if device is not None and not plan.devices <= {device}:
+        device = None
     if plan.is_flat:
         fields.update(zip(plan.names, row, strict=True))
         return new_tensordict(fields, _NO_SIZE, device)
-    reply = new_tensordict(fields, _NO_SIZE, device)
-    if device is None:
+    try:
+        return _compose_nested(new_tensordict(fields, _NO_SIZE, device), plan, row)
+    except Exception as exc:  # noqa: BLE001 - it is the reply
+        return exc
+
+
+def _compose_nested(reply: TensorDict, plan: Plan, row: tuple[Any, ...]) -> TensorDict:
+    if reply.device is None:
         reply.clear_device_()  # or a nested node of the request would move an output
     for place, value in zip(plan.places, row, strict=True):
         path = (place,) if isinstance(place, str) else place

@@ -8,14 +8,15 @@ differ in signalling only, and a comparison of them compares that.
 from __future__ import annotations
 
 import abc
-from typing import Generic, TypeAlias, TypeVar
+from collections.abc import Sequence
+from typing import Generic, TypeVar
 
 import torch
 from tensordict.base import TensorDictBase
 
 from transports._batches import (
-    Answer,
     Given,
+    Outcome,
     build,
     remember,
     stack_requests,
@@ -26,7 +27,6 @@ from transports._contract import Client, Reply
 from transports._requests import Layout, Request, RequestSchema
 
 CallbackT = TypeVar("CallbackT")
-Outcome: TypeAlias = Answer | BaseException
 
 
 class BatchingTransport(abc.ABC, Generic[CallbackT]):
@@ -74,7 +74,7 @@ class BatchingTransport(abc.ABC, Generic[CallbackT]):
     def _answer(self, callback: CallbackT, outcome: Outcome) -> None:
         """Hand the outcome to the actor, unless the request was answered before."""
 
-    def _answer_all(self, callbacks: list[CallbackT], outcomes: list[Outcome]) -> None:
+    def _answer_all(self, callbacks: list[CallbackT], outcomes: Sequence[Outcome]) -> None:
         """Hand each actor of a batch its outcome."""
         for callback, outcome in zip(callbacks, outcomes, strict=True):
             self._answer(callback, outcome)
@@ -157,9 +157,9 @@ class BatchingTransport(abc.ABC, Generic[CallbackT]):
         if self._drained:  # two paths may be mixed
             for callback in callbacks:
                 self._drained.pop(callback, None)
-        outcomes: list[Outcome]
+        outcomes: Sequence[Outcome]
         try:
-            outcomes = [*take_batch(result, given, len(callbacks))]
+            outcomes = take_batch(result, given, len(callbacks))
         except Exception as exc:  # noqa: BLE001 - it is the answer
             outcomes = [exc] * len(callbacks)
         self._answer_all(callbacks, outcomes)

@@ -32,17 +32,18 @@ class BatchBuffer:
 
         What is returned is overwritten by the next call.
         """
+        if torch.is_grad_enabled():  # as in stack_requests
+            with torch.no_grad():
+                return self.stack(requests)
         num_rows = len(requests)
         prefixes = self._prefixes.get(num_rows)
         if prefixes is None:
             prefixes = self._prefixes[num_rows] = self._views(num_rows, requests[0].leaves)
-        with torch.no_grad():
-            for prefix, rows in zip(
-                prefixes, zip(*(r.leaves for r in requests), strict=True), strict=True
-            ):
-                torch.stack(rows, out=prefix)
-            # New objects, so that nothing a model does to the shape of one stays with ours.
-            return tuple(prefix.detach() for prefix in prefixes)
+        rows_per_leaf = zip(*[request.leaves for request in requests], strict=True)
+        for prefix, rows in zip(prefixes, rows_per_leaf, strict=True):
+            torch.stack(rows, out=prefix)
+        # New objects, so that nothing a model does to the shape of one stays with ours.
+        return tuple([prefix.detach() for prefix in prefixes])
 
     def _views(
         self, num_rows: int, leaves: tuple[torch.Tensor, ...]

@@ -157,12 +157,13 @@ class BatchedTransport(Transport, Protocol):
         """Return when `min_items` requests are ready, or the oldest has been for `timeout` s.
 
         With none ready it returns after `timeout` seconds. Should it return earlier, a smaller
-        batch is served.
+        batch is served. After `lend` it may take longer while none is ready: actors serve
+        themselves, and `wake` ends the wait.
 
         Threads:
             The server's.
         Blocks:
-            At most twice `timeout` seconds.
+            At most twice `timeout` seconds, but for what is said above.
         """
 
     def claim(self, max_items: int) -> list[Any]:

@@ -168,9 +168,18 @@ class InferenceServer:
     def _run_batches(self, transport: BatchedTransport, stopping: threading.Event) -> None:
         def step() -> None:
             """Serve what is ready; an actor's thread, while ours waits."""
-            # As in our own thread, or one actor's inference mode would reach all replies.
-            with torch.inference_mode(False), torch.no_grad():
+            # As in our own thread: one actor's modes must not reach all replies.
+            if torch.is_inference_mode_enabled():
+                with torch.inference_mode(False), torch.no_grad():
+                    self._serve_batch(transport)
+                return
+            # The same for less; the two contexts cost 10 to 20 µs of a batch.
+            was_enabled = torch.is_grad_enabled()
+            torch.set_grad_enabled(False)
+            try:
                 self._serve_batch(transport)
+            finally:
+                torch.set_grad_enabled(was_enabled)
 
         if self._lend is not None:
             self._lend(step)

@@ -7,17 +7,16 @@ library's module from scripts run in this folder.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import deque
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from threading import TIMEOUT_MAX, Condition, Lock
-from typing import Any, cast
+from typing import Any
 
 from tensordict.base import TensorDictBase
 
-from transports._batches import Answer, compose
-from transports._batching import BatchingTransport, Outcome
+from transports._batches import Outcome, compose
+from transports._batching import BatchingTransport
 from transports._checks import check_count
 from transports._requests import Request
 
@@ -29,32 +28,12 @@ def create(num_slots: int, *, spec: TensorDictBase | None = None) -> ThreadingTr
 
 
 class ReplyFuture(Future[TensorDictBase]):
-    """A Future that holds its request and composes the reply where `result` is called."""
+    """A Future of the reply, with its request; `cancel` works until the server has taken it."""
 
     def __init__(self, request: Request) -> None:
         super().__init__()
         self._request = request
         self._submitted_at = time.monotonic()
-
-    def result(self, timeout: float | None = None) -> TensorDictBase:
-        """Return the reply, the same object each time.
-
-        Threads:
-            Any.
-        Blocks:
-            Until answered, or `timeout` seconds; None waits without end.
-
-        Raises:
-            TimeoutError: no answer within `timeout`; the request stays in flight.
-            CancelledError: it was cancelled before the server took it.
-            BaseException: what the model raised, as it is.
-        """
-        answer = cast("Answer", super().result(timeout))
-        composed: TensorDictBase | None = self.__dict__.get("_reply")
-        if composed is None:
-            # setdefault, so that threads that compose at the same time return the same one.
-            composed = self.__dict__.setdefault("_reply", compose(self._request, answer))
-        return composed
 
 
 class QueueClient:
@@ -171,8 +150,10 @@ class ThreadingTransport(BatchingTransport[Any]):
         return callback._request
 
     def _answer(self, callback: ReplyFuture, outcome: Outcome) -> None:
-        with contextlib.suppress(InvalidStateError):  # the first answer stands
-            if isinstance(outcome, BaseException):
-                callback.set_exception(outcome)
-            else:
-                callback.set_result(cast("TensorDictBase", outcome))
+        if callback.done():  # the first answer stands
+            return
+        reply = compose(callback._request, outcome)
+        if isinstance(reply, BaseException):
+            callback.set_exception(reply)
+        else:
+            callback.set_result(reply)

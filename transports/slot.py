@@ -23,8 +23,8 @@ Invariants:
 
 1. A slot is *free*, *ready* or *claimed*, in this order, round and round. Its actor moves it
    free → ready, the server ready → claimed → free. Who does not own the state leaves the slot's
-   request and outcome alone; the byte of the state is written last.
-2. A gate is unlocked exactly while its slot's outcome was handed out and not yet received.
+   request and reply alone; the byte of the state is written last.
+2. A gate is unlocked exactly while its slot's reply was handed out and not yet received.
    Each is released once an answer: by the chain, by `resolve`, or by `resolve_exception`.
 3. `_tokens` holds one token while the server sleeps, or is about to, and nobody has undertaken
    to ring it.
@@ -42,15 +42,15 @@ import bisect
 import contextlib
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import TIMEOUT_MAX, Lock
 from typing import Final, NoReturn
 
 import torch
 from tensordict.base import TensorDictBase
 
-from transports._batches import compose
-from transports._batching import BatchingTransport, Outcome
+from transports._batches import Outcome, compose
+from transports._batching import BatchingTransport
 from transports._buffers import BatchBuffer
 from transports._checks import check_count, check_flag
 from transports._errors import InFlightError, NoSlotLeftError
@@ -61,6 +61,7 @@ _READY: Final = 1
 _CLAIMED: Final = 2
 _IS_READY: Final = bytes(state == _READY for state in range(256))
 _BETWEEN_TRIES: Final = 16
+_LENT_LOOK_S: Final = 0.2
 
 
 def create(
@@ -77,17 +78,15 @@ def create(
 class SlotReply:
     """The reply to a slot's request; its actor's thread only."""
 
-    __slots__ = ("_client", "_outcome", "_reply", "_request")
+    __slots__ = ("_client", "_reply")
 
-    def __init__(self, client: SlotClient, request: Request) -> None:
+    def __init__(self, client: SlotClient) -> None:
         self._client = client
-        self._request = request
-        self._outcome: Outcome | None = None
-        self._reply: TensorDictBase | None = None
+        self._reply: TensorDictBase | BaseException | None = None
 
     def done(self) -> bool:
         """Tell whether `result` would return, or raise the model's error, at once."""
-        return self._outcome is not None or self._client._has_answer()
+        return self._reply is not None or self._client._has_answer()
 
     def result(self, timeout: float | None = None) -> TensorDictBase:
         """Return the reply; reading it frees the client for its next request.
@@ -99,14 +98,12 @@ class SlotReply:
             TimeoutError: no answer within `timeout`; the request stays in flight.
             BaseException: what the model raised, as it is, TimeoutError included.
         """
-        outcome = self._outcome
-        if outcome is None:
-            outcome = self._outcome = self._client._receive(timeout)
-        if isinstance(outcome, BaseException):
-            raise outcome
-        if self._reply is None:
-            self._reply = compose(self._request, outcome)
-        return self._reply
+        reply = self._reply
+        if reply is None:
+            reply = self._reply = self._client._receive(timeout)
+        if isinstance(reply, BaseException):
+            raise reply
+        return reply
 
 
 class SlotClient:
@@ -124,11 +121,11 @@ class SlotClient:
 
     def __call__(self, td: TensorDictBase) -> TensorDictBase:
         """Submit `td`, wait without end, and return the reply."""
-        request = self._send(td)
-        outcome = self._receive(None)
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return compose(request, outcome)
+        self._send(td)
+        reply = self._receive(None)
+        if isinstance(reply, BaseException):
+            raise reply
+        return reply
 
     def submit(self, td: TensorDictBase) -> SlotReply:
         """Put `td` into the slot, without waiting for the answer.
@@ -141,9 +138,10 @@ class SlotClient:
             RuntimeError: the last reply was not read yet.
             ValueError: `td` does not fit the schema; nothing is in flight then.
         """
-        return SlotReply(self, self._send(td))
+        self._send(td)
+        return SlotReply(self)
 
-    def _send(self, td: TensorDictBase) -> Request:
+    def _send(self, td: TensorDictBase) -> None:
         if self._pending:
             raise InFlightError(
                 f"slot {self._slot} already has an in-flight request: read its reply with "
@@ -153,15 +151,14 @@ class SlotClient:
         request = transport._schema.read(td)
         self._pending = True
         transport._publish(self._slot, request)
-        return request
 
     def _has_answer(self) -> bool:
         return not self._transport._gates[self._slot].locked()
 
-    def _receive(self, timeout: float | None) -> Outcome:
-        outcome = self._transport._receive(self._slot, timeout)
+    def _receive(self, timeout: float | None) -> TensorDictBase | BaseException:
+        reply = self._transport._receive(self._slot, timeout)
         self._pending = False
-        return outcome
+        return reply
 
 
 class SlotTransport(BatchingTransport[int]):
@@ -193,10 +190,11 @@ class SlotTransport(BatchingTransport[int]):
     Cost:
         Once the schema exists: a request's gate is acquired once, by its actor, and released
         once, by whoever wakes it; no other lock (`inline`: the turn's), no Future, Event,
-        Condition or Lock is made; no torch operation runs in the actor's thread, so that it
-        drops the GIL only to wait (`inline`: or to run the batch). A batch, whatever its size,
-        rings the doorbell at most once and costs a `torch.stack` per leaf (`preallocate`: and a
-        `detach`), a `clone` and an `unbind` per output.
+        Condition or Lock is made; no torch operation runs in the actor's thread (the server
+        makes the replies), so that it drops the GIL only to wait, when it frees a tensor and,
+        `inline`, to run the batch. A batch, whatever its size, rings the doorbell at most once
+        and costs a `torch.stack` per leaf (`preallocate`: and a `detach`), a `clone` and an
+        `unbind` per output.
         tests/transports/test_costs.py counts these.
 
     Raises:
@@ -222,7 +220,7 @@ class SlotTransport(BatchingTransport[int]):
         self._states = bytearray(num_slots)
         self._requests: list[Request | None] = [None] * num_slots
         self._published_at = [0.0] * num_slots
-        self._outcomes: list[Outcome | None] = [None] * num_slots
+        self._replies: list[TensorDictBase | BaseException | None] = [None] * num_slots
         self._gates = [_shut_lock() for _ in range(num_slots)]
         self._is_parked = bytearray(num_slots)  # its actor's: it waits at the gate
         # The chain. Any thread's.
@@ -281,7 +279,7 @@ class SlotTransport(BatchingTransport[int]):
             else:
                 self._take_turn_or_ring()
 
-    def _receive(self, slot: int, timeout: float | None) -> Outcome:
+    def _receive(self, slot: int, timeout: float | None) -> TensorDictBase | BaseException:
         gate = self._gates[slot]
         wait_s = -1.0 if timeout is None else max(0.0, min(timeout, TIMEOUT_MAX))
         self._is_parked[slot] = 1
@@ -299,10 +297,10 @@ class SlotTransport(BatchingTransport[int]):
         if not is_open and not gate.acquire(blocking=False):
             raise TimeoutError(f"no reply for slot {slot} within {timeout} s")
         # The gate is shut again and the slot free: ours until the next publish.
-        outcome = self._outcomes[slot]
-        assert outcome is not None, "the gate opens after the outcome is written"
-        self._outcomes[slot] = None
-        return outcome
+        reply = self._replies[slot]
+        assert reply is not None, "the gate opens after the reply is written"
+        self._replies[slot] = None
+        return reply
 
     # ---- the chain: the server begins it, the woken actors continue it
 
@@ -363,12 +361,12 @@ class SlotTransport(BatchingTransport[int]):
     def wait_for_batch(self, min_items: int, timeout: float) -> None:
         """Return when `min_items` slots are ready, or the first of them was for `timeout` s.
 
-        With none ready it returns after `timeout` seconds. Actors do not ring before that many
-        are ready, nor, if they have been coming right back, while others are still being woken;
-        after such a chain the time begins anew.
+        With none ready it returns after `timeout` seconds, or 0.2 while actors run the batches
+        (`inline`). Actors do not ring before that many are ready, nor, if they have been coming
+        right back, while others are still being woken; after such a chain the time begins anew.
 
         Blocks:
-            At most twice `timeout` seconds, and while a chain is under way and moves.
+            At most twice that, and while a chain is under way and moves.
         """
         if min_items != self._min_items:
             # What is ready by now was not stamped, if the old number was one.
@@ -377,6 +375,10 @@ class SlotTransport(BatchingTransport[int]):
         if self._is_due():
             return
         timeout = max(0.0, min(timeout, TIMEOUT_MAX / 2))
+        if self._step is not None and min_items == 1:
+            # Every look of ours stops an actor in its step: at the usual 10 ms a tenth of one
+            # actor's throughput. None waits for it: it is for broken chains.
+            timeout = max(timeout, _LENT_LOOK_S)
         idle_until = time.monotonic() + timeout
         num_to_wake = len(self._to_wake)
         while not self._was_woken and not self._is_due():
@@ -534,7 +536,7 @@ class SlotTransport(BatchingTransport[int]):
         if self._hand_out(callback, outcome):
             self._gates[callback].release()
 
-    def _answer_all(self, callbacks: list[int], outcomes: list[Outcome]) -> None:
+    def _answer_all(self, callbacks: list[int], outcomes: Sequence[Outcome]) -> None:
         self._model_s = time.monotonic() - self._given_at
         slots = [
             slot
@@ -549,8 +551,8 @@ class SlotTransport(BatchingTransport[int]):
             return (
                 False  # answered before; the slot may carry its actor's next request by now
             )
+        self._replies[slot] = compose(self._request(slot), outcome)
         self._requests[slot] = None
-        self._outcomes[slot] = outcome
         self._states[slot] = _FREE  # and the actor's, as soon as its gate is open
         return True
 

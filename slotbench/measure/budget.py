@@ -17,6 +17,8 @@ OVERHEAD_PER_SLOT_S: Final = 0.001
 _STARTUP_ALLOWANCE_S: Final = 30.0
 _STARTUP_PER_SLOT_S: Final = 0.05
 _SETTLE_S: Final = 3.0
+_SETTLE_PER_SLOT_S: Final = 0.005
+"""For transports that serve a few hundred actors a second where thousands contend."""
 REPLIES_PER_ACTOR: Final = 5
 """What a window holds on average before it may end, and a third of it before warm-up may:
 shorter, and latencies are those of the start, censored at the window's end."""
@@ -33,7 +35,8 @@ def settle_s(workload: Workload) -> float:
     batching = workload.batching
     num_batches = 1 + -(-workload.num_slots // batching.max_batch_size)
     batch_s = batching.timeout_ms / 1e3 + service_time_s(workload, batching.max_batch_size)
-    return _SETTLE_S + num_batches * batch_s
+    settle_s = _SETTLE_S + _SETTLE_PER_SLOT_S * workload.num_slots
+    return settle_s + num_batches * batch_s
 
 
 def deadline_s(workload: Workload) -> float:

@@ -88,8 +88,9 @@ class SyntheticPolicy:
     def __call__(self, batch: TensorDictBase) -> TensorDictBase:
         """Write the batch's actions into it."""
         first, *_ = [batch.get(key) for key in self._keys]
-        self._serve(len(first))
-        numbers = first if first.ndim == 2 else first.reshape(len(first), -1)
+        num_rows = first.shape[0]  # len() of a tensor is Python code, and dearer
+        self._serve(num_rows)
+        numbers = first if first.ndim == 2 else first.reshape(num_rows, -1)
         outputs = numbers[:, : self._head.num_outputs].float()
         if missing := self._head.num_outputs - outputs.shape[1]:
             outputs = nn.functional.pad(outputs, (0, missing))

@@ -45,7 +45,7 @@ class ServedModel:
         # The tensor itself, not a copy: a transport that gives a later batch the same memory
         # and hands out what it was given is caught by it.
         result = self._policy(batch).set(REPLY_ID, ids)
-        self._log(begin_ns, len(ids))
+        self._log(begin_ns, ids.shape[0])
         return result
 
     def serve_without_payload(self, batch_size: int) -> None:

@@ -30,6 +30,9 @@ _EXTEND_STEP_S: Final = 0.02
 _THINKING_GRACE_S: Final = 0.5
 _MAX_REQUESTS_PER_S: Final = 300_000
 """More than the floor reaches; bounds the memory reserved for stamps."""
+_MIN_ROOM: Final = 1024
+"""Stamps of an actor, where there are so many actors that some get far more than their share;
+a page of memory for each 512 that are used."""
 
 
 def run_trial(spec: TrialSpec, *, sent_ns: int, started_at: str) -> TrialRecord:
@@ -253,7 +256,7 @@ def _room_per_actor(workload: Workload) -> int:
     window = workload.window
     needed = int(_MAX_REQUESTS_PER_S * (window.warmup_s + window.measure_s))
     total = min(window.max_requests, max(needed, 4 * budget.min_replies(workload)))
-    return max(64, 2 * total // workload.num_slots)
+    return max(_MIN_ROOM, 2 * total // workload.num_slots)
 
 
 def _since_s(at_ns: int) -> float:

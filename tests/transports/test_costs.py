@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
+import sys
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -99,6 +101,58 @@ class Operations(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         self.count[str(func)] += 1
         return func(*args, **(kwargs or {}))
+
+
+class GilDrops:
+    """Tells whether a call dropped the GIL: another thread, which wants it, then ran.
+
+    Nobody is ever asked to give the GIL back (the switch interval is an hour). A drop that
+    comes before the other thread has woken is missed, so a count is a lower bound, and a test
+    of "none" must see that of something else in the same breath.
+    """
+
+    def __init__(self):
+        self.num_runs = 0
+        self.go, self.has_gone = allocated(), allocated()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        while self.go.acquire() and self.num_runs >= 0:
+            self.num_runs += 1
+            self.has_gone.release()
+
+    def are_in(self, call):
+        before = self.num_runs
+        self.go.release()
+        until = time.perf_counter() + 0.001
+        while time.perf_counter() < until:
+            pass  # the other thread wakes on its core and waits for the GIL
+        assert self.num_runs == before
+        result = call()
+        dropped = self.num_runs != before
+        self.has_gone.acquire()
+        return dropped, result
+
+    def stop(self):
+        self.num_runs = -1
+        self.go.release()
+
+
+def allocated():
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+@pytest.fixture
+def gil_drops():
+    """Count them in the test's own thread."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(3600.0)
+    drops = GilDrops()
+    yield drops
+    drops.stop()
+    sys.setswitchinterval(interval)
 
 
 def act(td):
@@ -256,6 +310,28 @@ def test_an_actor_runs_no_torch_operation(nested, options):
             _ = td["obs"] + 1
         assert operations.count == {"aten.add.Tensor": 1}, "the counter does not count"
     assert all(reply["action"].tolist() == [2.0, 2.0] for reply in replies)
+
+
+def test_an_actor_drops_the_gil_only_to_wait_and_to_free_its_reply(gil_drops):
+    """Neither in submit nor in result, once the reply is there; freeing a tensor does, though."""
+    transport = SlotTransport(1, spec=request())
+    client = transport.client()
+    in_submit = in_result = in_freeing = 0
+    for _ in range(60):
+        td = request()
+        dropped, pending = gil_drops.are_in(lambda td=td: client.submit(td))
+        in_submit += dropped
+        slots = transport.claim(1)
+        batch = transport.gather(slots)
+        transport.resolve_batch(slots, batch, act(batch))
+        del batch
+        dropped, reply = gil_drops.are_in(lambda pending=pending: pending.result(0))
+        in_result += dropped
+        held = [reply["action"]]
+        del pending, reply
+        in_freeing += gil_drops.are_in(held.clear)[0]
+    assert in_freeing > 0, "the counter does not count"
+    assert in_submit == in_result == 0
 
 
 @pytest.mark.parametrize("inline", [False, True])

@@ -238,3 +238,22 @@ def test_a_batch_carries_no_gradient(contender):
         )
         with pytest.raises(ValueError, match="end"):
             reply.result(0)
+
+
+def test_an_output_that_does_not_fit_among_its_requests_entries_is_that_actors_error(
+    variant, serve, request_of
+):
+    """Beyond the schema one request has a node of another batch size; the other is answered."""
+
+    def model(td):
+        n = td.batch_size[0]
+        return td.set("extra", TensorDict({"y": torch.ones(n, 2)}, [n]))
+
+    transport = variant.create(2, spec=request_of(0, 0))
+    clients = [transport.client(), transport.client()]
+    odd = request_of(0, 0).set("extra", TensorDict({"x": torch.ones(3)}, [3]))
+    replies = [clients[0].submit(odd), clients[1].submit(request_of(1, 0))]
+    serve(variant, model, transport, min_batch_size=2)
+    with pytest.raises(RuntimeError, match="batch dimension mismatch"):
+        replies[0].result(60)
+    assert replies[1].result(60)["extra", "y"].tolist() == [1.0, 1.0]

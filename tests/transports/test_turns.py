@@ -1,8 +1,7 @@
-"""How SlotTransport wakes: the chain of actors, the server's sleep, and turns lent to actors."""
+"""How SlotTransport wakes: the chain of actors, and the server's sleep."""
 
 from __future__ import annotations
 
-import random
 import threading
 from types import SimpleNamespace
 
@@ -11,7 +10,7 @@ import torch
 from tensordict import TensorDict
 
 import transports.slot
-from transports import InferenceServer, SlotTransport
+from transports import SlotTransport
 
 WAIT_S = 60.0
 
@@ -471,6 +470,18 @@ def test_with_nothing_ready_a_wait_ends_after_its_timeout(stage):
         assert s.transport._tokens == []
 
 
+@pytest.mark.parametrize(("min_items", "expected_s"), [(1, 0.2), (2, 0.01)])
+def test_a_server_that_lends_its_turn_seldom_looks(stage, min_items, expected_s):
+    """Each look stops an actor in its step; only a timeout that counts for requests is kept."""
+    s = stage(2)
+    s.transport._turn.acquire()
+    s.transport._step = lambda: None
+    s.transport.wait_for_batch(min_items, 0.01)
+    assert s.bell.waits == [expected_s]
+    s.transport.wait_for_batch(min_items, 600.0)
+    assert s.bell.waits == [expected_s, 600.0]
+
+
 def test_a_wake_ends_one_wait(stage):
     """The one under way, or the next; the one after that sleeps in full."""
     s = stage(2)
@@ -495,259 +506,3 @@ def test_a_stale_ring_does_not_end_a_wait(stage):
     s.transport.wait_for_batch(2, 10.0)
     assert s.bell.waits == [10.0]
     assert s.transport.claim(2) == [0, 1]
-
-
-# ---- turns lent to actors
-
-
-class Asleep:
-    """A doorbell that tells when the server has gone to sleep."""
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.lock.acquire()
-        self.release = self.lock.release
-        self.event = threading.Event()
-
-    def acquire(self, blocking=True, timeout=-1):
-        if blocking:
-            self.event.set()
-        is_rung = self.lock.acquire(blocking, timeout)
-        self.event.clear()
-        return is_rung
-
-    def wait(self):
-        assert self.event.wait(WAIT_S)
-
-
-class Inline:
-    """An inline transport and its server, which has gone to sleep for ten minutes."""
-
-    def __init__(self, model, num_slots, preallocate=False, **options):
-        self.transport = SlotTransport(num_slots, preallocate=preallocate, inline=True)
-        self.bell = self.transport._doorbell = Asleep()
-        self.server = InferenceServer(model, self.transport, timeout=600.0, **options)
-
-    def __enter__(self):
-        self.server.start()
-        self.bell.wait()
-        return self
-
-    def __exit__(self, *exc_info):
-        self.server.shutdown(WAIT_S)
-        assert not self.server.is_alive
-
-
-def double(td):
-    """Answer with twice the observation."""
-    return td.set("action", td["obs"] * 2)
-
-
-def test_a_lone_actor_runs_the_model_itself():
-    """Without grad, and its own grad mode is as before; the server sleeps on."""
-    seen = []
-
-    def model(td):
-        seen.append((threading.get_ident(), torch.is_grad_enabled()))
-        return double(td)
-
-    with Inline(model, 1) as i:
-        client = i.transport.client()
-        for n in range(5):
-            assert client(one(n))["action"].item() == 2 * n
-            assert torch.is_grad_enabled()
-        with torch.no_grad():
-            client(one())
-            assert not torch.is_grad_enabled()
-    assert seen == [(threading.get_ident(), False)] * 6
-
-
-@pytest.mark.parametrize("preallocate", [False, True])
-def test_an_actors_inference_mode_stays_out_of_the_step(preallocate):
-    """Its tensors would reach the other actors, who could not write to them."""
-    modes = []
-
-    def model(td):
-        modes.append((threading.get_ident(), torch.is_inference_mode_enabled()))
-        return double(td)
-
-    with Inline(model, 1, preallocate=preallocate) as i:
-        client = i.transport.client()
-        with torch.inference_mode():
-            reply = client(one(2))
-        assert not reply["action"].is_inference()
-    assert modes == [(threading.get_ident(), False)]
-
-
-def test_a_request_that_finds_the_server_about_to_lend_its_turn_rings():
-    """The token is there and the turn is not, yet: nobody else would wake the server."""
-    transport = SlotTransport(1, inline=True)
-    client = transport.client()
-    turn, replies, is_submitted = threading.Lock(), [], threading.Event()
-
-    def submit_and_release():
-        if not replies:
-            replies.append(client.submit(one(2)))
-            is_submitted.set()
-        turn.release()
-
-    transport._turn = SimpleNamespace(acquire=turn.acquire, release=submit_and_release)
-    with InferenceServer(double, transport, timeout=600.0):
-        assert is_submitted.wait(WAIT_S)
-        assert replies[0].result(WAIT_S)["action"].item() == 4
-
-
-def test_a_server_that_does_not_lend_runs_the_model():
-    """As TorchRL's, and ours with a collate_fn: `inline` does nothing then."""
-    seen = []
-
-    def model(td):
-        seen.append(threading.get_ident())
-        return double(td)
-
-    with Inline(model, 1, collate_fn=torch.stack) as i:
-        assert i.transport.client()(one(2))["action"].item() == 4
-    assert len(seen) == 1
-    assert seen[0] != threading.get_ident()
-
-
-def test_without_inline_the_server_runs_the_model():
-    """Its step is not taken."""
-    seen = []
-
-    def model(td):
-        seen.append(threading.get_ident())
-        return double(td)
-
-    transport = SlotTransport(1)
-    bell = transport._doorbell = Asleep()
-    with InferenceServer(model, transport, timeout=600.0) as server:
-        bell.wait()
-        server.client()(one())
-    assert len(seen) == 1
-    assert seen[0] != threading.get_ident()
-
-
-def test_the_model_runs_in_one_thread_at_a_time(together, tiny_switch_interval):
-    """Eight actors and the server: all replies right, the model never entered twice."""
-    busy = threading.Lock()
-    seen = set()
-
-    def model(td):
-        assert busy.acquire(blocking=False), "two threads are in the model"
-        seen.add(threading.get_ident())
-        double(td)
-        busy.release()
-        return td
-
-    with Inline(model, 8) as i:
-        clients = [i.transport.client() for _ in range(8)]
-        clients[0](one())
-        assert seen == {threading.get_ident()}
-
-        def actor(index):
-            for n in range(200):
-                value = 1000 * index + n
-                assert clients[index](one(value))["action"].item() == 2 * value
-
-        together(8, actor)
-
-
-@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
-def test_what_the_model_raises_in_an_inline_step_reaches_its_actor(error):
-    """And stops the server, wherever the model ran, if it is no Exception."""
-    errors = [error("no")]
-
-    def model(td):
-        if errors:
-            raise errors.pop()
-        return double(td)
-
-    with Inline(model, 1) as i:
-        client = i.transport.client()
-        with pytest.raises(error, match="no"):
-            client(one())
-        if issubclass(error, Exception):
-            assert client(one(2))["action"].item() == 4
-            assert i.server.is_alive
-        else:
-            i.server._thread.join(WAIT_S)
-            assert not i.server.is_alive
-
-
-def test_shutdown_waits_for_an_inline_step_and_then_rejects():
-    """The actor gets its reply; who came meanwhile is told that the server stopped."""
-    is_in, may_go = threading.Event(), threading.Event()
-
-    def model(td):
-        is_in.set()
-        assert may_go.wait(WAIT_S)
-        return double(td)
-
-    with Inline(model, 2) as i:
-        actor = Actor(i.transport.client(), 3)
-        actor.start()
-        assert is_in.wait(WAIT_S)
-        i.server.shutdown(0)
-        pending = i.transport.client().submit(one())
-        assert i.server.is_alive
-        may_go.set()
-        actor.finish()
-        i.server.shutdown(WAIT_S)
-        assert not i.server.is_alive
-        with pytest.raises(RuntimeError, match="was shut down"):
-            pending.result(WAIT_S)
-
-
-def test_an_inline_server_can_be_started_again():
-    """And lends its turn anew; a request in between waits for it."""
-    seen = []
-
-    def model(td):
-        seen.append(threading.get_ident())
-        return double(td)
-
-    with Inline(model, 1) as i:
-        client = i.transport.client()
-        client(one())
-        i.server.shutdown(WAIT_S)
-        assert not i.server.is_alive
-        reply = client.submit(one(2))
-        assert not reply.done()
-        i.server.start()
-        assert reply.result(WAIT_S)["action"].item() == 4
-        i.bell.wait()
-        assert client(one(3))["action"].item() == 6
-    assert [thread == threading.get_ident() for thread in seen] == [True, False, True]
-
-
-@pytest.mark.parametrize("inline", [False, True])
-@pytest.mark.parametrize("preallocate", [False, True])
-def test_nobody_is_lost_in_a_crowd(preallocate, inline, together, tiny_switch_interval):
-    """Calls, late readers and impatient ones mixed: each of 64 actors gets all its replies."""
-    transport = SlotTransport(64, preallocate=preallocate, inline=inline)
-    clients = [transport.client() for _ in range(64)]
-
-    def actor(index):
-        dice = random.Random(index)
-        client = clients[index]
-        for n in range(25):
-            value = 100 * index + n
-            way = dice.randrange(3)
-            if way == 0:
-                reply = client(one(value))
-            else:
-                pending = client.submit(one(value))
-                reply = pending.result() if way == 1 else None
-                while reply is None:
-                    try:
-                        reply = pending.result(dice.choice((0, 1e-5, 1e-3)))
-                    except TimeoutError:
-                        continue
-            assert reply["action"].item() == 2 * value
-            assert reply["obs"].item() == value
-
-    with InferenceServer(double, transport, max_batch_size=32, timeout=600.0):
-        together(64, actor)
-    assert not transport._is_waking
-    assert all(gate.locked() for gate in transport._gates)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from tensordict import TensorDict
 
-from slotbench.measure import environments, recording
+from slotbench.measure import budget, environments, recording
 from slotbench.measure.actors import Actor
 from slotbench.measure.identity import REPLY_ID, IdentityCheck
-from slotbench.measure.trial import _Trial
-from slotbench.records import TrialSpec
+from slotbench.measure.trial import _room_per_actor, _Trial
+from slotbench.records import Batching, TrialSpec
 
 
 @pytest.fixture(autouse=True)
@@ -114,3 +114,22 @@ def test_the_recorders_cost_is_that_of_the_contenders_collate() -> None:
     assert cost_s > 0
     assert sorted(set(spent)) == [1, 2], "timed with the id leaf and without"
     assert min(spent.count(1), spent.count(2)) >= 5
+
+
+@pytest.mark.parametrize("num_slots", [1, 4096])
+def test_there_is_room_for_more_than_an_actors_share(
+    spec: Callable[..., TrialSpec], num_slots: int
+) -> None:
+    """Even among thousands, of whom some get hundreds of replies while others get one."""
+    assert _room_per_actor(spec("slot", num_slots=num_slots).workload) >= 1024
+
+
+def test_thousands_of_actors_are_given_time_for_their_last_replies(
+    spec: Callable[..., TrialSpec],
+) -> None:
+    """Transports were seen to serve some hundred actors a second there."""
+    small, large = (
+        budget.settle_s(spec("slot", num_slots=n, batching=Batching(1, n)).workload)
+        for n in (1, 4096)
+    )
+    assert large - small >= 4096 / 300
