@@ -12,7 +12,7 @@ from tensordict import TensorDict
 from slotbench.measure import budget, environments, recording
 from slotbench.measure.actors import Actor
 from slotbench.measure.identity import REPLY_ID, IdentityCheck
-from slotbench.measure.trial import _room_per_actor, _Trial
+from slotbench.measure.trial import _clocks, _room_per_actor, _Trial
 from slotbench.records import Batching, TrialSpec
 
 
@@ -133,3 +133,19 @@ def test_thousands_of_actors_are_given_time_for_their_last_replies(
         for n in (1, 4096)
     )
     assert large - small >= 4096 / 300
+
+
+def test_both_clocks_are_read_at_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread that ran between the two reads is no disagreement of the clocks."""
+    now_ns = 0
+    pauses = iter([0, 50_000_000, 0, 0, 70_000_000, 0, 0, 0, 0] + [0] * 6)
+
+    def read() -> int:
+        nonlocal now_ns
+        now_ns += next(pauses) + 100
+        return now_ns
+
+    monkeypatch.setattr("time.perf_counter_ns", read)
+    monkeypatch.setattr("time.time_ns", lambda: read() + 1_000_000_000)
+    wall_ns, at_ns = _clocks()
+    assert abs(wall_ns - 1_000_000_000 - at_ns) <= 100
