@@ -37,7 +37,7 @@ class Reply(Protocol):
         them fails, and one that is kept keeps its batch's memory; `.clone()` it for either.
 
         Threads:
-            The actor's, which also does the work of composing the reply.
+            The actor's.
         Blocks:
             Until the server answers, or `timeout` seconds; None waits without end.
 
