@@ -1,6 +1,6 @@
 """What the documentation shows is what the code and the recorded runs say.
 
-``python tests/test_docs.py`` prints the README's table of limits and the log's of wake-ups.
+``python tests/test_docs.py`` prints the tables.
 """
 
 import sys
@@ -17,6 +17,24 @@ WAKEUPS: Final = ROOT / "results/reference/wakeups"
 WAKEUPS_ONE_CORE: Final = ROOT / "results/reference/wakeups_one_core"
 _THEIRS_DEFAULT: Final = "torchrl.slot"
 _OURS: Final = ("slot", "slot[preallocate]", "slot[inline]")
+_FRESH, _REUSED = ", observation.reuse_request=false", ", observation.reuse_request=true"
+TARGETS: Final = [
+    # what, cell, contenders, against, at least
+    *(("N = 1", f"num_slots=1{x}", ("slot", "slot[inline]"), "best", 2.5) for x in (_FRESH, _REUSED)),
+    ("N = 1", f"num_slots=1{_FRESH}", ("slot[inline]",), "default", 4.0),
+    *(
+        (f"N = {n}", f"num_slots={n}{x}", _OURS, "best", 2.0)
+        for n in (16, 64, 256)
+        for x in (_FRESH, _REUSED)
+    ),
+    *((f"N = {n}", f"num_slots={n}{_FRESH}", ("slot",), "default", 4.0) for n in (16, 64, 256)),
+    *((f"N = {n}", f"num_slots={n}{_FRESH}", ("slot",), "floor", 0.5) for n in (16, 64, 256)),
+    ("8 floats", f"num_slots=64{_FRESH}", ("slot[preallocate]",), "slot", 0.97),
+    ("28 kB", "observation.shape=[84,84,4], observation.dtype=uint8", ("slot[preallocate]",), "slot", 1.0),
+    ("113 kB", "observation.shape=[84,84,4], observation.dtype=float32", ("slot[preallocate]",), "slot", 1.2),
+    ("602 kB", "observation.shape=[3,224,224], observation.dtype=float32", ("slot[preallocate]",), "slot", 2.0),
+    *((f"{n} leaves", f"num_slots=16, observation.num_leaves={n}", ("slot",), "best", 2.0) for n in (16, 288)),
+]  # fmt: skip
 
 
 def test_the_readmes_table_comes_from_the_reference_run() -> None:
@@ -47,6 +65,14 @@ def test_the_logs_table_of_wakeups_comes_from_its_two_runs() -> None:
     assert one_core.record.environment["cpu_affinity_count"] == 1
     assert two_cores.record.environment["cpu_affinity_count"] > 1
     assert shown.strip() == wakeups_table(two_cores, one_core)
+
+
+def test_the_logs_table_of_targets_comes_from_its_run() -> None:
+    """With the verdicts, which no sentence may better."""
+    log = (ROOT / "docs/transport-log.md").read_text()
+    shown = log.partition("<!-- targets:begin -->")[2].partition("<!-- targets:end -->")[0]
+
+    assert shown.strip() == targets_table(slotbench.load(LIMITS))
 
 
 def test_reference_runs_are_complete_and_small() -> None:
@@ -126,6 +152,44 @@ def wakeups_table(*runs: Run) -> str:
     return "\n".join(lines)
 
 
+def targets_table(run: Run) -> str:
+    """Each target with what is recorded; decided where its interval lies on one side of it."""
+    labels = [contender.label for contender in run.record.scenario.contenders]
+    against = {
+        label: {(row.cell, row.contender): row for row in _rows(run, label)}
+        for label in (*(x for x in labels if x.startswith("torchrl.")), "floor", "slot")
+    }
+    lines = ["| | requests | contender | over | target | recorded | |", "|" + " --- |" * 7]
+    for what, cell, contenders, over, target in TARGETS:
+        theirs = [label for label in labels if label.startswith("torchrl.")]
+        base = {
+            "best": max(
+                theirs, key=lambda x: against["slot"][cell, x].value
+            ),  # called at once
+            "default": _THEIRS_DEFAULT,
+        }.get(over, over)
+        for contender in contenders:
+            ratio = against[base][cell, contender].ratio
+            verdict = (
+                "**reached**"
+                if ratio.low >= target
+                else "**missed**"
+                if ratio.high < target
+                else "undecided"
+            )
+            cells = (
+                what,
+                "reused" if cell.endswith(_REUSED) else "fresh",
+                f"`{contender}`",
+                {"best": "TorchRL's best", "default": "its default"}.get(over, f"`{over}`"),
+                f"{target:g}×",
+                f"{ratio.point:.2f}× [{ratio.low:.2f}, {ratio.high:.2f}]",
+                verdict,
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _rows(run: Run, baseline: str | None) -> Any:
     return run.compare(baseline=baseline, metrics=["throughput"]).rows
 
@@ -147,4 +211,5 @@ def _short(label: str) -> str:
 if __name__ == "__main__":
     sys.stdout.write(limits_table(slotbench.load(LIMITS)) + "\n\n")
     both = slotbench.load(WAKEUPS), slotbench.load(WAKEUPS_ONE_CORE)
-    sys.stdout.write(wakeups_table(*both) + "\n")
+    sys.stdout.write(wakeups_table(*both) + "\n\n")
+    sys.stdout.write(targets_table(slotbench.load(LIMITS)) + "\n")
