@@ -43,7 +43,8 @@ class InferenceServer:
         max_batch_size: the most requests of a batch.
         min_batch_size: how many to wait for, until the oldest has been waiting for `timeout`.
         timeout: seconds. Also the longest wait for the first request, after which the server
-            looks again; a transport with `wake` never needs that.
+            looks again; a transport with `wake` never needs that, and one that runs batches
+            in its actors' threads may look less often.
         collate_fn: makes a batch of drained TensorDicts; None stacks them, if it is needed.
 
     Threads:

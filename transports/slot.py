@@ -169,7 +169,7 @@ class SlotTransport(BatchingTransport[int]):
         preallocate: build every batch in one buffer `[num_slots, ...]` per leaf, allocated with
             the first batch, instead of in fresh memory. The batch is a view of its first rows, so
             what the model keeps of it is overwritten by the next batch; replies never are.
-            Pays from some 100 KB a row on, where fresh memory means page faults.
+            Pays from some tens of KB a row on, where fresh memory means page faults.
         inline: let an actor whose request is the one the server sleeps for run the model itself,
             in its own thread, instead of waking the server and sleeping: one actor at a time,
             never beside the server. Doubles the throughput of one actor, does little for
@@ -361,12 +361,14 @@ class SlotTransport(BatchingTransport[int]):
     def wait_for_batch(self, min_items: int, timeout: float) -> None:
         """Return when `min_items` slots are ready, or the first of them was for `timeout` s.
 
-        With none ready it returns after `timeout` seconds, or 0.2 while actors run the batches
-        (`inline`). Actors do not ring before that many are ready, nor, if they have been coming
-        right back, while others are still being woken; after such a chain the time begins anew.
+        With none ready it returns after `timeout` seconds; if actors run the batches (`inline`)
+        and `min_items` is 1, after 0.2 if that is longer. Actors do not ring before that many are
+        ready, nor, if they have been coming right back, while others are still being woken;
+        after such a chain the time begins anew.
 
         Blocks:
-            At most twice that, and while a chain is under way and moves.
+            At most twice that, while a chain is under way and moves, and while an actor runs
+            a batch.
         """
         if min_items != self._min_items:
             # What is ready by now was not stamped, if the old number was one.
@@ -377,7 +379,8 @@ class SlotTransport(BatchingTransport[int]):
         timeout = max(0.0, min(timeout, TIMEOUT_MAX / 2))
         if self._step is not None and min_items == 1:
             # Every look of ours stops an actor in its step: at the usual 10 ms a tenth of one
-            # actor's throughput. None waits for it: it is for broken chains.
+            # actor's throughput. Only who was left behind by a broken chain, or by an actor that
+            # was interrupted as it was about to ring, waits for it.
             timeout = max(timeout, _LENT_LOOK_S)
         idle_until = time.monotonic() + timeout
         num_to_wake = len(self._to_wake)
@@ -533,28 +536,33 @@ class SlotTransport(BatchingTransport[int]):
         return request
 
     def _answer(self, callback: int, outcome: Outcome) -> None:
-        if self._hand_out(callback, outcome):
+        # Once answered, the slot may carry its actor's next request by now.
+        if self._states[callback] == _CLAIMED:
+            self._hand_out(callback, compose(self._request(callback), outcome))
             self._gates[callback].release()
 
     def _answer_all(self, callbacks: list[int], outcomes: Sequence[Outcome]) -> None:
         self._model_s = time.monotonic() - self._given_at
-        slots = [
-            slot
-            for slot, outcome in zip(callbacks, outcomes, strict=True)
-            if self._hand_out(slot, outcome)
-        ]
+        # Replies are made before the first is handed out: what interrupts that (no memory, Ctrl-C
+        # in an inline step) leaves every slot claimed, to be answered with the error.
+        slots, replies = [], []
+        for slot, outcome in zip(callbacks, outcomes, strict=True):
+            if self._states[slot] == _CLAIMED:
+                slots.append(slot)
+                replies.append(compose(self._request(slot), outcome))
+        try:
+            for slot, reply in zip(slots, replies, strict=True):
+                self._hand_out(slot, reply)
+        except BaseException:
+            self._wake_all([slot for slot in slots if self._states[slot] == _FREE])
+            raise
         self._last_answered = slots
         self._wake_all(slots)
 
-    def _hand_out(self, slot: int, outcome: Outcome) -> bool:
-        if self._states[slot] != _CLAIMED:
-            return (
-                False  # answered before; the slot may carry its actor's next request by now
-            )
-        self._replies[slot] = compose(self._request(slot), outcome)
+    def _hand_out(self, slot: int, reply: TensorDictBase | BaseException) -> None:
         self._requests[slot] = None
+        self._replies[slot] = reply
         self._states[slot] = _FREE  # and the actor's, as soon as its gate is open
-        return True
 
     def _columns(self, callbacks: list[int]) -> tuple[torch.Tensor, ...]:
         if self._buffer is None:

@@ -29,7 +29,7 @@ from slotbench.records import Batching, Contender, TrialRecord, TrialSpec, Workl
 _EXTEND_STEP_S: Final = 0.02
 _THINKING_GRACE_S: Final = 0.5
 _MAX_REQUESTS_PER_S: Final = 300_000
-"""More than the floor reaches; bounds the memory reserved for stamps."""
+"""More than the floor reaches; bounds the memory reserved for stamps, but for `_MIN_ROOM`."""
 _CLOCK_READS: Final = 5
 _MIN_ROOM: Final = 1024
 """Stamps of an actor, where there are so many actors that some get far more than their share;
@@ -252,7 +252,10 @@ class _Trial:
 
 
 def _room_per_actor(workload: Workload) -> int:
-    """Stamps to reserve: twice an actor's share of what the fastest contender could need."""
+    """Stamps to reserve: twice an actor's share of what the fastest contender could need.
+
+    At least `_MIN_ROOM`, even beyond ``window.max_requests``.
+    """
     window = workload.window
     needed = int(_MAX_REQUESTS_PER_S * (window.warmup_s + window.measure_s))
     total = min(window.max_requests, max(needed, 4 * budget.min_replies(workload)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import gc
 import sys
 import threading
 import time
@@ -135,7 +136,8 @@ class GilDrops:
 
     def stop(self):
         self.num_runs = -1
-        self.go.release()
+        if self.go.locked():
+            self.go.release()
 
 
 def allocated():
@@ -146,13 +148,18 @@ def allocated():
 
 @pytest.fixture
 def gil_drops():
-    """Count them in the test's own thread."""
+    """Count them in the test's own thread, with no garbage collected that holds tensors."""
     interval = sys.getswitchinterval()
+    gc.collect()
+    gc.disable()
     sys.setswitchinterval(3600.0)
     drops = GilDrops()
-    yield drops
-    drops.stop()
-    sys.setswitchinterval(interval)
+    try:
+        yield drops
+    finally:
+        sys.setswitchinterval(interval)
+        gc.enable()
+        drops.stop()
 
 
 def act(td):

@@ -88,15 +88,23 @@ def test_an_actors_inference_mode_stays_out_of_the_step(preallocate):
     modes = []
 
     def model(td):
-        modes.append((threading.get_ident(), torch.is_inference_mode_enabled()))
+        modes.append(
+            (
+                threading.get_ident(),
+                torch.is_inference_mode_enabled(),
+                torch.is_grad_enabled(),
+            )
+        )
         return double(td)
 
     with Inline(model, 1, preallocate=preallocate) as i:
         client = i.transport.client()
         with torch.inference_mode():
             reply = client(one(2))
+            assert torch.is_inference_mode_enabled()
+        assert torch.is_grad_enabled()
         assert not reply["action"].is_inference()
-    assert modes == [(threading.get_ident(), False)]
+    assert modes == [(threading.get_ident(), False, False)]
 
 
 def test_a_request_that_finds_the_server_about_to_lend_its_turn_rings():

@@ -306,3 +306,35 @@ def test_shutdown_does_not_wait_for_the_servers_timeout(ours, serve):
     assert idle.wait(WAIT_S)
     server.shutdown(WAIT_S)
     assert not server.is_alive
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+@pytest.mark.parametrize("interrupted", ["compose", "_hand_out"])
+def test_what_interrupts_the_answering_reaches_whom_it_left_unanswered(
+    interrupted, error, monkeypatch
+):
+    """At the third of four: everybody gets a reply or the error, nobody waits on."""
+    transport = SlotTransport(4)
+    replies = [transport.client().submit(one(float(n))) for n in range(4)]
+    owner = transports.slot if interrupted == "compose" else SlotTransport
+    original, calls = getattr(owner, interrupted), []
+
+    def third_fails(*args):
+        calls.append(args)
+        if len(calls) == 3:
+            raise error("in between")
+        return original(*args)
+
+    monkeypatch.setattr(owner, interrupted, third_fails)
+    slots = transport.claim(4)
+    batch = transport.gather(slots)
+    with pytest.raises(error):
+        transport.resolve_batch(slots, batch, batch.set("action", batch["obs"] * 2))
+    for slot in slots:
+        transport.resolve_exception(slot, error("for the rest"))
+    num_answered = 0 if interrupted == "compose" else 2
+    for n, reply in enumerate(replies[:num_answered]):
+        assert reply.result(0)["action"].item() == 2 * n
+    for reply in replies[num_answered:]:
+        with pytest.raises(error, match="for the rest"):
+            reply.result(0)
