@@ -78,7 +78,7 @@ def test_the_logs_table_of_targets_comes_from_its_run() -> None:
 def test_reference_runs_are_complete_and_small() -> None:
     """Every committed run is whole, free of this machine's paths, and at most 8 MB.
 
-    An INVALID trial is shown and never used; more than 1 in 500 would spoil a run.
+    An INVALID trial is shown and never used; more than 1 in 100 would spoil a run.
     """
     folders = [path.parent for path in (ROOT / "results/reference").glob("*/run.json")]
     assert folders
@@ -86,7 +86,7 @@ def test_reference_runs_are_complete_and_small() -> None:
         run = slotbench.load(folder)
         assert run.record.status == "complete"
         assert run.notes == ()
-        assert run.trials["is_invalid"].mean() <= 0.002
+        assert run.trials["is_invalid"].mean() <= 0.01
         assert (run.trials["status"] == "ok").all()
         assert sum(file.stat().st_size for file in folder.iterdir()) <= 8_000_000
         assert str(ROOT.parent) not in (folder / "run.json").read_text()
