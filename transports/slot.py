@@ -17,7 +17,8 @@ before, if the last such wait showed that most actors do come right back; it tri
 then. With a full batch ready it waits only for a chain that is shorter than the model's time,
 which is lost otherwise.
 
-docs/transport-log.md has what each of these was measured to be worth.
+docs/transport-log.md has what each of these was measured to be worth. tests/protocol/slot.pml is a
+model of who wakes whom, which is searched exhaustively for lost wake-ups.
 
 Invariants:
 
