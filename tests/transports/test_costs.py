@@ -108,8 +108,8 @@ class GilDrops:
     """Tells whether a call dropped the GIL: another thread, which wants it, then ran.
 
     Nobody is ever asked to give the GIL back (the switch interval is an hour). A drop that
-    comes before the other thread has woken is missed, so a count is a lower bound, and a test
-    of "none" must see that of something else in the same breath.
+    ends before the other thread has woken is missed, the shortest ones (a clone of 8 floats, a
+    tensor freed) more often than not: a count is a lower bound, and `Operations` is needed too.
     """
 
     def __init__(self):
@@ -319,11 +319,11 @@ def test_an_actor_runs_no_torch_operation(nested, options):
     assert all(reply["action"].tolist() == [2.0, 2.0] for reply in replies)
 
 
-def test_an_actor_drops_the_gil_only_to_wait_and_to_free_its_reply(gil_drops):
-    """Neither in submit nor in result, once the reply is there; freeing a tensor does, though."""
+def test_an_actor_drops_the_gil_only_to_wait(gil_drops):
+    """Neither in submit nor in result, once the reply is there; a sleep of no time does."""
     transport = SlotTransport(1, spec=request())
     client = transport.client()
-    in_submit = in_result = in_freeing = 0
+    in_submit = in_result = in_sleep = 0
     for _ in range(60):
         td = request()
         dropped, pending = gil_drops.are_in(lambda td=td: client.submit(td))
@@ -331,13 +331,9 @@ def test_an_actor_drops_the_gil_only_to_wait_and_to_free_its_reply(gil_drops):
         slots = transport.claim(1)
         batch = transport.gather(slots)
         transport.resolve_batch(slots, batch, act(batch))
-        del batch
-        dropped, reply = gil_drops.are_in(lambda pending=pending: pending.result(0))
-        in_result += dropped
-        held = [reply["action"]]
-        del pending, reply
-        in_freeing += gil_drops.are_in(held.clear)[0]
-    assert in_freeing > 0, "the counter does not count"
+        in_result += gil_drops.are_in(lambda pending=pending: pending.result(0))[0]
+        in_sleep += gil_drops.are_in(lambda: time.sleep(0))[0]
+    assert in_sleep > 0, "the counter does not count"
     assert in_submit == in_result == 0
 
 
