@@ -17,7 +17,7 @@ from tensordict.base import TensorDictBase
 
 from transports._errors import RequestError
 
-# Both run in C: a request's check costs some 0.4 µs a leaf this way, 0.9 as Python code.
+# Mapped in C: a request's check costs some 0.4 µs a leaf this way, 0.9 as Python code.
 _FORM: Final = operator.attrgetter("shape", "dtype", "device")
 _PLAIN: Final = {torch.Tensor}
 

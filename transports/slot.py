@@ -14,8 +14,8 @@ one thread runs and one is being woken.
 torch calls, each of which drops the GIL, against actors that come right back, and settles into
 two alternating half batches. Here it sleeps until the chain has ended, and nobody rings it
 before, if the last such wait showed that most actors do come right back; it tries again now and
-then. With a full batch ready it waits only for a chain that is shorter than the model's time,
-which is lost otherwise.
+then. With a full batch ready it waits only if the last chain took longer than the last model
+call: where the model takes longer, waiting would cost more of its time than contention does.
 
 docs/transport-log.md has what each of these was measured to be worth. tests/protocol/slot.pml is a
 model of who wakes whom, which is searched exhaustively for lost wake-ups.

@@ -101,7 +101,7 @@ class Window:
         measure_s: length of the window that counts.
         min_requests: the window is prolonged until it holds this many replies,
         max_measure_s: but to this length at most.
-        max_requests: room for samples over all actors; a full array ends the window.
+        max_requests: room for samples over all actors, at least 1 024 each; a full array ends the window.
     """
 
     warmup_s: float = 0.3
