@@ -25,6 +25,7 @@ from transports._batches import (
 )
 from transports._contract import Client, Reply
 from transports._requests import Layout, Request, RequestSchema
+from transports._serving import Service
 
 CallbackT = TypeVar("CallbackT")
 
@@ -39,6 +40,7 @@ class BatchingTransport(abc.ABC, Generic[CallbackT]):
 
     def __init__(self, spec: TensorDictBase | None) -> None:
         self._schema = RequestSchema(spec)
+        self._service = Service()
         self._drained: dict[CallbackT, Given] = {}
         self._gathered: tuple[TensorDictBase, Given] | None = None
 
@@ -57,6 +59,10 @@ class BatchingTransport(abc.ABC, Generic[CallbackT]):
     @abc.abstractmethod
     def wait_for_batch(self, min_items: int, timeout: float) -> None:
         """Return when `min_items` requests are ready, or the oldest was for `timeout` s."""
+
+    def server_ended(self, reason: BaseException | None) -> None:
+        """Note why the server ends, for the errors of requests that come after it."""
+        self._service.end(reason)
 
     @abc.abstractmethod
     def wake(self) -> None:

@@ -44,22 +44,36 @@ class Reply(Protocol):
         Raises:
             TimeoutError: no answer within `timeout`; the request stays in flight and may be
                 waited for again.
-            BaseException: whatever the model raised (a TimeoutError of the model's is its
-                answer, not a timeout of the wait), or why the server could not answer.
+            ServerStoppedError: the server's thread has ended, or stopped before it took the
+                request; or none has come yet and there is no `timeout` to wait for one. Within
+                a second (`LOOK_S`, 0.5 s, and what the machine needs). The request is withdrawn.
+            Exception: whatever the model raised (a TimeoutError of the model's is its answer,
+                not a timeout of the wait), or why its result does not fit.
         """
 
 
 class Client(Protocol):
-    """An actor's handle on the transport."""
+    """An actor's handle on the transport; a context manager that closes it."""
 
     def __call__(self, td: TensorDictBase) -> TensorDictBase:
         """Submit `td`, wait without end, and return the reply.
 
         Blocks:
-            Until the server answers.
+            Until the server answers, or is found dead.
 
         Raises:
-            BaseException: as `submit` and `Reply.result` do.
+            Exception: as `submit` and `Reply.result` do.
+        """
+
+    def close(self) -> None:
+        """Give back what the client holds; closing again does nothing.
+
+        A reply that comes later is dropped. A client nobody refers to any more is closed.
+
+        Threads:
+            Any, while no other uses the client.
+        Blocks:
+            Never.
         """
 
     def submit(self, td: TensorDictBase) -> Reply:
@@ -74,12 +88,17 @@ class Client(Protocol):
 
         Raises:
             ValueError: `td` does not fit the schema; only this client is concerned.
-            RuntimeError: the transport allows one request in flight per client, and one is.
+            RuntimeError: the transport allows one request in flight per client, and one is; or
+                the client is closed.
         """
 
 
 class Transport(Protocol):
-    """Carries requests from actor threads to the server thread, and replies back."""
+    """Carries requests from actor threads to the server thread, and replies back.
+
+    The server is the thread that waits for work or drains; one at a time, and the next one after
+    the last one's thread has ended.
+    """
 
     def client(self) -> Client:
         """Return a new client.
@@ -88,7 +107,7 @@ class Transport(Protocol):
             Any.
 
         Raises:
-            RuntimeError: the transport has a fixed number of clients and all are taken.
+            RuntimeError: the transport has a fixed number of clients and all are in use.
         """
 
     def submit(self, td: TensorDictBase) -> Reply:
@@ -150,7 +169,7 @@ class BatchedTransport(Transport, Protocol):
     """The optional fast path: whole batches, no TensorDict per request on the server's side.
 
     A server looks for `wait_for_batch`, `claim`, `gather`, `resolve_batch` and `wake` together,
-    and for `lend` on its own.
+    and for `lend` and `server_ended` each on its own.
     """
 
     def wait_for_batch(self, min_items: int, timeout: float) -> None:
@@ -228,4 +247,11 @@ class BatchedTransport(Transport, Protocol):
             The server's; `step` is called from any actor's, one at a time.
         Blocks:
             While an actor runs a step.
+        """
+
+    def server_ended(self, reason: BaseException | None) -> None:
+        """Say why no more will be served: None if told to stop. Later requests' errors name it.
+
+        Threads:
+            The server's, before it rejects what is pending for the last time.
         """

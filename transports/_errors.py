@@ -19,9 +19,17 @@ class InFlightError(TransportError, RuntimeError):
     """A client submitted a request before it read the reply to its last one."""
 
 
+class ClientClosedError(TransportError, RuntimeError):
+    """A client was used after it had given its slot back."""
+
+
 class ModelResultError(TransportError, RuntimeError):
     """What the model returned does not hold one row per request of its batch."""
 
 
 class ServerStoppedError(TransportError, RuntimeError):
-    """The server stopped before it answered the request."""
+    """The server stopped before it answered the request, or there is none; says why."""
+
+
+class InterruptedBatchError(TransportError, RuntimeError):
+    """The actor's thread that ran a batch was interrupted before it had answered it."""

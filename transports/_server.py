@@ -34,8 +34,11 @@ class InferenceServer:
     batch; what it changes of the observation there is an output, unless it writes through
     NumPy or `.data`, which torch does not count and the reply then does not show.
 
-    A request submitted before `start` waits for it. One submitted after the server stopped
-    waits without end (or its `result(timeout)`): the server does not close the transport.
+    An Exception of the model's is the reply of its batch. Anything else that it raises (SystemExit,
+    KeyboardInterrupt) stops the server, and a ServerStoppedError that names it is the reply: an
+    actor's thread should not end for it, silently.
+    A request submitted before `start` or after the server stopped is answered if one starts
+    in time, see `Reply.result`.
 
     Args:
         model: takes a TensorDict of batch size [n] and returns one.
@@ -97,6 +100,9 @@ class InferenceServer:
             getattr(transport, "lend", None) if self._batched is not None else None
         )
         self._wake: Callable[[], None] | None = getattr(transport, "wake", None)
+        self._server_ended: Callable[[BaseException | None], None] | None = getattr(
+            transport, "server_ended", None
+        )
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None  # why it stopped, or is about to
@@ -161,6 +167,8 @@ class InferenceServer:
             raise
         finally:
             try:
+                if self._server_ended is not None:
+                    self._server_ended(self._failure)
                 self._reject_pending(self._failure)
             finally:
                 if self._lend is not None:
@@ -225,7 +233,7 @@ class InferenceServer:
                 items += more_items
                 callbacks += more
         except BaseException as exc:
-            self._reject(callbacks, exc)
+            self._fail(callbacks, exc)
             raise
         return items, callbacks
 
@@ -251,6 +259,7 @@ class InferenceServer:
             self._failure = exc
             if self._wake is not None:
                 self._wake()
+            exc = _stopped(exc, "while it served the request")
         self._reject(callbacks, exc)
 
     def _reject(self, callbacks: list[Any], exc: BaseException) -> None:
@@ -258,14 +267,19 @@ class InferenceServer:
             self._transport.resolve_exception(callback, exc)
 
     def _reject_pending(self, reason: BaseException | None) -> None:
-        why = "was shut down" if reason is None else f"stopped on {reason!r}"
-        error = ServerStoppedError(f"the inference server {why} before it took the request")
-        error.__cause__ = reason
+        error = _stopped(reason, "before it took the request")
         # One sweep: an actor that submits again at once must not keep the thread from ending.
         if self._batched is not None:
             self._reject(self._batched.claim(sys.maxsize), error)
         else:
             self._reject(self._transport.drain(sys.maxsize)[1], error)
+
+
+def _stopped(reason: BaseException | None, when: str) -> ServerStoppedError:
+    why = "was shut down" if reason is None else f"stopped on {reason!r}"
+    error = ServerStoppedError(f"the inference server {why} {when}")
+    error.__cause__ = reason
+    return error
 
 
 def _stack(items: list[TensorDictBase]) -> TensorDictBase:

@@ -24,17 +24,35 @@ Invariants:
 
 1. A slot is *free*, *ready* or *claimed*, in this order, round and round. Its actor moves it
    free → ready, the server ready → claimed → free. Who does not own the state leaves the slot's
-   request and reply alone; the byte of the state is written last.
-2. A gate is unlocked exactly while its slot's reply was handed out and not yet received.
-   Each is released once an answer: by the chain, by `resolve`, or by `resolve_exception`.
-3. `_tokens` holds one token while the server sleeps, or is about to, and nobody has undertaken
+   request and reply alone; the byte of the state is written last. One exception: an actor takes
+   back (→ free) what a dead server left, under the lock that the next server must take first.
+2. *The state tells* whether a request was answered. The gate only tells that it is worth a look:
+   it is released once an answer, by the chain, by `resolve` or by `resolve_exception`, and an
+   actor that was interrupted, or looked by itself, leaves it open for its next request to find.
+   A release that got lost (an interrupt between the pop and the release) costs `LOOK_S`.
+3. `_tokens` holds a token while the server sleeps, or is about to, and nobody has undertaken
    to ring it.
 4. While `_to_wake` holds slots, `_is_waking` is true, and some thread that is running, or was
-   released and will run, is to take the next one. (If it dies first, see `wait_for_batch`.)
+   released and will run, is to take the next one. (If it dies first, every actor that looks
+   goes on with the chain, and so does the server, see `wait_for_batch`.)
+5. A slot belongs to one client, or is among `_given_back`, or nobody has had it yet. One that was
+   given back with a request in flight is `_abandoned`: served for nobody, and given out again
+   when it is found free. Until its next owner's first reply the chain may still wake it.
 
-Assumes:
-    The GIL: each list.append, list.pop, slice assignment from a list, bytearray.count and item
-    assignment is atomic, and other threads see a thread's effects in the order of its program.
+The memory model:
+    What must be atomic: reading and writing one item of a list, a dict or a bytearray;
+    list.append and list.pop at the end; assignment of a list to a list's slice; `in`, count and
+    translate of a bytearray; acquire and release of a lock.
+    CPython's documentation ("Thread Safety Guarantees") promises that much for the free-threaded
+    build, too, and that all of them but reads of one item of a list or a dict hold the object's
+    own lock. tests/transports/test_platform.py tries them.
+    What must be ordered: (a) what was written before a slot's state is seen by who reads that
+    state: both hold the bytearray's lock. (b) Where two threads each write one thing and look
+    at the other's (publish and token; the chain's list and its flag), at least one
+    sees the other, because one of the two things is written and read under its own lock: what
+    came before the earlier of them is seen after the later.
+    Neither needs the GIL. All else that threads read of each other (`_min_items`, `_takes_turns`,
+    `_was_woken`, times) may be late: that costs a timeout of the server's, never a reply.
 """
 
 from __future__ import annotations
@@ -44,7 +62,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from threading import TIMEOUT_MAX, Lock
+from threading import TIMEOUT_MAX, Lock, Thread, current_thread
 from typing import Final, NoReturn
 
 import torch
@@ -54,8 +72,10 @@ from transports._batches import Outcome, compose
 from transports._batching import BatchingTransport
 from transports._buffers import BatchBuffer
 from transports._checks import check_count, check_flag
-from transports._errors import InFlightError, NoSlotLeftError
+from transports._errors import InterruptedBatchError, NoSlotLeftError, ServerStoppedError
 from transports._requests import Request
+from transports._serving import LOOK_S
+from transports._slot_client import SlotClient
 
 _FREE: Final = 0
 _READY: Final = 1
@@ -76,97 +96,12 @@ def create(
     return SlotTransport(num_slots, preallocate=preallocate, inline=inline, spec=spec)
 
 
-class SlotReply:
-    """The reply to a slot's request; its actor's thread only."""
-
-    __slots__ = ("_client", "_reply")
-
-    def __init__(self, client: SlotClient) -> None:
-        self._client = client
-        self._reply: TensorDictBase | BaseException | None = None
-
-    def done(self) -> bool:
-        """Tell whether `result` would return, or raise the model's error, at once."""
-        return self._reply is not None or self._client._has_answer()
-
-    def result(self, timeout: float | None = None) -> TensorDictBase:
-        """Return the reply; reading it frees the client for its next request.
-
-        Blocks:
-            Until answered, or `timeout` seconds; None waits without end.
-
-        Raises:
-            TimeoutError: no answer within `timeout`; the request stays in flight.
-            BaseException: what the model raised, as it is, TimeoutError included.
-        """
-        reply = self._reply
-        if reply is None:
-            reply = self._reply = self._client._receive(timeout)
-        if isinstance(reply, BaseException):
-            raise reply
-        return reply
-
-
-class SlotClient:
-    """An actor's handle on its slot: one thread at a time, one request in flight.
-
-    A reply must be read (`result`) before the next submit, even if it is not wanted.
-    """
-
-    __slots__ = ("_pending", "_slot", "_transport")
-
-    def __init__(self, transport: SlotTransport, slot: int) -> None:
-        self._transport = transport
-        self._slot = slot
-        self._pending = False
-
-    def __call__(self, td: TensorDictBase) -> TensorDictBase:
-        """Submit `td`, wait without end, and return the reply."""
-        self._send(td)
-        reply = self._receive(None)
-        if isinstance(reply, BaseException):
-            raise reply
-        return reply
-
-    def submit(self, td: TensorDictBase) -> SlotReply:
-        """Put `td` into the slot, without waiting for the answer.
-
-        Blocks:
-            Never on the server; on an `inline` transport for the time of a batch, if this
-            actor runs it.
-
-        Raises:
-            RuntimeError: the last reply was not read yet.
-            ValueError: `td` does not fit the schema; nothing is in flight then.
-        """
-        self._send(td)
-        return SlotReply(self)
-
-    def _send(self, td: TensorDictBase) -> None:
-        if self._pending:
-            raise InFlightError(
-                f"slot {self._slot} already has an in-flight request: read its reply with "
-                "result() first, or use another client"
-            )
-        transport = self._transport
-        request = transport._schema.read(td)
-        self._pending = True
-        transport._publish(self._slot, request)
-
-    def _has_answer(self) -> bool:
-        return not self._transport._gates[self._slot].locked()
-
-    def _receive(self, timeout: float | None) -> TensorDictBase | BaseException:
-        reply = self._transport._receive(self._slot, timeout)
-        self._pending = False
-        return reply
-
-
 class SlotTransport(BatchingTransport[int]):
     """In-process transport with a slot per actor; a callback is the slot's number.
 
     Args:
-        num_slots: how many clients there can be; a client's slot is never given to another.
+        num_slots: how many clients there can be at a time. A slot is another client's after its
+            own gave it back and what was in flight is answered.
         preallocate: build every batch in one buffer `[num_slots, ...]` per leaf, allocated with
             the first batch, instead of in fresh memory. The batch is a view of its first rows, so
             what the model keeps of it is overwritten by the next batch; replies never are.
@@ -184,6 +119,7 @@ class SlotTransport(BatchingTransport[int]):
     Threads:
         Each client: one thread at a time. `client` and `wake`: any. The rest: the server's,
         or that of the actor that has its turn.
+        A server that dies is noticed: nobody waits for it longer than a second.
     Ordering:
         Batches take ready slots in circular order, beginning after the last slot served, and
         their actors are woken in that order, each by the one before it. Any ready slot is
@@ -216,7 +152,10 @@ class SlotTransport(BatchingTransport[int]):
         check_flag("inline", inline)
         super().__init__(spec)
         self._buffer = BatchBuffer(num_slots) if preallocate else None
+        # Whose slots are whose.
         self._next_slot = itertools.count()
+        self._given_back: list[int] = []
+        self._abandoned: list[int] = []
         # Per slot. Written by its actor while it is free, else by the server.
         self._states = bytearray(num_slots)
         self._requests: list[Request | None] = [None] * num_slots
@@ -224,6 +163,7 @@ class SlotTransport(BatchingTransport[int]):
         self._replies: list[TensorDictBase | BaseException | None] = [None] * num_slots
         self._gates = [_shut_lock() for _ in range(num_slots)]
         self._is_parked = bytearray(num_slots)  # its actor's: it waits at the gate
+        self._claimed_by: list[Thread | None] = [None] * num_slots  # the server's
         # The chain. Any thread's.
         self._to_wake: list[int] = []  # the next one last
         self._is_waking = False
@@ -248,24 +188,51 @@ class SlotTransport(BatchingTransport[int]):
         self._step: Callable[[], None] | None = None
 
     def client(self) -> SlotClient:
-        """Return the client of the next free slot.
+        """Return the client of a slot: one that was given back, else the next unused.
 
         Raises:
-            RuntimeError: all slots are taken.
+            RuntimeError: all slots are in use.
         """
-        slot = next(self._next_slot)
-        if slot >= self._num_slots:
-            raise NoSlotLeftError(
-                f"all {self._num_slots} slots are taken: make the transport with more slots, "
-                "one per actor"
-            )
-        return SlotClient(self, slot)
+        return SlotClient(self, self._take_slot())
 
     def submit(self, td: TensorDictBase) -> NoReturn:
         """Not supported: a request needs a slot, so it goes through `client()`."""
         raise NotImplementedError("SlotTransport has no submit(): use client().submit(td)")
 
+    # ---- whose slot
+
+    def _take_slot(self) -> int:
+        with contextlib.suppress(IndexError):
+            return self._given_back.pop()
+        slot = next(self._next_slot)
+        if slot < self._num_slots:
+            return slot
+        with self._service.lock:  # two threads must not find the same
+            for slot in self._abandoned.copy():
+                self._withdraw(slot, may_wait=False)  # what a dead server left
+                if self._states[slot] == _FREE:
+                    self._abandoned.remove(slot)
+                    self._replies[slot] = None  # for nobody
+                    return slot
+        raise NoSlotLeftError(
+            f"all {self._num_slots} slots are in use: make the transport with more slots, "
+            "one per actor, or close clients"
+        )
+
+    def _give_back(self, slot: int) -> None:
+        if self._states[slot] == _FREE:
+            self._replies[slot] = None
+            self._given_back.append(slot)
+        else:
+            self._abandoned.append(slot)
+
     # ---- the actor's side
+
+    def _is_free(self, slot: int) -> bool:
+        return self._states[slot] == _FREE
+
+    def _is_orphaned(self, slot: int) -> bool:
+        return self._states[slot] != _FREE and self._service.is_dead
 
     def _publish(self, slot: int, request: Request) -> None:
         self._requests[slot] = request
@@ -281,27 +248,61 @@ class SlotTransport(BatchingTransport[int]):
                 self._take_turn_or_ring()
 
     def _receive(self, slot: int, timeout: float | None) -> TensorDictBase | BaseException:
-        gate = self._gates[slot]
-        wait_s = -1.0 if timeout is None else max(0.0, min(timeout, TIMEOUT_MAX))
-        self._is_parked[slot] = 1
-        try:
-            is_open = gate.acquire(timeout=wait_s)
-        finally:
-            # Whoever released our gate before this line saw us parked, and left the chain to
-            # us; after it, goes on itself. Either way, and also if we were not released but
-            # interrupted or timed out, waking one more is right: a second runner of the chain
-            # does no harm, none at all would leave the others asleep.
-            self._is_parked[slot] = 0
-            if self._is_waking:
-                self._pass_on()
-        # Released between the end of the wait and the line above: look again.
-        if not is_open and not gate.acquire(blocking=False):
-            raise TimeoutError(f"no reply for slot {slot} within {timeout} s")
-        # The gate is shut again and the slot free: ours until the next publish.
+        gate, states, is_parked = self._gates[slot], self._states, self._is_parked
+        until, wait_s = 0.0, LOOK_S
+        if timeout is not None:
+            until = time.monotonic() + timeout
+            wait_s = max(0.0, min(timeout, LOOK_S))
+        while True:
+            is_parked[slot] = 1
+            try:
+                is_open = gate.acquire(timeout=wait_s)
+            finally:
+                # Whoever released our gate before this line saw us parked, and left the chain to
+                # us; after it, goes on itself. Either way, and also if we were not released but
+                # interrupted or timed out, waking one more is right: a second runner of the chain
+                # does no harm, none at all would leave the others asleep.
+                is_parked[slot] = 0
+                if self._is_waking:
+                    self._pass_on()
+            if states[slot] == _FREE:
+                break
+            if not is_open:  # else that release was of an answer that was read without it
+                with self._service.lock:
+                    error = self._withdraw(slot, may_wait=timeout is not None)
+                if error is not None:
+                    return error
+            if timeout is not None:
+                wait_s = min(until - time.monotonic(), LOOK_S)
+                if wait_s <= 0.0:
+                    raise TimeoutError(f"no reply for slot {slot} within {timeout} s")
+        # The slot is free: ours until the next publish.
         reply = self._replies[slot]
-        assert reply is not None, "the gate opens after the reply is written"
+        assert reply is not None, "the state is free after the reply is written"
         self._replies[slot] = None
         return reply
+
+    def _discard(self, slot: int, timeout: float | None) -> None:
+        """Wait, as `_receive` does, for an answer that nobody wants, or for none."""
+        if self._states[slot] != _FREE:
+            self._receive(slot, timeout)
+        # Free without a reply: the actor was interrupted before it published.
+        self._replies[slot] = None
+
+    def _withdraw(self, slot: int, *, may_wait: bool) -> ServerStoppedError | None:
+        """Take a request back that nobody will answer, and return why; None if somebody may.
+
+        Under the service's lock, so that no new server comes meanwhile.
+        """
+        state = self._states[slot]
+        if state == _FREE:
+            return None
+        claimed_by = self._claimed_by[slot] if state == _CLAIMED else None
+        error = self._service.why_unserved(claimed_by, may_wait=may_wait)
+        if error is not None:
+            self._requests[slot] = None
+            self._states[slot] = _FREE
+        return error
 
     # ---- the chain: the server begins it, the woken actors continue it
 
@@ -324,7 +325,9 @@ class SlotTransport(BatchingTransport[int]):
                 slot = to_wake.pop()
             except IndexError:
                 self._is_waking = False
-                if to_wake:  # added just now by a server that saw the flag still up
+                # Added just now by a server that saw the flag still up? copy() looks under the
+                # list's lock, as its truth value need not.
+                if to_wake.copy():
                     self._is_waking = True
                     continue
                 self._chain_ended_at = time.monotonic()
@@ -332,7 +335,10 @@ class SlotTransport(BatchingTransport[int]):
                 if self._tokens and self._is_due():
                     self._ring_once()
                 return
-            gates[slot].release()
+            try:
+                gates[slot].release()
+            except RuntimeError:
+                continue  # open: its actor did not need the last release, and looks anyway
             if is_parked[slot]:
                 return
             # It is not waiting (it will read its reply later, or gave up): nobody there to
@@ -371,6 +377,7 @@ class SlotTransport(BatchingTransport[int]):
             At most twice that, while a chain is under way and moves, and while an actor runs
             a batch.
         """
+        self._service.note()
         if min_items != self._min_items:
             # What is ready by now was not stamped, if the old number was one.
             self._published_at = [time.monotonic()] * self._num_slots
@@ -487,6 +494,11 @@ class SlotTransport(BatchingTransport[int]):
             try:
                 if self._step is not None:  # it may have stopped just before
                     self._step()
+            except BaseException as exc:
+                # The step answers what it caught. Ctrl-C may come before it can: between two
+                # slots of `claim`, say, and we, whose slots they are, live on.
+                self._reject_claimed(exc)
+                raise
             finally:
                 self._turn.release()
             # What was published meanwhile found the turn taken and rang, unless it came
@@ -496,10 +508,21 @@ class SlotTransport(BatchingTransport[int]):
         else:
             self._ring_once()
 
+    def _reject_claimed(self, exc: BaseException) -> None:
+        error = InterruptedBatchError(
+            f"the actor that ran the batch was interrupted by {exc!r}"
+        )
+        error.__cause__ = exc
+        for slot in range(self._num_slots):
+            if self._claimed_by[slot] is current_thread():
+                self.resolve_exception(slot, error)
+
     # ---- the server's turn
 
     def claim(self, max_items: int) -> list[int]:
         """Take up to `max_items` ready slots, in circular order after the last one served."""
+        # An actor that runs a batch has the server's turn and is not the server.
+        server = self._service.note() if self._step is None else current_thread()
         slots = [
             *itertools.compress(range(self._num_slots), self._states.translate(_IS_READY))
         ]
@@ -508,8 +531,9 @@ class SlotTransport(BatchingTransport[int]):
         after = bisect.bisect_left(slots, self._sweep_start)
         slots = [*slots[after:], *slots[:after]][: max(0, max_items)]
         if slots:
-            states = self._states
+            states, claimed_by = self._states, self._claimed_by
             for slot in slots:
+                claimed_by[slot] = server
                 states[slot] = _CLAIMED  # its actor cannot set it before we answer
             self._sweep_start = (slots[-1] + 1) % self._num_slots
         return slots
@@ -537,10 +561,17 @@ class SlotTransport(BatchingTransport[int]):
         return request
 
     def _answer(self, callback: int, outcome: Outcome) -> None:
-        # Once answered, the slot may carry its actor's next request by now.
+        # Once answered, or withdrawn, the slot may carry its actor's next request by now.
         if self._states[callback] == _CLAIMED:
-            self._hand_out(callback, compose(self._request(callback), outcome))
-            self._gates[callback].release()
+            # An error needs no request: it is gone if `_hand_out` was interrupted.
+            self._hand_out(
+                callback,
+                outcome
+                if isinstance(outcome, BaseException)
+                else compose(self._request(callback), outcome),
+            )
+            with contextlib.suppress(RuntimeError):
+                self._gates[callback].release()
 
     def _answer_all(self, callbacks: list[int], outcomes: Sequence[Outcome]) -> None:
         self._model_s = time.monotonic() - self._given_at
@@ -563,7 +594,7 @@ class SlotTransport(BatchingTransport[int]):
     def _hand_out(self, slot: int, reply: TensorDictBase | BaseException) -> None:
         self._requests[slot] = None
         self._replies[slot] = reply
-        self._states[slot] = _FREE  # and the actor's, as soon as its gate is open
+        self._states[slot] = _FREE  # and the actor's
 
     def _columns(self, callbacks: list[int]) -> tuple[torch.Tensor, ...]:
         if self._buffer is None:

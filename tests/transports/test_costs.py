@@ -15,6 +15,7 @@ from tensordict import TensorDict
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import transports._requests
+import transports._serving
 import transports.slot
 from transports import InferenceServer, SlotTransport, ThreadingTransport
 
@@ -80,7 +81,7 @@ def counts(monkeypatch):
 
     for cls in (concurrent.futures.Future, threading.Event, threading.Condition):
         noting(cls)
-    for module in (transports.slot, transports._requests):
+    for module in (transports.slot, transports._requests, transports._serving):
         monkeypatch.setattr(module, "Lock", CountingLock)
     for name in ("Lock", "RLock", "_allocate_lock"):
         original = getattr(threading, name)

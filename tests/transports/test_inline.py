@@ -193,9 +193,10 @@ def test_what_the_model_raises_in_an_inline_step_reaches_its_actor(error):
 
     with Inline(model, 1) as i:
         client = i.transport.client()
-        with pytest.raises(error, match="no"):
+        is_exception = issubclass(error, Exception)
+        with pytest.raises(error if is_exception else RuntimeError, match="no"):
             client(one())
-        if issubclass(error, Exception):
+        if is_exception:
             assert client(one(2))["action"].item() == 4
             assert i.server.is_alive
         else:
@@ -243,7 +244,6 @@ def test_an_inline_server_can_be_started_again():
         i.server.shutdown(WAIT_S)
         assert not i.server.is_alive
         reply = client.submit(one(2))
-        assert not reply.done()
         i.server.start()
         assert reply.result(WAIT_S)["action"].item() == 4
         i.bell.wait()
@@ -280,4 +280,4 @@ def test_nobody_is_lost_in_a_crowd(preallocate, inline, together, tiny_switch_in
     with InferenceServer(double, transport, max_batch_size=32, timeout=600.0):
         together(64, actor)
     assert not transport._is_waking
-    assert all(gate.locked() for gate in transport._gates)
+    assert bytes(transport._states) == bytes(64)

@@ -23,11 +23,10 @@ def one(value=0.0):
 def test_clients_are_as_many_as_slots():
     """One more is a RuntimeError, every time."""
     transport = SlotTransport(2)
-    transport.client()
-    transport.client()
+    clients = [transport.client(), transport.client()]
     for _ in range(2):
         with pytest.raises(RuntimeError, match="2 slots"):
-            transport.client()
+            clients.append(transport.client())
 
 
 def test_a_request_goes_through_a_client():

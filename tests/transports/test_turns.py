@@ -104,7 +104,9 @@ class Stage:
         monkeypatch.setattr(
             transports.slot, "time", SimpleNamespace(monotonic=lambda: self.now)
         )
+        monkeypatch.setattr(transports.slot, "LOOK_S", WAIT_S)
         self.transport = SlotTransport(num_slots)
+        self.transport.wait_for_work(0.0)  # we are its server
         self.log = []
         self.gates = [Gate(slot, self.log) for slot in range(num_slots)]
         self.transport._gates = self.gates
@@ -126,6 +128,11 @@ class Stage:
         """Let a woken actor go on, and wait until it has done all it does."""
         self.gates[slot].may_go.set()
         self.actors[slot].finish()
+
+    def run_out(self, wait_s):
+        """Be a wait that ran out."""
+        self.now += wait_s
+        return False
 
     def answer(self, max_items=64):
         slots = self.transport.claim(max_items)
@@ -172,7 +179,7 @@ def test_who_is_not_parked_does_not_break_the_chain(stage):
     """It submitted and reads later, or gave up: whoever woke it wakes the next one too."""
     s = stage(4)
     later = s.clients[0].submit(one(7))
-    s.gates[2].instead = lambda: False
+    s.gates[2].instead = lambda: s.run_out(0.5)
     gave_up = s.clients[2].submit(one(8))
     with pytest.raises(TimeoutError, match="slot 2"):
         gave_up.result(0.5)
@@ -210,9 +217,7 @@ def test_a_time_out_that_meets_the_release_hands_the_chain_on(stage):
 def test_a_release_after_the_time_out_was_noted_goes_on_itself(stage):
     """No longer parked when woken: the server wakes the next, and the reply still is there."""
     s = stage(2)
-    s.park(1)
-    reply = s.clients[0].submit(one(3))
-    s.gates[0].instead = lambda: False
+    s.gates[0].instead = lambda: s.run_out(0.5)
 
     class Parked(bytearray):
         def __setitem__(self, slot, value):
@@ -221,6 +226,8 @@ def test_a_release_after_the_time_out_was_noted_goes_on_itself(stage):
                 s.answer()
 
     s.transport._is_parked = Parked(s.transport._is_parked)
+    s.park(1)
+    reply = s.clients[0].submit(one(3))
     assert reply.result(0.5)["action"].item() == 6
     assert s.woken == [0, 1]
     assert s.wakers == ["server", "server"]

@@ -1,0 +1,318 @@
+"""Slots change hands: closed, dropped and interrupted clients, and who is late for them."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+from transports import InferenceServer, SlotTransport
+from transports._errors import ClientClosedError, InFlightError, NoSlotLeftError
+
+WAIT_S = 60.0
+
+
+def one(value=0.0):
+    """Make a request of one number."""
+    return TensorDict({"obs": torch.tensor([float(value)])}, [])
+
+
+def double(td):
+    """Answer twice the observation."""
+    return td.set("action", td["obs"] * 2)
+
+
+def answer(transport, slots):
+    """Be the server: answer the claimed slots together."""
+    if not slots:
+        return
+    batch = transport.gather(slots)
+    transport.resolve_batch(slots, batch, double(batch))
+
+
+def answer_singly(transport, slots):
+    """Be a server that resolves one by one."""
+    for slot in slots:
+        transport.resolve(slot, one().set("action", torch.tensor([-1.0])))
+
+
+def fail(transport, slots):
+    """Be a server whose model failed."""
+    for slot in slots:
+        transport.resolve_exception(slot, ArithmeticError())
+
+
+@pytest.fixture
+def transport():
+    """Return a transport of two slots, of which this thread is the server."""
+    transport = SlotTransport(2)
+    transport.wait_for_work(0.0)
+    return transport
+
+
+def let_go_of(clients, how):
+    """Close the last client of the list, or drop it."""
+    if how == "close":
+        clients.pop().close()
+    elif how == "with":
+        with clients.pop():
+            pass
+    else:
+        clients.pop()
+
+
+@pytest.mark.parametrize("how", ["close", "with", "drop"])
+def test_a_slot_is_given_out_again(transport, how):
+    """Whoever let go of it had asked nothing, or had read its reply."""
+    clients = [transport.client(), transport.client()]
+    for n in range(3):
+        let_go_of(clients, how)
+        clients.append(transport.client())
+        reply = clients[1].submit(one(n))
+        answer(transport, transport.claim(2))
+        assert reply.result(0)["action"].item() == 2 * n
+        del reply
+        with pytest.raises(NoSlotLeftError, match="all 2 slots are in use"):
+            transport.client()
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+@pytest.mark.parametrize("how", ["close", "with", "drop"])
+@pytest.mark.parametrize("answering", [answer, answer_singly, fail])
+def test_a_late_reply_is_dropped(transport, how, is_taken, answering):
+    """The slot is free once its last request is answered; its next owner sees nothing of it."""
+    clients = [transport.client(), transport.client()]
+    clients[1].submit(one(7))
+    slots = transport.claim(2) if is_taken else []
+    let_go_of(clients, how)
+    with pytest.raises(NoSlotLeftError):
+        transport.client()
+    answering(transport, slots or transport.claim(2))
+    clients.append(transport.client())
+    assert transport._replies == [None, None]
+    reply = clients[1].submit(one(3))
+    assert not reply.done()
+    answer(transport, transport.claim(2))
+    assert reply.result(0)["action"].item() == 6
+
+
+def test_a_reply_nobody_read_goes_with_its_client(transport):
+    """Answered, then closed unread: the next owner starts with nothing."""
+    client = transport.client()
+    client.submit(one(7))
+    answer(transport, transport.claim(2))
+    client.close()
+    assert transport._replies == [None, None]
+    assert transport.client()._slot == 0
+
+
+def test_a_chain_that_comes_late_wakes_the_next_owner_for_nothing(transport):
+    """Its slot was answered and given on before the chain got there."""
+    clients = [transport.client(), transport.client()]
+    for n in range(2):
+        clients[n].submit(one(n))
+    slots = transport.claim(2)
+    transport._is_waking = True  # an earlier chain is under way
+    answer(transport, slots)
+    assert transport._to_wake == [1, 0]
+    clients.clear()
+    successors = [transport.client(), transport.client()]
+    replies = [client.submit(one(10 + n)) for n, client in enumerate(successors)]
+    transport._pass_on()
+    for reply in replies:
+        with pytest.raises(TimeoutError):
+            reply.result(0.01)
+    answer(transport, transport.claim(2))
+    assert [reply.result(0)["action"].item() for reply in replies] == [20, 22]
+
+
+def test_a_closed_client_is_of_no_use(transport):
+    """For calls, submits and replies not read; to close it again does nothing."""
+    client = transport.client()
+    reply = client.submit(one())
+    for _ in range(2):
+        client.close()
+    assert reply.done()
+    for use in (lambda: client(one()), lambda: client.submit(one()), reply.result):
+        with pytest.raises(ClientClosedError, match=r"this client of slot \d is closed"):
+            use()
+    answer(transport, transport.claim(2))
+    assert len({transport.client()._slot, transport.client()._slot}) == 1  # dropped at once
+
+
+def test_a_client_another_thread_waits_for_is_not_closed(together):
+    """It is told so; the waiting thread gets its reply."""
+    transport = SlotTransport(1)
+    client = transport.client()
+    entered, go = threading.Event(), threading.Event()
+
+    def model(td):
+        entered.set()
+        assert go.wait(WAIT_S)
+        return double(td)
+
+    def close(_):
+        assert entered.wait(WAIT_S)
+        while not transport._is_parked[0]:
+            pass
+        with pytest.raises(InFlightError, match="another thread waits"):
+            client.close()
+        go.set()
+
+    with InferenceServer(model, transport):
+        reply, _ = together(2, lambda n: close(n) if n else client(one(3)))
+    assert reply["action"].item() == 6
+
+
+def test_a_dead_servers_slots_are_found_when_they_are_needed():
+    """Abandoned with a request that nobody will answer, taken or not."""
+    transport = SlotTransport(2)
+    clients = [transport.client(), transport.client()]
+    clients[0].submit(one())
+    dead = threading.Thread(target=transport.drain, args=(1,), daemon=True)
+    dead.start()
+    dead.join(WAIT_S)
+    clients[1].submit(one())
+    clients.clear()
+    clients += [transport.client(), transport.client()]
+    assert {client._slot for client in clients} == {0, 1}
+    with InferenceServer(double, transport):
+        assert [c(one(n))["action"].item() for n, c in enumerate(clients)] == [0, 2]
+
+
+def test_a_slot_is_found_once(together, tiny_switch_interval):
+    """Of two threads that look for the same free one, one is told that there is none."""
+    for _ in range(200):
+        transport = SlotTransport(1)
+        transport.wait_for_work(0.0)
+        transport.client().submit(one())
+        answer(transport, transport.claim(1))
+
+        def take(_, transport=transport):
+            try:
+                return transport.client()
+            except NoSlotLeftError:
+                return None
+
+        assert together(2, take).count(None) == 1
+
+
+def test_a_reply_dropped_unread_does_not_block_its_client(transport):
+    """A submit goes through once it is there, and says so before; the old answer is not given."""
+    client = transport.client()
+    client.submit(one(1))
+    with pytest.raises(InFlightError, match="dropped unread and is not there yet"):
+        client.submit(one(2))
+    answer(transport, transport.claim(2))
+    reply = client.submit(one(3))
+    answer(transport, transport.claim(2))
+    assert reply.result(0)["action"].item() == 6
+    kept = client.submit(one(4))
+    answer(transport, transport.claim(2))
+    with pytest.raises(InFlightError, match="already has an in-flight request: read"):
+        client(one(5))
+    assert kept.result(0)["action"].item() == 8
+
+
+def test_a_call_waits_for_what_was_dropped():
+    """And returns its own reply."""
+    transport = SlotTransport(1)
+    client = transport.client()
+    client.submit(one(1))
+    with InferenceServer(double, transport):
+        assert client(one(3))["action"].item() == 6
+        for n in range(20):
+            client.submit(one(n))
+            assert client(one(n + 0.5))["action"].item() == 2 * n + 1
+
+
+@pytest.mark.parametrize(
+    "where", ["before it published", "while it waited", "with the gate"]
+)
+def test_an_interrupted_call_does_not_block_its_client(transport, where):
+    """Ctrl-C in `client(td)`: the next call is answered with its own reply."""
+    client = transport.client()
+
+    def interrupt(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    class Gate:
+        def __init__(self, gate):
+            self.gate, self.release, self.locked = gate, gate.release, gate.locked
+
+        def acquire(self, blocking=True, timeout=-1):
+            if where == "with the gate":
+                answer(transport, transport.claim(2))
+                assert self.gate.acquire(blocking=False)
+            raise KeyboardInterrupt
+
+    gate = transport._gates[0]
+    if where == "before it published":
+        transport._publish = interrupt
+    else:
+        transport._gates[0] = Gate(gate)
+    with pytest.raises(KeyboardInterrupt):
+        client(one(1))
+    if where == "before it published":
+        del transport._publish
+    transport._gates[0] = gate
+    answer(transport, transport.claim(2))
+    assert transport._states[0] == 0
+    reply = client.submit(one(3))
+    answer(transport, transport.claim(2))
+    assert reply.result(0)["action"].item() == 6
+
+
+def test_clients_come_and_go_under_load(together, tiny_switch_interval):
+    """Each of 16 threads takes a client, asks, drops it in one of many ways, 60 times; 8 slots."""
+    transport = SlotTransport(8)
+    room = threading.Semaphore(8)
+
+    def actor(index):
+        for n in range(60):
+            with room:
+                client = take(transport)
+                value = 1000 * index + n
+                way = (index + n) % 4
+                if way == 0:
+                    assert client(one(value))["action"].item() == 2 * value
+                    client.close()
+                elif way == 1:
+                    client.submit(one(value))
+                    client.close()
+                elif way == 2:
+                    client.submit(one(value))
+                    assert client(one(value + 1))["action"].item() == 2 * value + 2
+                elif way == 3:
+                    client.submit(one(value))
+                del client
+
+    def take(transport):
+        while True:  # those abandoned in flight are not there yet
+            try:
+                return transport.client()
+            except NoSlotLeftError:
+                continue
+
+    with InferenceServer(double, transport, max_batch_size=4):
+        together(16, actor)
+        left = [take(transport) for _ in range(8)]
+        assert {client._slot for client in left} == set(range(8))
+        assert [c(one(n))["action"].item() for n, c in enumerate(left)] == [
+            2.0 * n for n in range(8)
+        ]
+    assert transport._abandoned == []
+
+
+def test_a_clients_end_is_seen_through_a_cycle(transport):
+    """Garbage collection counts as dropping it."""
+    client = transport.client()
+    cycle = [client]
+    cycle.append(cycle)
+    slot = client._slot
+    del client, cycle
+    gc.collect()
+    assert transport.client()._slot == slot

@@ -1,0 +1,181 @@
+"""An actor's handle on its slot of a `SlotTransport`.
+
+It knows which reply belongs to whom, and leaves all that other threads may see to the transport.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from typing import TYPE_CHECKING, Self
+
+from tensordict.base import TensorDictBase
+
+from transports._errors import ClientClosedError, InFlightError
+
+if TYPE_CHECKING:
+    from transports.slot import SlotTransport
+
+
+class SlotReply:
+    """The reply to a slot's request; its actor's thread only."""
+
+    __slots__ = ("__weakref__", "_client", "_reply")
+
+    def __init__(self, client: SlotClient) -> None:
+        self._client = client
+        self._reply: TensorDictBase | BaseException | None = None
+
+    def done(self) -> bool:
+        """Tell whether `result` would return, or raise, at once; once true it stays so."""
+        if self._reply is None and self._client._is_orphaned():
+            with contextlib.suppress(TimeoutError):
+                self._reply = self._client._receive(0.0)
+        return self._reply is not None or self._client._has_answer()
+
+    def result(self, timeout: float | None = None) -> TensorDictBase:
+        """Return the reply; reading it frees the client for its next request.
+
+        Blocks:
+            Until answered, or `timeout` seconds; None waits as long as a server lives.
+
+        Raises:
+            TimeoutError: no answer within `timeout`; the request stays in flight.
+            ServerStoppedError: nobody will answer, see `Reply.result`.
+            ClientClosedError: the client was closed before this was read.
+            Exception: what the model raised, as it is, TimeoutError included.
+        """
+        reply = self._reply
+        if reply is None:
+            reply = self._reply = self._client._receive(timeout)
+        if isinstance(reply, BaseException):
+            raise reply
+        return reply
+
+
+class SlotClient:
+    """An actor's handle on its slot: one thread at a time, one request in flight.
+
+    A reply must be read (`result`) before the next submit, or dropped: with no reference to it left,
+    the client lets go of the request as soon as it is answered. The client gives its slot back
+    when it is closed, left as a context manager, or itself dropped.
+    """
+
+    __slots__ = ("_is_closed", "_pending", "_slot", "_transport", "_unread")
+
+    def __init__(self, transport: SlotTransport, slot: int) -> None:
+        self._transport = transport
+        self._slot = slot
+        self._pending = False  # also once closed, so that one look tells
+        self._is_closed = False
+        self._unread: weakref.ref[SlotReply] | None = None
+
+    def __call__(self, td: TensorDictBase) -> TensorDictBase:
+        """Submit `td`, wait as long as a server lives, and return the reply.
+
+        If the last request's reply was dropped unread, waits for it first.
+        """
+        if self._pending:
+            self._let_go(may_wait=True)
+        self._send(td)
+        reply = self._receive(None)
+        if isinstance(reply, BaseException):
+            raise reply
+        return reply
+
+    def submit(self, td: TensorDictBase) -> SlotReply:
+        """Put `td` into the slot, without waiting for the answer.
+
+        Blocks:
+            Never on the server; on an `inline` transport for the time of a batch, if this
+            actor runs it.
+
+        Raises:
+            RuntimeError: the last reply was not read yet, or was dropped and is not there yet;
+                or the client is closed.
+            ValueError: `td` does not fit the schema; nothing is in flight then.
+        """
+        if self._pending:
+            self._let_go(may_wait=False)
+        self._send(td)
+        reply = SlotReply(self)
+        self._unread = weakref.ref(reply)
+        return reply
+
+    def close(self) -> None:
+        """Give the slot back; a request in flight is served for nobody, its reply dropped.
+
+        Threads:
+            Any, while no other uses the client; also a garbage collector's.
+        Blocks:
+            Never, and takes no lock.
+
+        Raises:
+            RuntimeError: another thread is waiting for a reply of this client.
+        """
+        if self._transport._is_parked[self._slot] and not self._is_closed:
+            raise InFlightError(
+                f"slot {self._slot} cannot be given back while another thread waits for its "
+                "reply: close the client when that thread is done with it"
+            )
+        self._give_back()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if not self._is_closed:
+            self._is_closed = self._pending = True
+            self._transport._give_back(self._slot)
+
+    def _send(self, td: TensorDictBase) -> None:
+        transport = self._transport
+        request = transport._schema.read(td)
+        self._pending = True
+        transport._publish(self._slot, request)
+
+    def _has_answer(self) -> bool:
+        return self._is_closed or self._transport._is_free(self._slot)
+
+    def _is_orphaned(self) -> bool:
+        return not self._is_closed and self._transport._is_orphaned(self._slot)
+
+    def _receive(self, timeout: float | None) -> TensorDictBase | BaseException:
+        if self._is_closed:
+            return self._closed_error()
+        reply = self._transport._receive(self._slot, timeout)
+        self._pending = False
+        return reply
+
+    def _let_go(self, *, may_wait: bool) -> None:
+        """Forget the request in flight, if nobody can read its reply any more."""
+        if self._is_closed:
+            raise self._closed_error()
+        reply = None if self._unread is None else self._unread()
+        # One that was read is of an earlier request; the one in flight was a call that was
+        # interrupted (Ctrl-C), or its reply was dropped.
+        if reply is not None and reply._reply is None:
+            raise InFlightError(
+                f"slot {self._slot} already has an in-flight request: read its reply with "
+                "result() first, or use another client"
+            )
+        try:
+            self._transport._discard(self._slot, None if may_wait else 0.0)
+        except TimeoutError:
+            raise InFlightError(
+                f"slot {self._slot} already has an in-flight request, whose reply was dropped "
+                "unread and is not there yet: keep replies and read them, or call the client, "
+                "which waits"
+            ) from None
+        self._pending = False
+
+    def _closed_error(self) -> ClientClosedError:
+        return ClientClosedError(
+            f"this client of slot {self._slot} is closed: ask the transport for a new one"
+        )
