@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from transports._contract import BatchedTransport, Client, Reply, Transport
     from transports._discovery import available, create
-    from transports._errors import TransportError
+    from transports._errors import (
+        ClientClosedError,
+        InFlightError,
+        InterruptedBatchError,
+        ModelResultError,
+        NoSlotLeftError,
+        RequestError,
+        ServerStoppedError,
+        TransportError,
+    )
     from transports._requests import RequestSchema
     from transports._server import InferenceServer
     from transports.shared_queue import ThreadingTransport
@@ -26,9 +35,16 @@ __all__ = [
     "CONTRACT_VERSION",
     "BatchedTransport",
     "Client",
+    "ClientClosedError",
+    "InFlightError",
     "InferenceServer",
+    "InterruptedBatchError",
+    "ModelResultError",
+    "NoSlotLeftError",
     "Reply",
+    "RequestError",
     "RequestSchema",
+    "ServerStoppedError",
     "SlotTransport",
     "ThreadingTransport",
     "Transport",
@@ -40,9 +56,16 @@ __all__ = [
 _HOMES: Final = {
     "BatchedTransport": "_contract",
     "Client": "_contract",
+    "ClientClosedError": "_errors",
+    "InFlightError": "_errors",
     "InferenceServer": "_server",
+    "InterruptedBatchError": "_errors",
+    "ModelResultError": "_errors",
+    "NoSlotLeftError": "_errors",
     "Reply": "_contract",
+    "RequestError": "_errors",
     "RequestSchema": "_requests",
+    "ServerStoppedError": "_errors",
     "SlotTransport": "slot",
     "ThreadingTransport": "shared_queue",
     "Transport": "_contract",

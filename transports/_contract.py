@@ -39,7 +39,7 @@ class Reply(Protocol):
         Threads:
             The actor's.
         Blocks:
-            Until the server answers, or `timeout` seconds; None waits without end.
+            Until the server answers, or `timeout` seconds; None: as long as a server lives.
 
         Raises:
             TimeoutError: no answer within `timeout`; the request stays in flight and may be
@@ -98,6 +98,16 @@ class Transport(Protocol):
 
     The server is the thread that waits for work or drains; one at a time, and the next one after
     the last one's thread has ended.
+
+    Guarantees, of a transport of this package in this package's server; `transports.conformance`
+    checks each of them, and of anybody's:
+        1. A reply belongs to its request; none is lost, doubled or swapped.
+        2. A result never changes after it was returned, nor does the request.
+        3. Nothing hangs: each call ends in a reply, or soon in an error that names the cause.
+        4. One bad client harms no other, and nothing is silently cast, dropped or kept stale.
+        5. A waiting request is in one of the next ⌈N/max_batch_size⌉ + 1 batches.
+        6. A slot is reusable: another client gets it, and never a reply to the one before.
+        7. Arguments that make no sense are refused; the timeout counts from the oldest request.
     """
 
     def client(self) -> Client:

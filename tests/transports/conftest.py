@@ -127,6 +127,12 @@ def serve() -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture(autouse=True)
+def harness_is_not_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tested here works where slotbench is not installed."""
+    monkeypatch.setitem(sys.modules, "slotbench", None)
+
+
+@pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
     """The threads after a test are those before it."""
     before = set(threading.enumerate())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import os
 import subprocess
 import sys
@@ -42,6 +44,21 @@ def test_using_it_loads_nothing_of_the_harness():
     assert names.isdisjoint(
         {"slotbench", "typer", "pandas", "pyperf", "pydantic", "torchrl"}
     )
+
+
+def test_its_tests_import_nothing_of_the_harness():
+    """Nor could they while they run: conftest.py hides it."""
+    imported = set()
+    for path in Path(__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add((node.module or "").partition(".")[0])
+    assert "transports" in imported
+    assert "slotbench" not in imported
+    with pytest.raises(ImportError):
+        importlib.import_module("slotbench.records")
 
 
 def test_public_names_are_there_and_others_are_not():
