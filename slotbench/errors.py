@@ -7,6 +7,7 @@ place that turns them into a line on stderr and an exit code. Imports nothing.
 from typing import Final
 
 EXIT_OK: Final = 0
+EXIT_CHECK_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INVALID: Final = 3
 EXIT_TRIAL_FAILED: Final = 4

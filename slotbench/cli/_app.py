@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import slotbench
+from slotbench.cli.check import check
 from slotbench.cli.compare import compare
 from slotbench.cli.listing import list_all
 from slotbench.cli.run import run
@@ -80,4 +81,5 @@ def _root(
 app.callback(invoke_without_command=True, help=help_text(_root))(_root)
 app.command("run", help=help_text(run))(run)
 app.command("compare", help=help_text(compare))(compare)
+app.command("check", help=help_text(check))(check)
 app.command("list", help=help_text(list_all))(list_all)

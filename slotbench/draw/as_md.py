@@ -12,13 +12,13 @@ def render(comparison: Comparison, screen: Screen = PAPER) -> str:
     """Markdown: the opening, a table a cell, and what to know; the screen is ignored."""
     del screen
     parts = [
-        f"## {_escape(comparison.title)}",
-        _escape(comparison.question),
-        f"**{_escape(opening(comparison))}**",
+        f"## {escape(comparison.title)}",
+        escape(comparison.question),
+        f"**{escape(opening(comparison))}**",
         *(_cell(table) for table in tables(comparison)),
-        _escape(legend(comparison)),
+        escape(legend(comparison)),
         _bullets(remarks(comparison)),
-        f"<sub>{_escape(facts(comparison))}</sub>",
+        f"<sub>{escape(facts(comparison))}</sub>",
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -27,7 +27,7 @@ def _cell(table: CellTable) -> str:
     lines = [_line(table.header), _line(_rules(len(table.header)))]
     lines += [_line((f"`{row[0]}`", *row[1:])) for row in table.rows]
     return "\n\n".join(
-        (f"### {_escape(table.name)}", "\n".join(lines), _bullets(table.notes))
+        (f"### {escape(table.name)}", "\n".join(lines), _bullets(table.notes))
     )
 
 
@@ -42,10 +42,10 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {_escape(line)}" for line in lines)
+    return "\n".join(f"- {escape(text)}" for text in lines)
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Text that Markdown shows as it is, also ``slot[preallocate]`` and ``a_b*c``."""
     text = " ".join(text.split()).replace("\\", "\\\\")
     for sign in "[]*_`<>|":

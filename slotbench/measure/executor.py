@@ -54,18 +54,18 @@ class Executor(Protocol):
         """End the worker process and whatever runs in it."""
 
 
-class LocalExecutor:
-    """Processes of this machine, forked from a zygote.
+class Worker:
+    """A zygote of this machine, and a child of it for every task.
 
     Args:
-        scenario: decides what the zygote imports.
-        use_fork: one child per trial, forked from the zygote; otherwise one fresh process
-            per trial. Default: fork on Linux.
+        modules: what the zygote imports; "?" marks what may fail.
+        use_fork: one child per task, forked from the zygote; otherwise one fresh process
+            per task. Default: fork on Linux.
     """
 
-    def __init__(self, scenario: Scenario, *, use_fork: bool | None = None) -> None:
+    def __init__(self, modules: Sequence[str], *, use_fork: bool | None = None) -> None:
         self._use_fork = sys.platform == "linux" if use_fork is None else use_fork
-        self._modules = _modules(scenario)
+        self._modules = modules
         # A process with native threads cannot be forked safely; trials set torch's own.
         self._environ = os.environ | dict.fromkeys(_THREAD_VARIABLES, "1")
         self._process: subprocess.Popen[bytes] | None = None
@@ -117,27 +117,20 @@ class LocalExecutor:
             )
         self.worker_start_s += time.perf_counter() - began
 
-    def check(self, contender: Contender | None, workload: Workload) -> str:
-        """Make the contender, its policy and one environment in a child."""
-        arguments = {"contender": contender, "workload": workload}
-        outcome = self._do(
-            Task("slotbench.measure.trial:check", arguments, _CHECK_DEADLINE_S)
-        )
-        return outcome.error or str(outcome.value)
-
-    def run(self, spec: TrialSpec) -> TrialRecord:
-        """Run the trial in a child of the zygote; start a new zygote if that one died."""
+    def do(self, task: Task) -> Outcome:
+        """Run the task in a child of the zygote; start a new zygote if that one died."""
         self._ensure_worker()
-        sent_ns = time.perf_counter_ns()
-        started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        arguments = {"spec": spec, "sent_ns": sent_ns, "started_at": started_at}
-        outcome = self._do(
-            Task("slotbench.measure.trial:run_trial", arguments, spec.deadline_s)
-        )
-        record = outcome.value if isinstance(outcome.value, TrialRecord) else None
-        if record is None:
-            record = failed(spec, started_at, outcome.error, outcome.stacks + self._tail())
-        return replace(record, duration_s=(time.perf_counter_ns() - sent_ns) / 1e9)
+        assert self._connection is not None
+        self._log_begin = os.fstat(self._log.fileno()).st_size
+        self._is_fresh = False
+        outcome = None
+        with contextlib.suppress(OSError):
+            self._connection.send(task)
+            outcome = self._receive(task.deadline_s + 5 * KILL_GRACE_S)
+        if isinstance(outcome, Outcome):
+            return outcome
+        self.close()
+        return Outcome(error="the worker process died or hung")
 
     def close(self) -> None:
         """End the worker. It ends the trial that runs, and all that the trial started."""
@@ -151,20 +144,6 @@ class LocalExecutor:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
-
-    def _do(self, task: Task) -> Outcome:
-        self._ensure_worker()
-        assert self._connection is not None
-        self._log_begin = os.fstat(self._log.fileno()).st_size
-        self._is_fresh = False
-        outcome = None
-        with contextlib.suppress(OSError):
-            self._connection.send(task)
-            outcome = self._receive(task.deadline_s + 5 * KILL_GRACE_S)
-        if isinstance(outcome, Outcome):
-            return outcome
-        self.close()
-        return Outcome(error="the worker process died or hung")
 
     def _ensure_worker(self) -> None:
         if self._connection is None or not (self._use_fork or self._is_fresh):
@@ -185,12 +164,51 @@ class LocalExecutor:
         return os.pread(self._log.fileno(), size - begin, begin).decode(errors="replace")
 
 
-def _modules(scenario: Scenario) -> Sequence[str]:
-    """Say what the zygote imports; "?" marks what may fail, for `check` to report."""
-    modules = ["slotbench.measure.preload"]
-    if any("torchrl" in {c.server, c.name.partition(".")[0]} for c in scenario.contenders):
+class LocalExecutor(Worker):
+    """Trials of a scenario on this machine.
+
+    Args:
+        scenario: decides what the zygote imports.
+        use_fork: see `Worker`.
+    """
+
+    def __init__(self, scenario: Scenario, *, use_fork: bool | None = None) -> None:
+        super().__init__(_modules(scenario), use_fork=use_fork)
+
+    def check(self, contender: Contender | None, workload: Workload) -> str:
+        """Make the contender, its policy and one environment in a child."""
+        arguments = {"contender": contender, "workload": workload}
+        outcome = self.do(
+            Task("slotbench.measure.trial:check", arguments, _CHECK_DEADLINE_S)
+        )
+        return outcome.error or str(outcome.value)
+
+    def run(self, spec: TrialSpec) -> TrialRecord:
+        """Run the trial in a child of the zygote; start a new zygote if that one died."""
+        self._ensure_worker()
+        sent_ns = time.perf_counter_ns()
+        started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        arguments = {"spec": spec, "sent_ns": sent_ns, "started_at": started_at}
+        outcome = self.do(
+            Task("slotbench.measure.trial:run_trial", arguments, spec.deadline_s)
+        )
+        record = outcome.value if isinstance(outcome.value, TrialRecord) else None
+        if record is None:
+            record = failed(spec, started_at, outcome.error, outcome.stacks + self._tail())
+        return replace(record, duration_s=(time.perf_counter_ns() - sent_ns) / 1e9)
+
+
+def contender_modules(contenders: Sequence[Contender]) -> list[str]:
+    """Say what a zygote imports for these; "?" marks what may fail, for a check to report."""
+    modules = []
+    if any("torchrl" in {c.server, c.name.partition(".")[0]} for c in contenders):
         modules.append("?slotbench.torchrl")
+    own = (factory_module(contender.name) for contender in contenders)
+    return modules + [f"?{module}" for module in own if module]
+
+
+def _modules(scenario: Scenario) -> list[str]:
+    modules = ["slotbench.measure.preload"]
     if any(cell.workload.environment is not None for cell in scenario.cells):
         modules.append("?gymnasium")
-    own = (factory_module(contender.name) for contender in scenario.contenders)
-    return modules + [f"?{module}" for module in own if module]
+    return modules + contender_modules(scenario.contenders)

@@ -74,9 +74,42 @@ def build(
     """
     if contender.name == "floor":
         return FloorSystem(num_slots, batching, model.serve_without_payload)
-    options = dict(contender.options)
-    collate_fn = _COLLATE[str(options.pop("collate", "default"))]
-    transport = _build_transport(contender, num_slots, options)
+    try:
+        transport = _build_transport(contender, num_slots)
+    except Exception as error:
+        raise ContenderError(
+            f"contender {contender.label!r} cannot be made: {type(error).__name__}: {error}"
+        ) from error
+    missing = [verb for verb in _VERBS if not callable(getattr(transport, verb, None))]
+    if missing:
+        raise ContenderError(
+            f"contender {contender.label!r} is no transport: it has no {', '.join(missing)}; "
+            "see transports.Transport"
+        )
+    return _serve(contender, transport, batching, model)
+
+
+def build_as_given(
+    contender: Contender,
+    num_slots: int,
+    batching: Batching,
+    model: Callable[[TensorDictBase], TensorDictBase],
+) -> TransportSystem:
+    """Make the contender; what it raises is raised as it is.
+
+    For those who want to see what it refuses. The floor cannot be made so.
+    """
+    return _serve(contender, _build_transport(contender, num_slots), batching, model)
+
+
+def _serve(
+    contender: Contender,
+    transport: Any,
+    batching: Batching,
+    model: Callable[[TensorDictBase], TensorDictBase],
+) -> TransportSystem:
+    """Put the transport into its server."""
+    collate_fn = _COLLATE[str(contender.options.get("collate", "default"))]
     server = _server_class(contender.server)(
         model,
         transport,
@@ -98,24 +131,14 @@ def _stack_leaves(items: list[TensorDictBase]) -> TensorDict:
     return TensorDict(leaves, [len(items)])
 
 
-def _build_transport(contender: Contender, num_slots: int, options: dict[str, Any]) -> Any:
-    """Call the contender's factory; whatever it raises becomes one line that names it."""
-    try:
-        transport = _factory(contender)(num_slots, **options)
-        if contender.server == "torchrl":
-            from slotbench.torchrl import adapt
+def _build_transport(contender: Contender, num_slots: int) -> Any:
+    """Call the contender's factory with its options."""
+    options = {key: contender.options[key] for key in contender.options if key != "collate"}
+    transport = _factory(contender)(num_slots, **options)
+    if contender.server == "torchrl":
+        from slotbench.torchrl import adapt
 
-            transport = adapt(transport)
-    except Exception as error:
-        raise ContenderError(
-            f"contender {contender.label!r} cannot be made: {type(error).__name__}: {error}"
-        ) from error
-    missing = [verb for verb in _VERBS if not callable(getattr(transport, verb, None))]
-    if missing:
-        raise ContenderError(
-            f"contender {contender.label!r} is no transport: it has no {', '.join(missing)}; "
-            "see transports.Transport"
-        )
+        transport = adapt(transport)
     return transport
 
 

@@ -4,6 +4,13 @@ Nothing here imports anything but the standard library, so a record can be read,
 and sent to another process by code that has no torch, pandas or pydantic.
 """
 
+from slotbench.records.conformance import (
+    CONFORMANCE_SCHEMA_VERSION,
+    CheckedContender,
+    CheckFinding,
+    CheckPlan,
+    Conformance,
+)
 from slotbench.records.contender import BASELINE_REPEAT, Contender
 from slotbench.records.run import SCHEMA_VERSION, Accounting, Design, RunRecord, Skipped
 from slotbench.records.scenario import Scenario
@@ -29,10 +36,15 @@ from slotbench.records.workload import (
 
 __all__ = [
     "BASELINE_REPEAT",
+    "CONFORMANCE_SCHEMA_VERSION",
     "SCHEMA_VERSION",
     "Accounting",
     "Batching",
     "Cell",
+    "CheckFinding",
+    "CheckPlan",
+    "CheckedContender",
+    "Conformance",
     "Contender",
     "Design",
     "Finding",

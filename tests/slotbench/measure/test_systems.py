@@ -143,6 +143,33 @@ def test_what_a_factory_raises_is_one_line() -> None:
         build("wrong_transports:fails_to_build")
 
 
+@pytest.mark.parametrize(
+    ("num_slots", "batching"),
+    [
+        (0, Batching()),
+        (1, Batching(min_batch_size=3, max_batch_size=2)),
+        (1, Batching(timeout_ms=float("nan"))),
+    ],
+)
+def test_what_a_contender_refuses_can_be_seen_as_it_is(
+    num_slots: int, batching: Batching
+) -> None:
+    """Nothing is looked at before the contender sees it, and its own error comes through."""
+    with pytest.raises(ValueError, match=r"num_slots|min_batch_size|timeout"):
+        systems.build_as_given(contenders.parse("slot"), num_slots, batching, lambda x: x)
+
+
+def test_built_as_given_it_is_the_same_contender() -> None:
+    """In its server, with its options and the batching rule."""
+    slot = contenders.parse("slot[collate=lazy_stack,preallocate]")
+    system = systems.build_as_given(slot, 5, BATCHING, lambda batch: batch)
+
+    assert system._transport._buffer is not None
+    assert (system._server._min_batch_size, system._server._max_batch_size) == (3, 7)
+    assert system._server._timeout == 0.025
+    assert system.collate is system._server._collate is lazy_stack
+
+
 def test_a_transport_without_the_fast_path_is_stacked() -> None:
     """Its batches are torch.stack of TensorDicts, and so the id's cost is timed."""
     assert build("wrong_transports:honest").collate is torch.stack

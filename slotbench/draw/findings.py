@@ -1,0 +1,162 @@
+"""What ``slotbench check`` found: a row a check, a column a contender, reasons below.
+
+Where no contender was checked, the checks with their promises.
+"""
+
+import dataclasses
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from slotbench.contenders import did_you_mean
+from slotbench.draw.as_md import escape
+from slotbench.draw.screen import PAPER, Screen
+from slotbench.errors import SlotbenchError
+from slotbench.records import CheckedContender, CheckPlan, Conformance
+from slotbench.records.conformance import CheckResult
+
+SCHEMA: Final = "slotbench.conformance"
+
+_WORDS: Final[dict[CheckResult, str]] = {"pass": "pass", "fail": "FAIL", "n/a": "n/a"}
+_INDENT: Final = "   "
+_GAP: Final = "  "
+
+
+def render(found: Conformance, name: str = "text", screen: Screen = PAPER) -> str:
+    """The findings in a format, ending in one newline.
+
+    Args:
+        found: what to show.
+        name: of the format; see `check_format`.
+        screen: width and colour, for text.
+    """
+    check_format(name)
+    written = {"text": _text, "md": _markdown, "json": _json}[name](found, screen)
+    return written.rstrip("\n") + "\n"
+
+
+def check_format(name: str) -> None:
+    """Refuse a format that there is not.
+
+    Raises:
+        SlotbenchError: the format is not text, md or json.
+    """
+    if name not in {"text", "md", "json"}:
+        near = did_you_mean(name, ("text", "md", "json")) or "use text, md or json"
+        raise SlotbenchError(f"unknown format {name!r}: {near}")
+
+
+def _json(found: Conformance, screen: Screen) -> str:
+    del screen
+    document = {"schema": SCHEMA, **dataclasses.asdict(found)}
+    for contender in document["contenders"]:
+        for finding in contender["findings"]:
+            if not finding["stacks"]:
+                del finding["stacks"]
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _markdown(found: Conformance, screen: Screen) -> str:
+    del screen
+    # In a table a bar ends the cell, inside a code span too.
+    heads = [f"`{x.label}`".replace("|", "\\|") for x in found.contenders] or ["promise"]
+    rows = [["check", *heads], ["---"] * (1 + len(heads))]
+    for sentence, checks in _by_guarantee(found):
+        rows.append([f"**{escape(sentence)}**", *("" for _ in heads)])
+        for check in checks:
+            words = _row(found, check) or [escape(check.promise)]
+            bold = [f"**{word}**" if word == _WORDS["fail"] else word for word in words]
+            rows.append([f"`{check.name}`", *bold])
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    for contender in found.contenders:
+        if failures := _failures(contender):
+            lines += ["", f"`{contender.label}` fails:", ""]
+            lines += [f"- `{name}`: {escape(reason)}" for name, reason in failures]
+    return "\n".join(lines)
+
+
+def _text(found: Conformance, screen: Screen) -> str:
+    target = io.StringIO()
+    console = Console(
+        file=target,
+        force_terminal=screen.color,
+        color_system="standard" if screen.color else None,
+        no_color=not screen.color,
+        legacy_windows=False,
+    )
+    for text in _lines(found, screen.width):
+        styled = Text(text)
+        styled.highlight_regex(r"\bFAIL\b|\b[1-9]\d* fail\b", "red")
+        styled.highlight_regex(r"\bpass\b", "green")
+        # A reason is one line however long: it can be searched and copied.
+        console.print(styled, soft_wrap=True)
+    return target.getvalue()
+
+
+def _lines(found: Conformance, width: int) -> Iterator[str]:
+    yield from (_summary(contender) for contender in found.contenders)
+    name_width = len(_INDENT) + max((len(c.name) for c in found.checks), default=0)
+    heads = [contender.label for contender in found.contenders]
+    if name_width + sum(len(_GAP) + cell_len(head) for head in heads) > width:
+        short = [f"c{number}" for number in range(1, len(heads) + 1)]
+        yield ""
+        yield from (f"{a} = {head}" for a, head in zip(short, heads, strict=True))
+        heads = short
+    widths = [max(cell_len(head), len(_WORDS["fail"])) for head in heads]
+    if heads:
+        yield ""
+        yield _columns("", name_width, heads, widths)
+    for sentence, checks in _by_guarantee(found):
+        yield sentence
+        for check in checks:
+            name = _INDENT + check.name
+            yield (
+                _columns(name, name_width, _row(found, check), widths)
+                if heads
+                else _columns(name, name_width, [check.promise], [0])
+            )
+    for contender in found.contenders:
+        if failures := _failures(contender):
+            yield ""
+            yield f"{contender.label} fails:"
+            yield from (f"{_INDENT}{name}: {reason}" for name, reason in failures)
+
+
+def _columns(
+    name: str, name_width: int, cells: Sequence[str], widths: Sequence[int]
+) -> str:
+    padded = (
+        cell + " " * (w - cell_len(cell)) for cell, w in zip(cells, widths, strict=True)
+    )
+    return _GAP.join((name.ljust(name_width), *padded)).rstrip()
+
+
+def _summary(contender: CheckedContender) -> str:
+    count = Counter(finding.outcome for finding in contender.findings)
+    return f"{contender.label}: " + ", ".join(f"{count[word]} {word}" for word in _WORDS)
+
+
+def _by_guarantee(found: Conformance) -> Iterator[tuple[str, list[CheckPlan]]]:
+    for number, sentence in found.guarantees.items():
+        checks = [check for check in found.checks if check.guarantee == number]
+        yield f"{number}. {sentence}", checks
+
+
+def _row(found: Conformance, check: CheckPlan) -> list[str]:
+    """What each contender's column says of the check."""
+    return [
+        _WORDS[finding.outcome]
+        for contender in found.contenders
+        for finding in contender.findings
+        if finding.check == check.name
+    ]
+
+
+def _failures(contender: CheckedContender) -> list[tuple[str, str]]:
+    return [(f.check, f.reason) for f in contender.findings if f.outcome == "fail"]

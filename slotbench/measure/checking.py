@@ -1,0 +1,179 @@
+"""Which guarantees a contender keeps: each check of `transports.conformance` in a child.
+
+`catalogue`, `admit` and `run_check` are tasks: they run in a child of the worker. All else
+runs in the caller's process, which loads no torch.
+"""
+
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from slotbench.contenders import did_you_mean
+from slotbench.errors import ContenderError, SlotbenchError, WorkerError
+from slotbench.measure.executor import Worker, contender_modules
+from slotbench.measure.runner import Progress
+from slotbench.measure.zygote import Outcome, Task
+from slotbench.records import (
+    Batching,
+    CheckedContender,
+    CheckFinding,
+    CheckPlan,
+    Contender,
+)
+
+if TYPE_CHECKING:
+    from transports.conformance import SystemFactory
+
+DEADLINE_S: Final = 30.0
+"""After which a check is killed. Its own waits are bounded by a few seconds each."""
+
+_FILE: Final = re.compile(r'(?<=File ")[^"]+')
+
+
+def worker(contenders: Sequence[Contender]) -> Worker:
+    """Give a worker that has imported what checks of these contenders need; to be closed."""
+    modules = ["slotbench.measure.preload", "transports.conformance"]
+    return Worker(modules + contender_modules(contenders))
+
+
+def plan(by: Worker, names: Sequence[str] = ()) -> tuple[dict[int, str], list[CheckPlan]]:
+    """Choose the checks to make, grouped by guarantee.
+
+    Args:
+        by: the worker that knows them.
+        names: of the checks; none means all.
+
+    Returns:
+        The sentence of each guarantee that has a chosen check, and the chosen checks.
+
+    Raises:
+        SlotbenchError: there is no check of that name; the nearest are offered.
+        WorkerError: the checks cannot be loaded.
+    """
+    outcome = by.do(Task(f"{__name__}:catalogue", {}, DEADLINE_S))
+    if outcome.error:
+        raise WorkerError(f"the checks cannot be loaded: {outcome.error}")
+    sentences, checks = outcome.value
+    known = [check.name for check in checks]
+    for name in names:
+        if name not in known:
+            near = did_you_mean(name, known) or "'slotbench check --list' shows all"
+            raise SlotbenchError(f"unknown check {name!r}; {near}")
+    chosen = [check for check in checks if not names or check.name in names]
+    chosen.sort(key=lambda check: check.guarantee)
+    return {check.guarantee: sentences[check.guarantee] for check in chosen}, chosen
+
+
+def check(
+    by: Worker,
+    contenders: Sequence[Contender],
+    checks: Sequence[CheckPlan],
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> tuple[CheckedContender, ...]:
+    """Make every check on every contender, each in a process of its own.
+
+    A check that hangs is killed after `DEADLINE_S`; that, or a process that dies, is a fail.
+
+    Raises:
+        ContenderError: a contender cannot be made; no check was made.
+        WorkerError: no worker process comes up.
+    """
+    for contender in contenders:
+        outcome = by.do(Task(f"{__name__}:admit", {"contender": contender}, DEADLINE_S))
+        problem = outcome.error or outcome.value
+        if problem and contender.label not in problem:
+            problem = f"contender {contender.label!r} cannot be made: {problem}"
+        if problem:
+            raise ContenderError(problem)
+    num_done, num_all = 0, len(contenders) * len(checks)
+    checked = []
+    for contender in contenders:
+        findings = []
+        for one in checks:
+            on_progress(Progress(num_done, num_all, f"{contender.label}: {one.name}"))
+            findings.append(_find(by, contender, one))
+            num_done += 1
+        checked.append(CheckedContender(contender.label, tuple(findings)))
+    on_progress(Progress(num_done, num_all, "done"))
+    return tuple(checked)
+
+
+def _find(by: Worker, contender: Contender, one: CheckPlan) -> CheckFinding:
+    arguments = {"contender": contender, "name": one.name}
+    began = time.perf_counter()
+    outcome = by.do(Task(f"{__name__}:run_check", arguments, DEADLINE_S))
+    return replace(_finding(one, outcome), duration_s=round(time.perf_counter() - began, 3))
+
+
+def _finding(one: CheckPlan, outcome: Outcome) -> CheckFinding:
+    if isinstance(outcome.value, CheckFinding):
+        return outcome.value
+    return CheckFinding(
+        check=one.name,
+        guarantee=one.guarantee,
+        outcome="fail",
+        reason=" ".join(outcome.error.split()),
+        duration_s=0.0,
+        stacks=_FILE.sub(_without_folder, outcome.stacks),
+    )
+
+
+def _without_folder(match: re.Match[str]) -> str:
+    """Name a file as it is imported: where it is installed is nobody's business."""
+    file = Path(match[0])
+    places = [place for place in sys.path if place and file.is_relative_to(place)]
+    return str(file.relative_to(max(places, key=len))) if places else file.name
+
+
+def catalogue() -> tuple[dict[int, str], list[CheckPlan]]:
+    """Describe all guarantees and checks."""
+    from transports import conformance
+
+    plans = [CheckPlan(c.name, c.guarantee, c.promise) for c in conformance.CHECKS]
+    return dict(conformance.GUARANTEES), plans
+
+
+def admit(contender: Contender) -> str:
+    """Make the contender once; return what went wrong, or ""."""
+    from slotbench.measure import systems
+    from slotbench.measure.served import ServedModel
+
+    model = ServedModel(lambda batch: batch, lambda _: None, max_batches=1)
+    try:
+        systems.build(contender, 1, Batching(), model)
+    except ContenderError as error:
+        return str(error)
+    return ""
+
+
+def run_check(contender: Contender, name: str) -> CheckFinding:
+    """Make one check on the contender, in this process."""
+    from transports import conformance
+
+    found = conformance.run_check(name, _factory(contender))
+    return CheckFinding(found.check, found.guarantee, found.outcome, found.reason, 0.0)
+
+
+def _factory(contender: Contender) -> "SystemFactory":
+    """Make systems of the contender; it sees every argument as the check gave it."""
+    from slotbench.measure import systems
+    from transports.conformance import NotApplicableError
+
+    def create(
+        model: Callable[[Any], Any],
+        *,
+        num_clients: int,
+        max_batch_size: int = 64,
+        min_batch_size: int = 1,
+        timeout_s: float = 0.01,
+    ) -> systems.TransportSystem:
+        if num_clients < 1 and contender.name == "torchrl.threading":
+            raise NotApplicableError("its queue is not told the number of clients")
+        batching = Batching(min_batch_size, max_batch_size, timeout_s * 1e3)
+        return systems.build_as_given(contender, num_clients, batching, model)
+
+    return create

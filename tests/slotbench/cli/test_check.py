@@ -1,0 +1,240 @@
+"""``slotbench check``, whole: from contenders to a table, JSON and an exit code."""
+
+import contextlib
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slotbench import contenders as contenders_module
+from slotbench.measure import checking
+
+SUPPORT = str(Path(__file__).parent.parent / "support")
+NAME = "requests-served-once"
+
+
+@pytest.fixture(autouse=True)
+def support_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SUPPORT)
+    monkeypatch.setenv("PYTHONPATH", SUPPORT, prepend=os.pathsep)
+
+
+def test_a_right_transport_passes(slotbench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 0, a table, nothing on stderr; a module in the working directory will do."""
+    monkeypatch.delenv("PYTHONPATH")
+    source = (Path(SUPPORT) / "wrong_transports.py").read_text()
+    Path("my_transport_checked_here.py").write_text(source)
+    label = "my_transport_checked_here:honest"
+    outcome = slotbench("check", label, "slot", " slot", "--check", NAME)
+
+    assert (outcome.code, outcome.stderr) == (0, "")
+    lines = outcome.stdout.splitlines()
+    assert lines[:2] == [f"{label}: 1 pass, 0 fail, 0 n/a", "slot: 1 pass, 0 fail, 0 n/a"]
+    assert [line.split() for line in lines if NAME in line] == [[NAME, "pass", "pass"]]
+
+
+def test_failures_are_exit_code_1_and_all_in_the_json(
+    slotbench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hang, a death and a wrong reply fail beside one that passes; the record is whole."""
+    monkeypatch.setattr(checking, "DEADLINE_S", 5.0)
+    labels = [
+        "wrong_transports:honest",
+        "wrong_transports:swapped",
+        "deadly_transports:hangs",
+        "deadly_transports:exits_at_once",
+    ]
+    outcome = slotbench("check", *labels, "--check", NAME, "--format", "json")
+
+    assert (outcome.code, outcome.stderr) == (1, "")
+    document = json.loads(outcome.stdout)
+    assert document["schema_version"] == 1
+    assert {"slotbench_version", "python_version", "torch_version", "tensordict_version",
+            "cpu_count"} <= document["environment"].keys()  # fmt: skip
+    assert [one["label"] for one in document["contenders"]] == labels
+    found = [one["findings"][0] for one in document["contenders"]]
+    assert [f["outcome"] for f in found] == ["pass", "fail", "fail", "fail"]
+    assert all((f["check"], f["guarantee"]) == (NAME, 1) for f in found)
+    assert all(f["duration_s"] > 0 for f in found)
+    assert found[2]["reason"] == "hung: not done after 5 s, killed"
+    assert "in hangs" in found[2]["stacks"]
+    assert "exit code 7" in found[3]["reason"]
+    for private in (os.uname().nodename, str(Path(SUPPORT).parent), sys.prefix):
+        assert private not in outcome.stdout
+
+
+def test_the_checks_are_listed_with_their_promises(slotbench: Any) -> None:
+    """Without a contender; ``--check`` and the format hold here, too."""
+    outcome = slotbench("check", "--list")
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert outcome.stdout.startswith("1. ")
+    rows = [
+        line.split(maxsplit=1) for line in outcome.stdout.splitlines() if line[0] == " "
+    ]
+    assert NAME in [name for name, _ in rows]
+    assert all(promise for _, promise in rows)
+
+    listed = json.loads(
+        slotbench("check", "--list", "--check", NAME, "--format", "json").stdout
+    )
+    assert [plan["name"] for plan in listed["checks"]] == [NAME]
+    assert listed["contenders"] == []
+
+
+def test_an_unknown_check_is_one_line(slotbench: Any) -> None:
+    """Exit code 2, and the nearest name."""
+    outcome = slotbench("check", "slot", "--check", NAME.upper(), "--check", f"{NAME}x")
+
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert outcome.stderr.count("\n") == 1
+    assert outcome.stderr.startswith(f"slotbench: error: unknown check '{NAME.upper()}'; ")
+
+
+def test_a_contender_that_cannot_be_made_is_one_line(slotbench: Any) -> None:
+    """Exit code 2; what its factory raised is named."""
+    outcome = slotbench("check", "fails_to_import:factory", "--check", NAME)
+
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert outcome.stderr == (
+        "slotbench: error: contender 'fails_to_import:factory' cannot be made: "
+        "ZeroDivisionError:\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no contender given: write one, as in 'slotbench check slot', or --list"),
+        (
+            ["slot", "floor"],
+            "contender floor: it is no transport and promises nothing; leave it out",
+        ),
+        (["slott"], 'unknown contender "slott"; did you mean slot?'),
+        (["slot[prealocate]"], "contender slot: unknown option prealocate; did you mean"),
+        (["nosuchmodule:f"], "contender nosuchmodule:f: module 'nosuchmodule' of"),
+        (["slot", "--format", "jsn"], "unknown format 'jsn': did you mean json?"),
+    ],
+)
+def test_a_mistake_is_one_line_and_code_2(
+    arguments: list[str], message: str, slotbench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said at once: no process is started to find it."""
+    monkeypatch.delattr(checking, "worker")
+    outcome = slotbench("check", *arguments)
+
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert outcome.stderr.startswith(f"slotbench: error: {message}")
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_torchrl_that_is_missing_is_one_line(
+    slotbench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what to install."""
+    monkeypatch.setattr(contenders_module, "_can_find", lambda module: module != "torchrl")
+    outcome = slotbench("check", "torchrl.slot")
+
+    assert outcome.code == 2
+    assert outcome.stderr == (
+        "slotbench: error: contender torchrl.slot: torchrl is not installed; "
+        "pip install 'slotbench[torchrl]'\n"
+    )
+
+
+def test_the_command_itself_loads_no_torch() -> None:
+    """All that needs it runs in the worker."""
+    code = (
+        "import sys\nfrom slotbench.cli import main\n"
+        f"try:\n    main(['check', 'slot', '--check', {NAME!r}])\n"
+        "finally:\n    print({'torch', 'tensordict', 'torchrl'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+
+    assert "slot: 1 pass, 0 fail, 0 n/a" in done.stdout
+    assert done.stdout.endswith("set()\n")
+    assert done.stderr == ""
+
+
+def test_progress_is_shown_on_a_terminal(tmp_path: Path) -> None:
+    """On stderr, and gone at the end; stdout is the table alone."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "slotbench", "check", "slot", "--check", NAME],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+    ) as process:
+        os.close(theirs)
+        shown = _read_all(ours)
+        stdout, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert stdout.startswith("slot: 1 pass")
+    assert "starting a worker" in shown
+    assert f"slot: {NAME}" in shown
+
+
+def test_ctrl_c_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 130, no traceback, and neither worker nor check goes on."""
+    place = tmp_path / "pid"
+    monkeypatch.setenv("SAY_WHO_HANGS_IN", str(place))
+    command = [sys.executable, "-m", "slotbench", "check", "deadly_transports:hangs"]
+    process = subprocess.Popen(
+        [*command, "--check", NAME],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    hanging = _wait_for_pid(place, process)
+    worker = int(Path(f"/proc/{hanging}/stat").read_text().rpartition(")")[2].split()[1])
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+
+    assert (process.returncode, stdout, stderr) == (130, "", "")
+    assert worker != process.pid
+    for pid in (worker, hanging):
+        _wait_until_gone(pid)
+
+
+def _read_all(descriptor: int) -> str:
+    """Read a terminal until nobody holds its other end."""
+    read = b""
+    # An OSError is what Linux says when the other end is closed.
+    with open(descriptor, "rb", buffering=0) as terminal, contextlib.suppress(OSError):
+        while part := terminal.read(4096):
+            read += part
+    return read.decode()
+
+
+def _wait_for_pid(place: Path, process: subprocess.Popen[str]) -> int:
+    deadline = time.monotonic() + 120
+    while not (place.exists() and place.read_text().endswith("\n")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "no check hung in 120 s"
+        time.sleep(0.01)
+    return int(place.read_text())
+
+
+def _wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 20  # a check that nobody ends ends itself after 30 s
+    while _is_running(pid):
+        assert time.monotonic() < deadline, f"process {pid} outlived the command by 20 s"
+        time.sleep(0.05)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False

@@ -1,0 +1,146 @@
+"""``slotbench check`` in text, Markdown and JSON."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from slotbench.draw import findings
+from slotbench.draw.screen import PAPER, Screen
+from slotbench.errors import SlotbenchError
+from slotbench.records import CheckedContender, CheckFinding, CheckPlan, Conformance
+
+PLANS = (
+    CheckPlan("replies-match", 1, "Every actor gets its own reply."),
+    CheckPlan("slot-reused", 6, "A closed client's slot is given out again."),
+)
+
+
+def finding(plan: CheckPlan, outcome: Any, reason: str = "", stacks: str = "") -> Any:
+    return CheckFinding(plan.name, plan.guarantee, outcome, reason, 0.25, stacks)
+
+
+def conformance(*labels: str) -> Conformance:
+    """What was found of contenders: the first keeps everything, the others nothing."""
+    kept = (finding(PLANS[0], "pass"), finding(PLANS[1], "n/a", "it has no close"))
+    broken = (
+        finding(PLANS[0], "fail", "expected 1, got [2] | 'a_b'"),
+        finding(PLANS[1], "fail", "hung", "the stacks"),
+    )
+    made = tuple(
+        CheckedContender(label, broken if i else kept) for i, label in enumerate(labels)
+    )
+    guarantees = {1: "None is lost.", 6: "A slot is reusable."}
+    return Conformance(
+        1, "2025-01-02T03:04:05+00:00", {"cpu_count": 2}, guarantees, PLANS, made
+    )
+
+
+def test_text_has_a_row_a_check_and_a_column_a_contender() -> None:
+    """Counts first, checks under their guarantee's sentence, reasons last."""
+    assert findings.render(conformance("slot", "mine:f[x]")) == (
+        "slot: 1 pass, 0 fail, 1 n/a\n"
+        "mine:f[x]: 0 pass, 2 fail, 0 n/a\n"
+        "\n"
+        "                  slot  mine:f[x]\n"
+        "1. None is lost.\n"
+        "   replies-match  pass  FAIL\n"
+        "6. A slot is reusable.\n"
+        "   slot-reused    n/a   FAIL\n"
+        "\n"
+        "mine:f[x] fails:\n"
+        "   replies-match: expected 1, got [2] | 'a_b'\n"
+        "   slot-reused: hung\n"
+    )
+
+
+def test_text_that_is_too_wide_names_its_columns_above() -> None:
+    """No line of the table exceeds the screen; each short name is explained."""
+    text = findings.render(conformance("a" * 30, "b" * 30), "text", Screen(width=60))
+    table = text.split("\n\n")[1].splitlines() + text.split("\n\n")[2].splitlines()
+
+    assert f"c1 = {'a' * 30}" in table
+    assert f"c2 = {'b' * 30}" in table
+    assert "   replies-match  pass  FAIL" in table
+    assert max(map(len, table)) <= 60
+
+
+def test_a_reason_is_one_line_on_any_screen() -> None:
+    """It can be searched and copied."""
+    found = conformance("slot", "mine")
+    long = finding(PLANS[0], "fail", "expected what it was, " * 20 + "got another")
+    found = replace(
+        found, contenders=(CheckedContender("mine", (long, finding(PLANS[1], "pass"))),)
+    )
+    text = findings.render(found, "text", Screen(width=24))
+
+    assert f"   replies-match: {long.reason}\n" in text
+
+
+def test_colours_are_for_screens_that_have_them() -> None:
+    """The words are the same without."""
+    coloured = findings.render(conformance("slot", "mine"), "text", Screen(color=True))
+
+    assert "\x1b[31mFAIL" in coloured
+    assert "\x1b" not in findings.render(conformance("slot", "mine"), "text", PAPER)
+
+
+def test_markdown_shows_labels_and_reasons_as_they_are() -> None:
+    """A bar in a label ends no cell; signs of Markdown in a reason are escaped."""
+    assert findings.render(conformance("slot", 'm:f[x="a|b"]'), "md") == (
+        '| check | `slot` | `m:f[x="a\\|b"]` |\n'
+        "| --- | --- | --- |\n"
+        "| **1. None is lost.** |  |  |\n"
+        "| `replies-match` | pass | **FAIL** |\n"
+        "| **6. A slot is reusable.** |  |  |\n"
+        "| `slot-reused` | n/a | **FAIL** |\n"
+        "\n"
+        '`m:f[x="a|b"]` fails:\n'
+        "\n"
+        "- `replies-match`: expected 1, got \\[2\\] \\| 'a\\_b'\n"
+        "- `slot-reused`: hung\n"
+    )
+
+
+def test_json_has_everything() -> None:
+    """Reasons of n/a too; stacks where there are any."""
+    document = json.loads(findings.render(conformance("slot", "mine"), "json"))
+
+    assert document["schema"] == "slotbench.conformance"
+    assert document["schema_version"] == 1
+    assert document["environment"] == {"cpu_count": 2}
+    assert document["guarantees"] == {"1": "None is lost.", "6": "A slot is reusable."}
+    assert document["checks"][1]["promise"] == PLANS[1].promise
+    ours, mine = document["contenders"]
+    assert (ours["label"], mine["label"]) == ("slot", "mine")
+    assert ours["findings"][1] == {
+        "check": "slot-reused",
+        "guarantee": 6,
+        "outcome": "n/a",
+        "reason": "it has no close",
+        "duration_s": 0.25,
+    }
+    assert mine["findings"][1]["stacks"] == "the stacks"
+
+
+def test_without_contenders_the_promises_are_shown() -> None:
+    """In text and Markdown alike."""
+    assert findings.render(conformance()) == (
+        "1. None is lost.\n"
+        "   replies-match  Every actor gets its own reply.\n"
+        "6. A slot is reusable.\n"
+        "   slot-reused    A closed client's slot is given out again.\n"
+    )
+    assert "| `replies-match` | Every actor gets its own reply. |" in findings.render(
+        conformance(), "md"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("jsn", "did you mean json"), ("csv", "use text")]
+)
+def test_an_unknown_format_is_an_error_that_helps(name: str, near: str) -> None:
+    """The nearest is offered."""
+    with pytest.raises(SlotbenchError, match=f"^unknown format '{name}': {near}"):
+        findings.check_format(name)
