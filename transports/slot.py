@@ -31,7 +31,8 @@ Invariants:
    actor that was interrupted, or looked by itself, leaves it open for its next request to find.
    A release that got lost (an interrupt between the pop and the release) costs `LOOK_S`.
 3. `_tokens` holds a token while the server sleeps, or is about to, and nobody has undertaken
-   to ring it.
+   to ring it. A ring that got lost (an interrupt between the pop and the ring) costs `LOOK_S`:
+   actors that look ring, too.
 4. While `_to_wake` holds slots, `_is_waking` is true, and some thread that is running, or was
    released and will run, is to take the next one. (If it dies first, every actor that looks
    goes on with the chain, and so does the server, see `wait_for_batch`.)
@@ -62,7 +63,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from threading import TIMEOUT_MAX, Lock, Thread, current_thread
+from threading import TIMEOUT_MAX, Lock, RLock, Thread, current_thread
 from typing import Final, NoReturn
 
 import torch
@@ -184,7 +185,7 @@ class SlotTransport(BatchingTransport[int]):
         self._chain_began_at = self._chain_ended_at = 0.0
         # The server's turn, where actors may take it.
         self._inline = inline
-        self._turn = Lock()
+        self._turn = RLock()  # knows its owner; nobody takes it twice
         self._step: Callable[[], None] | None = None
 
     def client(self) -> SlotClient:
@@ -272,6 +273,9 @@ class SlotTransport(BatchingTransport[int]):
                     error = self._withdraw(slot, may_wait=timeout is not None)
                 if error is not None:
                     return error
+                # The server lives. Whoever should have rung it may have been interrupted.
+                if self._is_due():
+                    self._ring()
             if timeout is not None:
                 wait_s = min(until - time.monotonic(), LOOK_S)
                 if wait_s <= 0.0:
@@ -489,23 +493,27 @@ class SlotTransport(BatchingTransport[int]):
             self._turn.release()
 
     def _take_turn_or_ring(self) -> None:
-        if self._turn.acquire(blocking=False):
+        has_turn = None
+        try:
+            has_turn = self._turn.acquire(blocking=False)
             # The server sleeps, and cannot return from its sleep before we are done.
-            try:
-                if self._step is not None:  # it may have stopped just before
-                    self._step()
-            except BaseException as exc:
-                # The step answers what it caught. Ctrl-C may come before it can: between two
-                # slots of `claim`, say, and we, whose slots they are, live on.
-                self._reject_claimed(exc)
-                raise
-            finally:
-                self._turn.release()
-            # What was published meanwhile found the turn taken and rang, unless it came
-            # before there was a token to be seen. Either way the server sees to it.
-            if self._tokens and self._is_due():
-                self._ring_once()
-        else:
+            if has_turn and self._step is not None:  # it may have stopped just before
+                self._step()
+        except BaseException as exc:
+            # The step answers what it caught. Ctrl-C may come before it can: between two
+            # slots of `claim`, say, and we, whose slots they are, live on.
+            self._reject_claimed(exc)
+            raise
+        finally:
+            # None: interrupted between the acquire and the line's end, or before. The lock knows.
+            if has_turn is not False:
+                try:  # noqa: SIM105 - an interrupt may come inside suppress()
+                    self._turn.release()
+                except RuntimeError:
+                    pass
+        # With the turn: what was published meanwhile found it taken and rang, unless it came
+        # before there was a token to be seen. Either way the server sees to it.
+        if not has_turn or (self._tokens and self._is_due()):
             self._ring_once()
 
     def _reject_claimed(self, exc: BaseException) -> None:

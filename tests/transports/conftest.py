@@ -144,6 +144,12 @@ def no_thread_is_left() -> Iterator[None]:
 
 
 @pytest.fixture
+def no_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks by itself, so that a lost wake-up is not made good and hangs the test."""
+    monkeypatch.setattr("transports.slot.LOOK_S", 10 * JOIN_S)
+
+
+@pytest.fixture
 def tiny_switch_interval() -> Iterator[None]:
     """Let threads interleave as often as the interpreter can."""
     before = sys.getswitchinterval()

@@ -83,6 +83,7 @@ def counts(monkeypatch):
         noting(cls)
     for module in (transports.slot, transports._requests, transports._serving):
         monkeypatch.setattr(module, "Lock", CountingLock)
+    monkeypatch.setattr(transports.slot, "RLock", CountingLock)
     for name in ("Lock", "RLock", "_allocate_lock"):
         original = getattr(threading, name)
         monkeypatch.setattr(

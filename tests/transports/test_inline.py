@@ -253,7 +253,9 @@ def test_an_inline_server_can_be_started_again():
 
 @pytest.mark.parametrize("inline", [False, True])
 @pytest.mark.parametrize("preallocate", [False, True])
-def test_nobody_is_lost_in_a_crowd(preallocate, inline, together, tiny_switch_interval):
+def test_nobody_is_lost_in_a_crowd(
+    preallocate, inline, together, tiny_switch_interval, no_looks
+):
     """Calls, late readers and impatient ones mixed: each of 64 actors gets all its replies."""
     transport = SlotTransport(64, preallocate=preallocate, inline=inline)
     clients = [transport.client() for _ in range(64)]

@@ -250,6 +250,72 @@ def test_a_lost_wake_up_costs_a_look():
     assert reply.result()["action"].item() == 6
 
 
+def test_a_lost_ring_costs_a_look():
+    """An actor interrupted between taking the token and ringing: it, or another, rings later."""
+    transport = SlotTransport(2)
+    clients = [transport.client() for _ in range(2)]
+    asleep = threading.Event()
+
+    class Tokens(list):
+        def append(self, token):
+            super().append(token)
+            asleep.set()
+
+        def pop(self):
+            super().pop()
+            transport._tokens = []
+            raise KeyboardInterrupt
+
+    transport._tokens = Tokens()
+    with InferenceServer(double, transport, timeout=600.0):
+        assert asleep.wait(WAIT_S)
+        with pytest.raises(KeyboardInterrupt):
+            clients[0](one(3))
+        assert clients[0](one(4))["action"].item() == 8
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_interrupt_at_the_turn_leaves_it_to_others(when):
+    """Ctrl-C as the lock is taken, or just after: it is not kept."""
+    transport = SlotTransport(1, inline=True)
+    client = transport.client()
+    asleep = threading.Event()
+    turn = transport._turn
+
+    class Turn:
+        is_armed = True
+
+        def acquire(self, blocking=True, timeout=-1):
+            if blocking or not self.is_armed:
+                return turn.acquire(blocking, timeout)
+            self.is_armed = False
+            if when == "after":
+                assert turn.acquire(blocking=False)
+            raise KeyboardInterrupt
+
+        def release(self):
+            turn.release()
+
+    transport._turn = Turn()
+    sleep = transport._doorbell.acquire
+
+    class Bell:
+        release = staticmethod(transport._doorbell.release)
+
+        def acquire(self, blocking=True, timeout=-1):
+            asleep.set()
+            return sleep(blocking, timeout)
+
+    transport._doorbell = Bell()
+    with InferenceServer(double, transport, timeout=600.0) as server:
+        assert asleep.wait(WAIT_S)
+        with pytest.raises(KeyboardInterrupt):
+            client(one(3))
+        assert client(one(4))["action"].item() == 8
+        server.shutdown(WAIT_S)
+        assert not server.is_alive
+
+
 def test_a_gate_left_open_does_not_answer_the_next_request():
     """The reply was read by looking, its release came later: the next wait sees through it."""
     transport = SlotTransport(1)

@@ -217,7 +217,9 @@ def test_what_a_model_makes_of_a_batch_tensor_does_not_stay(preallocate):
 
 
 @pytest.mark.parametrize("preallocate", [False, True])
-def test_the_doorbell_loses_no_wake_up(preallocate, together, tiny_switch_interval):
+def test_the_doorbell_loses_no_wake_up(
+    preallocate, together, tiny_switch_interval, no_looks
+):
     """A server that would sleep ten minutes serves every request: none was missed."""
     count, each = 4, 1500
     transport = SlotTransport(count, preallocate=preallocate)
