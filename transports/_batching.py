@@ -60,6 +60,10 @@ class BatchingTransport(abc.ABC, Generic[CallbackT]):
     def wait_for_batch(self, min_items: int, timeout: float) -> None:
         """Return when `min_items` requests are ready, or the oldest was for `timeout` s."""
 
+    def server_begins(self) -> None:
+        """Note the calling thread as the server, before it waits for the first time."""
+        self._service.note()
+
     def server_ended(self, reason: BaseException | None) -> None:
         """Note why the server ends, for the errors of requests that come after it."""
         self._service.end(reason)

@@ -22,10 +22,10 @@ class Reply(Protocol):
     """The answer to one request, perhaps not there yet."""
 
     def done(self) -> bool:
-        """Tell whether `result` would return, or raise the model's error, at once.
+        """Tell whether `result` would return, or raise, at once.
 
         Blocks:
-            Never.
+            Never on the server.
         """
 
     def result(self, timeout: float | None = None) -> TensorDictBase:
@@ -179,7 +179,7 @@ class BatchedTransport(Transport, Protocol):
     """The optional fast path: whole batches, no TensorDict per request on the server's side.
 
     A server looks for `wait_for_batch`, `claim`, `gather`, `resolve_batch` and `wake` together,
-    and for `lend` and `server_ended` each on its own.
+    and for `lend`, `server_begins` and `server_ended` each on its own.
     """
 
     def wait_for_batch(self, min_items: int, timeout: float) -> None:
@@ -257,6 +257,13 @@ class BatchedTransport(Transport, Protocol):
             The server's; `step` is called from any actor's, one at a time.
         Blocks:
             While an actor runs a step.
+        """
+
+    def server_begins(self) -> None:
+        """Say that there is a server: after the last one's death, requests need not be withdrawn.
+
+        Threads:
+            The server's, first of all.
         """
 
     def server_ended(self, reason: BaseException | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 
 class TransportError(Exception):
     """Something a transport or its server was asked to do cannot be done."""
@@ -33,3 +35,24 @@ class ServerStoppedError(TransportError, RuntimeError):
 
 class InterruptedBatchError(TransportError, RuntimeError):
     """The actor's thread that ran a batch was interrupted before it had answered it."""
+
+
+def forget_frames(error: BaseException) -> None:
+    """Turn the traceback of an error, and of its causes, into a note: the text without the frames.
+
+    A frame keeps what its function and all its callers had in their hands. So an error that waits
+    to be read would keep alive clients and replies of the thread that it was raised in.
+    """
+    chain: list[BaseException] = []
+    rest: list[BaseException | None] = [error]
+    while rest:
+        link = rest.pop()
+        if link is not None and link not in chain:
+            chain.append(link)
+            rest += [link.__cause__, link.__context__]
+    if all(link.__traceback__ is None for link in chain):
+        return
+    note = "It was raised here:\n" + "".join(traceback.format_exception(error)).rstrip()
+    for link in chain:
+        link.__traceback__ = None
+    error.add_note(note)

@@ -100,6 +100,9 @@ class InferenceServer:
             getattr(transport, "lend", None) if self._batched is not None else None
         )
         self._wake: Callable[[], None] | None = getattr(transport, "wake", None)
+        self._server_begins: Callable[[], None] | None = getattr(
+            transport, "server_begins", None
+        )
         self._server_ended: Callable[[BaseException | None], None] | None = getattr(
             transport, "server_ended", None
         )
@@ -125,10 +128,15 @@ class InferenceServer:
         if self.is_alive:
             raise RuntimeError("the server is running already: shut it down first")
         self._stopping = threading.Event()
+        begun = threading.Event()
         self._thread = threading.Thread(
-            target=self._run, args=(self._stopping,), name="inference-server", daemon=True
+            target=self._run,
+            args=(self._stopping, begun),
+            name="inference-server",
+            daemon=True,
         )
         self._thread.start()
+        begun.wait()  # the transport knows: from here on no request is withdrawn
         return self
 
     def shutdown(self, timeout: float | None = 5.0) -> None:
@@ -152,9 +160,12 @@ class InferenceServer:
     def __exit__(self, *exc_info: object) -> None:
         self.shutdown()
 
-    def _run(self, stopping: threading.Event) -> None:
+    def _run(self, stopping: threading.Event, begun: threading.Event) -> None:
         self._failure = None
         try:
+            if self._server_begins is not None:
+                self._server_begins()
+            begun.set()
             with torch.no_grad():
                 if self._batched is not None:
                     self._run_batches(self._batched, stopping)
@@ -166,6 +177,7 @@ class InferenceServer:
             )
             raise
         finally:
+            begun.set()
             try:
                 if self._server_ended is not None:
                     self._server_ended(self._failure)
@@ -177,6 +189,14 @@ class InferenceServer:
     def _run_batches(self, transport: BatchedTransport, stopping: threading.Event) -> None:
         def step() -> None:
             """Serve what is ready; an actor's thread, while ours waits."""
+            serve()
+            # Ctrl-C met the model: everybody has been told, and it is the main thread's own.
+            if isinstance(self._failure, KeyboardInterrupt) and (
+                threading.current_thread() is threading.main_thread()
+            ):
+                raise KeyboardInterrupt from None
+
+        def serve() -> None:
             # As in our own thread: one actor's modes must not reach all replies.
             if torch.is_inference_mode_enabled():
                 with torch.inference_mode(False), torch.no_grad():

@@ -1,7 +1,8 @@
 """Who serves a transport, and whether that thread still lives.
 
 It must not know how requests travel. A server need not say anything: the thread that waits for
-work is the server, so TorchRL's is known as well as ours.
+work is the server, so TorchRL's is known as well as ours. It has to be a `threading.Thread`: of any
+other Python does not tell that it ended.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from tensordict.base import TensorDictBase
 
-from transports._errors import ClientClosedError, InFlightError
+from transports._errors import ClientClosedError, InFlightError, ServerStoppedError
 
 if TYPE_CHECKING:
     from transports.slot import SlotTransport
@@ -30,11 +30,11 @@ class SlotReply:
         """Tell whether `result` would return, or raise, at once; once true it stays so."""
         if self._reply is None and self._client._is_orphaned():
             with contextlib.suppress(TimeoutError):
-                self._reply = self._client._receive(0.0)
+                self._take(0.0)
         return self._reply is not None or self._client._has_answer()
 
     def result(self, timeout: float | None = None) -> TensorDictBase:
-        """Return the reply; reading it frees the client for its next request.
+        """Return the reply.
 
         Blocks:
             Until answered, or `timeout` seconds; None waits as long as a server lives.
@@ -45,20 +45,33 @@ class SlotReply:
             ClientClosedError: the client was closed before this was read.
             Exception: what the model raised, as it is, TimeoutError included.
         """
+        if self._reply is None:
+            self._take(timeout)
         reply = self._reply
-        if reply is None:
-            reply = self._reply = self._client._receive(timeout)
         if isinstance(reply, BaseException):
-            raise reply
+            try:
+                raise reply
+            finally:
+                del (
+                    reply,
+                    self,
+                )  # its traceback holds this frame: no cycle, and no client kept
+        assert reply is not None, "taken just now"
         return reply
+
+    def _take(self, timeout: float | None) -> None:
+        client = self._client
+        self._reply = client._receive(timeout)
+        client._forget()
 
 
 class SlotClient:
     """An actor's handle on its slot: one thread at a time, one request in flight.
 
-    A reply must be read (`result`) before the next submit, or dropped: with no reference to it left,
-    the client lets go of the request as soon as it is answered. The client gives its slot back
-    when it is closed, left as a context manager, or itself dropped.
+    Whether its reply is read or dropped does not matter: the next request may be made as soon as
+    the last one is answered. The client gives its slot back when it is closed, left as a context
+    manager, or dropped (in a reference cycle, say by keeping an error it raised: when that is
+    collected).
     """
 
     __slots__ = ("_is_closed", "_pending", "_slot", "_transport", "_unread")
@@ -73,14 +86,22 @@ class SlotClient:
     def __call__(self, td: TensorDictBase) -> TensorDictBase:
         """Submit `td`, wait as long as a server lives, and return the reply.
 
-        If the last request's reply was dropped unread, waits for it first.
+        If the last request is not answered yet, waits for that first.
         """
         if self._pending:
-            self._let_go(may_wait=True)
+            self._settle(may_wait=True)
         self._send(td)
         reply = self._receive(None)
+        self._pending = False
+        self._transport._replies[self._slot] = None
         if isinstance(reply, BaseException):
-            raise reply
+            try:
+                raise reply
+            finally:
+                del (
+                    reply,
+                    self,
+                )  # its traceback holds this frame: no cycle, and no client kept
         return reply
 
     def submit(self, td: TensorDictBase) -> SlotReply:
@@ -91,12 +112,11 @@ class SlotClient:
             actor runs it.
 
         Raises:
-            RuntimeError: the last reply was not read yet, or was dropped and is not there yet;
-                or the client is closed.
+            RuntimeError: the last request is not answered yet, or the client is closed.
             ValueError: `td` does not fit the schema; nothing is in flight then.
         """
         if self._pending:
-            self._let_go(may_wait=False)
+            self._settle(may_wait=False)
         self._send(td)
         reply = SlotReply(self)
         self._unread = weakref.ref(reply)
@@ -149,31 +169,33 @@ class SlotClient:
     def _receive(self, timeout: float | None) -> TensorDictBase | BaseException:
         if self._is_closed:
             return self._closed_error()
-        reply = self._transport._receive(self._slot, timeout)
-        self._pending = False
-        return reply
+        return self._transport._receive(self._slot, timeout)
 
-    def _let_go(self, *, may_wait: bool) -> None:
-        """Forget the request in flight, if nobody can read its reply any more."""
+    def _forget(self) -> None:
+        """Let go of the reply in the slot, which is safe elsewhere."""
+        if not self._is_closed:
+            self._pending = False
+            self._transport._replies[self._slot] = None
+
+    def _settle(self, *, may_wait: bool) -> None:
+        """End the request in flight: its answer goes to its reply, if anybody still has that."""
         if self._is_closed:
             raise self._closed_error()
-        reply = None if self._unread is None else self._unread()
-        # One that was read is of an earlier request; the one in flight was a call that was
-        # interrupted (Ctrl-C), or its reply was dropped.
-        if reply is not None and reply._reply is None:
-            raise InFlightError(
-                f"slot {self._slot} already has an in-flight request: read its reply with "
-                "result() first, or use another client"
-            )
         try:
-            self._transport._discard(self._slot, None if may_wait else 0.0)
+            answer = self._transport._settle(self._slot, None if may_wait else 0.0)
         except TimeoutError:
             raise InFlightError(
-                f"slot {self._slot} already has an in-flight request, whose reply was dropped "
-                "unread and is not there yet: keep replies and read them, or call the client, "
-                "which waits"
+                f"slot {self._slot} already has an in-flight request: wait for its result(), call "
+                "the client, which waits, or use another client"
             ) from None
-        self._pending = False
+        reply = None if self._unread is None else self._unread()
+        # One that has its answer is of an earlier request: the one in flight was dropped, or a
+        # call that was interrupted (Ctrl-C).
+        if reply is not None and reply._reply is None:
+            reply._reply = answer
+        self._forget()
+        if may_wait and isinstance(answer, ServerStoppedError):
+            raise answer  # as the next one would be, half a second later
 
     def _closed_error(self) -> ClientClosedError:
         return ClientClosedError(

@@ -37,7 +37,8 @@ class ReplyFuture(Future[TensorDictBase]):
     """A Future of the reply, with its request; `cancel` works until the server has taken it.
 
     `result`, `exception` and `done` notice a server that died; `concurrent.futures.wait` and
-    callbacks only do once one of these was called.
+    callbacks only do once one of these was called. A Future is Python's own, and Ctrl-C at the wrong
+    moment inside of one can leave it locked; actors in the main thread are better off with slots.
     """
 
     def __init__(self, request: Request, transport: ThreadingTransport) -> None:
@@ -55,7 +56,10 @@ class ReplyFuture(Future[TensorDictBase]):
 
     def result(self, timeout: float | None = None) -> TensorDictBase:
         """Return the reply; as `Reply.result`."""
-        return self._wait(super().result, timeout)
+        try:
+            return self._wait(super().result, timeout)
+        finally:
+            del self  # as Future does: an error's traceback holds this frame
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Return what `result` would raise, or None; waits as it does."""
@@ -64,17 +68,20 @@ class ReplyFuture(Future[TensorDictBase]):
     def _wait(self, get: Callable[[float], _T], timeout: float | None) -> _T:
         until = 0.0 if timeout is None else time.monotonic() + timeout
         wait_s = LOOK_S if timeout is None else min(timeout, LOOK_S)
-        while True:
-            try:
-                return get(wait_s)
-            except TimeoutError:
-                self._transport._withdraw(self, may_wait=timeout is not None)
-                if self.done():  # answered in between, or this was the answer
-                    return get(0.0)
-            if timeout is not None:
-                wait_s = min(until - time.monotonic(), LOOK_S)
-                if wait_s <= 0.0:
-                    raise TimeoutError(f"no reply within {timeout} s")
+        try:
+            while True:
+                try:
+                    return get(wait_s)
+                except TimeoutError:
+                    self._transport._withdraw(self, may_wait=timeout is not None)
+                    if self.done():  # answered in between, or this was the answer
+                        return get(0.0)
+                if timeout is not None:
+                    wait_s = min(until - time.monotonic(), LOOK_S)
+                    if wait_s <= 0.0:
+                        raise TimeoutError(f"no reply within {timeout} s")
+        finally:
+            del self, get
 
 
 class QueueClient:
@@ -133,7 +140,9 @@ class ThreadingTransport(BatchingTransport[Any]):
     def __init__(self, *, spec: TensorDictBase | None = None) -> None:
         super().__init__(spec)
         self._queue: deque[ReplyFuture] = deque()
-        self._has_work = Condition(Lock())
+        # Entered by itself: a signal that comes while a Condition is entered leaves it locked.
+        self._lock = Lock()
+        self._has_work = Condition(self._lock)
         self._min_items = 1
         self._woken = False
 
@@ -153,7 +162,7 @@ class ThreadingTransport(BatchingTransport[Any]):
             ValueError: `td` does not fit the schema.
         """
         future = ReplyFuture(self._schema.read(td), self)
-        with self._has_work:
+        with self._lock:
             self._queue.append(future)
             if len(self._queue) >= self._min_items:
                 self._has_work.notify()
@@ -178,7 +187,7 @@ class ThreadingTransport(BatchingTransport[Any]):
         self._service.note()
         timeout = max(0.0, min(timeout, TIMEOUT_MAX / 2))
         idle_until = time.monotonic() + timeout
-        with self._has_work:
+        with self._lock:
             self._min_items = min_items
             while len(self._queue) < min_items and not self._woken:
                 # submit() does not notify of the first of several: we look when idle time is
@@ -194,7 +203,7 @@ class ThreadingTransport(BatchingTransport[Any]):
 
     def wake(self) -> None:
         """Make the wait under way, or else the next one, return early."""
-        with self._has_work:
+        with self._lock:
             self._woken = True
             self._has_work.notify()
 
@@ -203,7 +212,7 @@ class ThreadingTransport(BatchingTransport[Any]):
         server = self._service.note()
         futures: list[ReplyFuture] = []
         while True:
-            with self._has_work:
+            with self._lock:
                 count = max(0, min(len(self._queue), max_items - len(futures)))
                 taken = [self._queue.popleft() for _ in range(count)]
             # Outside the lock that every actor takes. From here on none can be cancelled,
@@ -221,7 +230,7 @@ class ThreadingTransport(BatchingTransport[Any]):
             error = self._service.why_unserved(future._claimed_by, may_wait=may_wait)
             if error is None:
                 return
-            with self._has_work, contextlib.suppress(ValueError):
+            with self._lock, contextlib.suppress(ValueError):
                 self._queue.remove(future)
         # No server has it or will. Outside of the locks: this calls back whoever waits for it.
         with contextlib.suppress(InvalidStateError):  # answered by now, or cancelled

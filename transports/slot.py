@@ -24,15 +24,17 @@ Invariants:
 
 1. A slot is *free*, *ready* or *claimed*, in this order, round and round. Its actor moves it
    free → ready, the server ready → claimed → free. Who does not own the state leaves the slot's
-   request and reply alone; the byte of the state is written last. One exception: an actor takes
-   back (→ free) what a dead server left, under the lock that the next server must take first.
+   request and reply alone; the byte of the state is written last. One exception: what a dead
+   server left, or none has come for, is taken back (→ free, with an error as the reply) by its
+   actor, or by who looks for a slot, under the lock that the next server must take first.
 2. *The state tells* whether a request was answered. The gate only tells that it is worth a look:
-   it is released once an answer, by the chain, by `resolve` or by `resolve_exception`, and an
-   actor that was interrupted, or looked by itself, leaves it open for its next request to find.
+   it is released once an answer, by the chain, by `resolve` or by `resolve_exception` (never for
+   a request that was taken back), and an actor that was interrupted, or looked by itself, leaves
+   it open for its next request to find.
    A release that got lost (an interrupt between the pop and the release) costs `LOOK_S`.
 3. `_tokens` holds a token while the server sleeps, or is about to, and nobody has undertaken
    to ring it. A ring that got lost (an interrupt between the pop and the ring) costs `LOOK_S`:
-   actors that look ring, too.
+   actors that wait look, and ring, too.
 4. While `_to_wake` holds slots, `_is_waking` is true, and some thread that is running, or was
    released and will run, is to take the next one. (If it dies first, every actor that looks
    goes on with the chain, and so does the server, see `wait_for_batch`.)
@@ -53,7 +55,8 @@ The memory model:
     sees the other, because one of the two things is written and read under its own lock: what
     came before the earlier of them is seen after the later.
     Neither needs the GIL. All else that threads read of each other (`_min_items`, `_takes_turns`,
-    `_was_woken`, times) may be late: that costs a timeout of the server's, never a reply.
+    `_was_woken`, times) may be late: that costs a timeout of the server's or a look, never a
+    reply.
 """
 
 from __future__ import annotations
@@ -73,7 +76,12 @@ from transports._batches import Outcome, compose
 from transports._batching import BatchingTransport
 from transports._buffers import BatchBuffer
 from transports._checks import check_count, check_flag
-from transports._errors import InterruptedBatchError, NoSlotLeftError, ServerStoppedError
+from transports._errors import (
+    InterruptedBatchError,
+    NoSlotLeftError,
+    ServerStoppedError,
+    forget_frames,
+)
 from transports._requests import Request
 from transports._serving import LOOK_S
 from transports._slot_client import SlotClient
@@ -280,18 +288,21 @@ class SlotTransport(BatchingTransport[int]):
                 wait_s = min(until - time.monotonic(), LOOK_S)
                 if wait_s <= 0.0:
                     raise TimeoutError(f"no reply for slot {slot} within {timeout} s")
-        # The slot is free: ours until the next publish.
+        # The slot is free: ours until the next publish. The reply stays until the client has it
+        # safe, so that an interrupt in between does not lose it.
         reply = self._replies[slot]
         assert reply is not None, "the state is free after the reply is written"
-        self._replies[slot] = None
         return reply
 
-    def _discard(self, slot: int, timeout: float | None) -> None:
-        """Wait, as `_receive` does, for an answer that nobody wants, or for none."""
-        if self._states[slot] != _FREE:
-            self._receive(slot, timeout)
-        # Free without a reply: the actor was interrupted before it published.
-        self._replies[slot] = None
+    def _settle(
+        self, slot: int, timeout: float | None
+    ) -> TensorDictBase | BaseException | None:
+        """Wait as `_receive` does; None if the actor was interrupted before it published."""
+        return (
+            self._replies[slot]
+            if self._states[slot] == _FREE
+            else self._receive(slot, timeout)
+        )
 
     def _withdraw(self, slot: int, *, may_wait: bool) -> ServerStoppedError | None:
         """Take a request back that nobody will answer, and return why; None if somebody may.
@@ -305,6 +316,7 @@ class SlotTransport(BatchingTransport[int]):
         error = self._service.why_unserved(claimed_by, may_wait=may_wait)
         if error is not None:
             self._requests[slot] = None
+            self._replies[slot] = error
             self._states[slot] = _FREE
         return error
 
@@ -517,13 +529,16 @@ class SlotTransport(BatchingTransport[int]):
             self._ring_once()
 
     def _reject_claimed(self, exc: BaseException) -> None:
+        # Without it as the cause, which would keep our frames.
         error = InterruptedBatchError(
             f"the actor that ran the batch was interrupted by {exc!r}"
         )
-        error.__cause__ = exc
         for slot in range(self._num_slots):
-            if self._claimed_by[slot] is current_thread():
-                self.resolve_exception(slot, error)
+            if (
+                self._states[slot] == _CLAIMED
+                and self._claimed_by[slot] is current_thread()
+            ):
+                self._answer(slot, error)
 
     # ---- the server's turn
 
@@ -580,6 +595,8 @@ class SlotTransport(BatchingTransport[int]):
             )
             with contextlib.suppress(RuntimeError):
                 self._gates[callback].release()
+            if self._abandoned:
+                self._drop_late([callback])
 
     def _answer_all(self, callbacks: list[int], outcomes: Sequence[Outcome]) -> None:
         self._model_s = time.monotonic() - self._given_at
@@ -597,9 +614,20 @@ class SlotTransport(BatchingTransport[int]):
             self._wake_all([slot for slot in slots if self._states[slot] == _FREE])
             raise
         self._last_answered = slots
+        if self._abandoned:
+            self._drop_late(slots)
         self._wake_all(slots)
 
+    def _drop_late(self, slots: list[int]) -> None:
+        # If one is another client's by now, that one's reply is still to be written, by us.
+        for slot in slots:
+            if slot in self._abandoned:
+                self._replies[slot] = None
+
     def _hand_out(self, slot: int, reply: TensorDictBase | BaseException) -> None:
+        if self._step is not None and isinstance(reply, BaseException):
+            # Perhaps raised in an actor's thread, whose frames hold its client and its replies.
+            forget_frames(reply)
         self._requests[slot] = None
         self._replies[slot] = reply
         self._states[slot] = _FREE  # and the actor's

@@ -316,6 +316,82 @@ def test_an_interrupt_at_the_turn_leaves_it_to_others(when):
         assert not server.is_alive
 
 
+def test_an_interrupted_read_can_be_done_again():
+    """Ctrl-C between taking the reply and having it: it is still there."""
+    transport = SlotTransport(1)
+    client = transport.client()
+    with InferenceServer(double, transport):
+        reply = client.submit(one(3))
+        receive, interrupted = transport._receive, []
+
+        def receive_and_be_interrupted(*args):
+            receive(*args)
+            interrupted.append(True)
+            raise KeyboardInterrupt
+
+        transport._receive = receive_and_be_interrupted
+        for way in (reply.result, lambda: client(one(4))):
+            with pytest.raises(KeyboardInterrupt):
+                way()
+        transport._receive = receive
+        assert interrupted == [True, True]
+        assert reply.result()["action"].item() == 6
+        assert client(one(5))["action"].item() == 10
+
+
+def test_a_server_that_was_started_is_not_dead(contender, monkeypatch):
+    """From the end of `start` on, however late its thread gets to wait for work."""
+    transport = contender.create(1)
+    client = transport.client()
+    in_thread(transport.wait_for_work, 0.0)
+    waiting, go = threading.Event(), threading.Event()
+    wait_for_batch = transport.wait_for_batch
+
+    def wait(*args):
+        waiting.set()
+        assert go.wait(WAIT_S)
+        wait_for_batch(*args)
+
+    transport.wait_for_batch = wait
+    with InferenceServer(double, transport):
+        reply = client.submit(one(3))
+        with pytest.raises(TimeoutError):
+            reply.result(0.0)
+        assert not reply.done()
+        go.set()
+        assert reply.result(WAIT_S)["action"].item() == 6
+
+
+def test_ctrl_c_in_a_model_that_the_main_thread_runs_is_raised_there():
+    """And not only told as an error, which a program may catch; others get that."""
+    transport = SlotTransport(2, inline=True)
+    clients = [transport.client() for _ in range(2)]
+    asleep = threading.Event()
+    acquire = transport._doorbell.acquire
+
+    class Bell:
+        release = staticmethod(transport._doorbell.release)
+
+        def acquire(self, blocking=True, timeout=-1):
+            asleep.set()
+            return acquire(blocking, timeout)
+
+    def model(td):
+        raise KeyboardInterrupt
+
+    transport._doorbell = Bell()
+    with InferenceServer(model, transport, min_batch_size=2, timeout=600.0) as server:
+        assert asleep.wait(WAIT_S)
+        other = clients[1].submit(one())
+        assert threading.current_thread() is threading.main_thread()
+        with pytest.raises(KeyboardInterrupt):
+            clients[0](one())
+        with pytest.raises(ServerStoppedError, match="KeyboardInterrupt"):
+            other.result(WAIT_S)
+        server._thread.join(WAIT_S)
+        assert not server.is_alive
+
+
 def test_a_gate_left_open_does_not_answer_the_next_request():
     """The reply was read by looking, its release came later: the next wait sees through it."""
     transport = SlotTransport(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import types
 from concurrent.futures import CancelledError, as_completed
 
@@ -132,8 +133,24 @@ def clock(monkeypatch):
 def transport(clock):
     """A transport on that clock."""
     made = ThreadingTransport()
-    made._has_work = clock
+    made._has_work = made._lock = clock
     return made
+
+
+def test_the_queue_is_locked_as_an_interrupt_cannot_leave_it(monkeypatch):
+    """By the raw lock: a Condition is entered in Python code, between whose lines Ctrl-C may come."""
+    entered = []
+    monkeypatch.setattr(
+        threading.Condition, "__enter__", lambda self: entered.append(self._lock.acquire())
+    )
+    transport = ThreadingTransport()
+    future = transport.submit(one())
+    del entered[:]  # a Future's own
+    transport.wait_for_work(0.0)
+    transport.wake()
+    taken = transport.claim(1)
+    assert entered == [True]  # that Future's
+    assert taken == [future]
 
 
 def test_waiting_for_a_batch_ends_at_once_when_it_is_there(transport, clock):

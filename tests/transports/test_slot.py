@@ -35,8 +35,8 @@ def test_a_request_goes_through_a_client():
         SlotTransport(1).submit(one())
 
 
-def test_one_request_in_flight_until_its_reply_is_read():
-    """A second submit is refused, also once answered; the first is not harmed."""
+def test_one_request_in_flight_until_it_is_answered():
+    """A second submit is refused, the first not harmed; then its reply can be read late."""
     transport = SlotTransport(1)
     client = transport.client()
     reply = client.submit(one(3.0))
@@ -45,12 +45,18 @@ def test_one_request_in_flight_until_its_reply_is_read():
     items, slots = transport.drain(8)
     assert slots == [0]
     assert items[0]["obs"].tolist() == [3.0]
-    transport.resolve(0, items[0])
-    assert reply.done()
     with pytest.raises(RuntimeError, match="already has an in-flight request"):
         client.submit(one(4.0))
-    reply.result(0)
-    client.submit(one(4.0))
+    transport.resolve(0, items[0])
+    assert reply.done()
+    second = client.submit(one(4.0))
+    assert reply.done()
+    assert reply.result(0)["obs"].tolist() == [3.0]
+    assert not second.done()
+    items, slots = transport.drain(8)
+    transport.resolve(0, items[0])
+    assert second.result(0)["obs"].tolist() == [4.0]
+    assert reply.result(0)["obs"].tolist() == [3.0]
 
 
 def test_sweeps_are_round_robin():

@@ -10,7 +10,12 @@ import torch
 from tensordict import TensorDict
 
 from transports import InferenceServer, SlotTransport
-from transports._errors import ClientClosedError, InFlightError, NoSlotLeftError
+from transports._errors import (
+    ClientClosedError,
+    InFlightError,
+    NoSlotLeftError,
+    ServerStoppedError,
+)
 
 WAIT_S = 60.0
 
@@ -204,17 +209,70 @@ def test_a_reply_dropped_unread_does_not_block_its_client(transport):
     """A submit goes through once it is there, and says so before; the old answer is not given."""
     client = transport.client()
     client.submit(one(1))
-    with pytest.raises(InFlightError, match="dropped unread and is not there yet"):
+    with pytest.raises(InFlightError, match="already has an in-flight request: wait for"):
         client.submit(one(2))
     answer(transport, transport.claim(2))
     reply = client.submit(one(3))
     answer(transport, transport.claim(2))
     assert reply.result(0)["action"].item() == 6
-    kept = client.submit(one(4))
-    answer(transport, transport.claim(2))
-    with pytest.raises(InFlightError, match="already has an in-flight request: read"):
-        client(one(5))
-    assert kept.result(0)["action"].item() == 8
+
+
+@pytest.mark.parametrize("way", ["call", "result"])
+def test_a_client_that_got_an_error_is_dropped_like_others(transport, way):
+    """The error's traceback holds no frame that holds the client, or an error in a cycle."""
+    gc.collect()
+    gc.disable()
+    try:
+        client = transport.client()
+        dead = threading.Thread(target=transport.wait_for_work, args=(0.0,), daemon=True)
+        dead.start()
+        dead.join(WAIT_S)
+        with pytest.raises(ServerStoppedError):
+            client(one()) if way == "call" else client.submit(one()).result()
+        del client
+        assert transport._given_back == [0]
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("way", ["submit", "client"])
+def test_an_error_of_an_inline_batch_keeps_nothing_of_its_actor(way):
+    """It was raised in the actor's own thread, and nobody reads it; its text is not lost."""
+
+    def model(_td):
+        raise ArithmeticError("no")
+
+    transport = SlotTransport(1, inline=True)
+    asleep = threading.Semaphore(0)
+    acquire = transport._doorbell.acquire
+
+    class Bell:
+        release = staticmethod(transport._doorbell.release)
+
+        def acquire(self, blocking=True, timeout=-1):
+            asleep.release()
+            return acquire(blocking, timeout)
+
+    transport._doorbell = Bell()
+
+    def drop(client):
+        reply = client.submit(one())
+        assert reply.done()  # it ran here
+
+    def come_and_go():
+        drop(transport.client())
+
+    with InferenceServer(model, transport, timeout=600.0):
+        assert asleep.acquire(timeout=WAIT_S)
+        if way == "client":
+            come_and_go()
+            client = transport.client()
+        else:
+            client = transport.client()
+            drop(client)
+        with pytest.raises(ArithmeticError, match="no") as raised:
+            client(one())
+        assert "raise ArithmeticError" in "".join(raised.value.__notes__)
 
 
 def test_a_call_waits_for_what_was_dropped():
