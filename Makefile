@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: bench test lint format types imports wheel clean
+.PHONY: bench test stress lint format types imports wheel clean
 
 bench: $(STAMP)
 	$(BIN)/slotbench run quickstart
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Ten million checked replies over all our transports, with faults; at most ten minutes.
+stress: $(STAMP)
+	$(BIN)/python -m tests.stress $(STRESS_ARGS)
 
 # One install of everything: the package in place, TorchRL to race against, the tools.
 $(STAMP): pyproject.toml constraints.txt

@@ -22,6 +22,7 @@ import time
 from concurrent.futures import Future
 from typing import Any, Final
 
+import torch
 from tensordict import TensorDict, TensorDictBase
 from torchrl.modules.inference_server import InferenceTransport
 from torchrl.modules.inference_server._client import (
@@ -29,13 +30,16 @@ from torchrl.modules.inference_server._client import (
 )
 
 import transports
+from transports._batches import Outcome, compose
 from transports._batching import BatchingTransport
 from transports._checks import check_count
 from transports._errors import RequestError
-from transports._requests import Request, RequestSchema
+from transports._requests import Layout, Node, Request, RequestSchema
 from transports._slot_client import SlotClient
+from transports.shared_queue import ReplyFuture
 
 _ROWS: Final = "_slotbench_rows"
+_ONE_ROW: Final = torch.Size(())
 # What TorchRL looks for on a transport beside the abstract methods.
 _OPTIONAL: Final = (
     "drain_with_timing",
@@ -60,16 +64,27 @@ class _Schema(RequestSchema):
         self._has_interaction_type: bool | None = None
 
     @property
+    def batch_size(self) -> torch.Size | None:
+        """Of every request; None while no request has come."""
+        if self.layout is None:
+            return None
+        key, entry = self.layout.root.entries[0]
+        return entry.batch_size if key == _ROWS and isinstance(entry, Node) else _ONE_ROW
+
+    @property
     def is_of_rows(self) -> bool:
         """Whether requests have several rows, and travel inside another TensorDict."""
-        return self.layout is not None and self.layout.leaves[0].path[0] == _ROWS
+        return bool(self.batch_size)
 
     def read(self, td: TensorDictBase) -> Request:
         """Check `td` as `RequestSchema.read` does; `td` may have a batch size.
 
         Raises:
-            ValueError: also if `td` says how to sample and the schema would not tell the policy.
+            ValueError: also if `td` has another batch size than the requests before, or says how
+                to sample and the schema would not tell the policy.
         """
+        if isinstance(td, TensorDictBase):
+            self._check_batch_size(td)
         request = super().read(_as_one_row(td))
         if self._has_interaction_type is None:
             assert self.layout is not None, "reading a request establishes it"
@@ -86,6 +101,20 @@ class _Schema(RequestSchema):
                 "none; use one kind of client for a transport, or add it to spec= as int8"
             )
         return request
+
+    def _establish(self, td: TensorDictBase) -> Layout:
+        layout = super()._establish(td)
+        # Another actor's first request may have won.
+        self._check_batch_size(td.get(_ROWS, td))
+        return layout
+
+    def _check_batch_size(self, td: TensorDictBase) -> None:
+        expected = self.batch_size
+        if expected is not None and td.batch_size != expected:
+            raise RequestError(
+                f"request of batch size {list(td.batch_size)}, expected {list(expected)}: all "
+                "requests of a transport have the same, the first one's or that of spec="
+            )
 
 
 class _OfTorchRL(BatchingTransport[Any], InferenceTransport):  # type: ignore[misc]  # torchrl is untyped
@@ -179,26 +208,18 @@ class ThreadingTransport(_OfTorchRL, transports.ThreadingTransport):
         transports.ThreadingTransport.__init__(self)
         self._schema = _Schema(spec)
 
-    def submit(self, td: TensorDictBase) -> Any:
-        """Queue `td`; as `transports.ThreadingTransport.submit`, but `td` may have several rows."""
-        future = transports.ThreadingTransport.submit(self, td)
-        return _ReplyOfRows(future) if self._schema.is_of_rows else future
-
     def _submitted_at(self, callback: Any) -> float:
         return float(callback._submitted_at)
 
-
-class _ReplyOfRows:
-    """The Future of a request of several rows: like it, but for what `result` takes out."""
-
-    def __init__(self, future: Future[TensorDictBase]) -> None:
-        self._future = future
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._future, name)
-
-    def result(self, timeout: float | None = None) -> TensorDictBase:
-        return self._future.result(timeout).get(_ROWS)
+    def _answer(self, callback: ReplyFuture, outcome: Outcome) -> None:
+        if self._schema.is_of_rows and not Future.done(callback):
+            reply = compose(callback._request, outcome)
+            if isinstance(reply, TensorDictBase):
+                # Here, not in result(): the Future's callbacks see what is set.
+                callback.set_result(reply.get(_ROWS))
+                return
+            outcome = reply
+        super()._answer(callback, outcome)
 
 
 def _as_one_row(td: Any) -> Any:

@@ -43,12 +43,13 @@ Invariants:
    when it is found free. Until its next owner's first reply the chain may still wake it.
 
 The memory model:
-    What must be atomic: reading and writing one item of a list, a dict or a bytearray;
-    list.append and list.pop at the end; assignment of a list to a list's slice; `in`, count and
-    translate of a bytearray; acquire and release of a lock.
-    CPython's documentation ("Thread Safety Guarantees") promises that much for the free-threaded
-    build, too, and that all of them but reads of one item of a list or a dict hold the object's
-    own lock. tests/transports/test_platform.py tries them.
+    What must be atomic: reading and writing one item of a list or a bytearray; append and pop at
+    the end, copy, and clear of a list; `in`, count and translate of a bytearray; attributes; the
+    next number of itertools.count. Assignment to a list's front must not disturb a pop at its end.
+    CPython's documentation ("Thread Safety Guarantees") says of these operations of lists and
+    bytearrays, for the free-threaded build from 3.14 on, that they are safe and, but for
+    reading an item or the length of a list, hold the object's own lock. Locks are locks.
+    tests/transports/test_platform.py tries them all.
     What must be ordered: (a) what was written before a slot's state is seen by who reads that
     state: both hold the bytearray's lock. (b) Where two threads each write one thing and look
     at the other's (publish and token; the chain's list and its flag), at least one
@@ -281,6 +282,8 @@ class SlotTransport(BatchingTransport[int]):
                     error = self._withdraw(slot, may_wait=timeout is not None)
                 if error is not None:
                     return error
+                if states[slot] == _FREE:
+                    break
                 # The server lives. Whoever should have rung it may have been interrupted.
                 if self._is_due():
                     self._ring()
@@ -315,6 +318,8 @@ class SlotTransport(BatchingTransport[int]):
         claimed_by = self._claimed_by[slot] if state == _CLAIMED else None
         error = self._service.why_unserved(claimed_by, may_wait=may_wait)
         if error is not None:
+            if self._states[slot] == _FREE:  # answered, after we looked and before it ended
+                return None
             self._requests[slot] = None
             self._replies[slot] = error
             self._states[slot] = _FREE

@@ -1,11 +1,13 @@
 """What ``slotbench check`` found: a row a check, a column a contender, reasons below.
 
-Where no contender was checked, the checks with their promises.
+Where no contender was checked, the checks with their promises. A check that an interrupted
+command did not make is a dash.
 """
 
 import dataclasses
 import io
 import json
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -24,8 +26,10 @@ from slotbench.records.conformance import CheckResult
 SCHEMA: Final = "slotbench.conformance"
 
 _WORDS: Final[dict[CheckResult, str]] = {"pass": "pass", "fail": "FAIL", "n/a": "n/a"}
+_NOT_MADE: Final = "-"
 _INDENT: Final = "   "
 _GAP: Final = "  "
+_MIN_PROMISE_WIDTH: Final = 24
 
 
 def render(found: Conformance, name: str = "text", screen: Screen = PAPER) -> str:
@@ -100,7 +104,7 @@ def _text(found: Conformance, screen: Screen) -> str:
 
 
 def _lines(found: Conformance, width: int) -> Iterator[str]:
-    yield from (_summary(contender) for contender in found.contenders)
+    yield from (_summary(contender, found) for contender in found.contenders)
     name_width = len(_INDENT) + max((len(c.name) for c in found.checks), default=0)
     heads = [contender.label for contender in found.contenders]
     if name_width + sum(len(_GAP) + cell_len(head) for head in heads) > width:
@@ -113,14 +117,13 @@ def _lines(found: Conformance, width: int) -> Iterator[str]:
         yield ""
         yield _columns("", name_width, heads, widths)
     for sentence, checks in _by_guarantee(found):
-        yield sentence
+        yield from _wrap("", sentence, len(_INDENT), width)
         for check in checks:
             name = _INDENT + check.name
-            yield (
-                _columns(name, name_width, _row(found, check), widths)
-                if heads
-                else _columns(name, name_width, [check.promise], [0])
-            )
+            if heads:
+                yield _columns(name, name_width, _row(found, check), widths)
+            else:
+                yield from _promise(name, name_width, check.promise, width)
     for contender in found.contenders:
         if failures := _failures(contender):
             yield ""
@@ -137,9 +140,33 @@ def _columns(
     return _GAP.join((name.ljust(name_width), *padded)).rstrip()
 
 
-def _summary(contender: CheckedContender) -> str:
+def _promise(name: str, name_width: int, promise: str, width: int) -> Iterator[str]:
+    """The check's name and its promise beside it, or below where that is too narrow."""
+    indent = name_width + len(_GAP)
+    if width - indent >= _MIN_PROMISE_WIDTH:
+        yield from _wrap(name.ljust(name_width) + _GAP, promise, indent, width)
+    else:
+        yield name
+        yield from _wrap(2 * _INDENT, promise, 2 * len(_INDENT), width)
+
+
+def _wrap(before: str, text: str, indent: int, width: int) -> list[str]:
+    return textwrap.wrap(
+        text,
+        max(width, indent + _MIN_PROMISE_WIDTH),
+        initial_indent=before,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _summary(contender: CheckedContender, found: Conformance) -> str:
     count = Counter(finding.outcome for finding in contender.findings)
-    return f"{contender.label}: " + ", ".join(f"{count[word]} {word}" for word in _WORDS)
+    counts = [f"{count[word]} {word}" for word in _WORDS]
+    if num_left := len(found.checks) - len(contender.findings):
+        counts.append(f"{num_left} not made")
+    return f"{contender.label}: {', '.join(counts)}"
 
 
 def _by_guarantee(found: Conformance) -> Iterator[tuple[str, list[CheckPlan]]]:
@@ -151,10 +178,11 @@ def _by_guarantee(found: Conformance) -> Iterator[tuple[str, list[CheckPlan]]]:
 def _row(found: Conformance, check: CheckPlan) -> list[str]:
     """What each contender's column says of the check."""
     return [
-        _WORDS[finding.outcome]
+        next(
+            (_WORDS[f.outcome] for f in contender.findings if f.check == check.name),
+            _NOT_MADE,
+        )
         for contender in found.contenders
-        for finding in contender.findings
-        if finding.check == check.name
     ]
 
 

@@ -7,7 +7,7 @@ runs in the caller's process, which loads no torch.
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +19,6 @@ from slotbench.measure.runner import Progress
 from slotbench.measure.zygote import Outcome, Task
 from slotbench.records import (
     Batching,
-    CheckedContender,
     CheckFinding,
     CheckPlan,
     Contender,
@@ -73,10 +72,13 @@ def check(
     contenders: Sequence[Contender],
     checks: Sequence[CheckPlan],
     on_progress: Callable[[Progress], None] = lambda _: None,
-) -> tuple[CheckedContender, ...]:
+) -> Iterator[tuple[str, CheckFinding]]:
     """Make every check on every contender, each in a process of its own.
 
     A check that hangs is killed after `DEADLINE_S`; that, or a process that dies, is a fail.
+
+    Yields:
+        The contender's label and the finding, as soon as it is made: contender by contender.
 
     Raises:
         ContenderError: a contender cannot be made; no check was made.
@@ -90,16 +92,12 @@ def check(
         if problem:
             raise ContenderError(problem)
     num_done, num_all = 0, len(contenders) * len(checks)
-    checked = []
     for contender in contenders:
-        findings = []
         for one in checks:
             on_progress(Progress(num_done, num_all, f"{contender.label}: {one.name}"))
-            findings.append(_find(by, contender, one))
+            yield contender.label, _find(by, contender, one)
             num_done += 1
-        checked.append(CheckedContender(contender.label, tuple(findings)))
     on_progress(Progress(num_done, num_all, "done"))
-    return tuple(checked)
 
 
 def _find(by: Worker, contender: Contender, one: CheckPlan) -> CheckFinding:
@@ -161,7 +159,6 @@ def run_check(contender: Contender, name: str) -> CheckFinding:
 def _factory(contender: Contender) -> "SystemFactory":
     """Make systems of the contender; it sees every argument as the check gave it."""
     from slotbench.measure import systems
-    from transports.conformance import NotApplicableError
 
     def create(
         model: Callable[[Any], Any],
@@ -171,8 +168,6 @@ def _factory(contender: Contender) -> "SystemFactory":
         min_batch_size: int = 1,
         timeout_s: float = 0.01,
     ) -> systems.TransportSystem:
-        if num_clients < 1 and contender.name == "torchrl.threading":
-            raise NotApplicableError("its queue is not told the number of clients")
         batching = Batching(min_batch_size, max_batch_size, timeout_s * 1e3)
         return systems.build_as_given(contender, num_clients, batching, model)
 

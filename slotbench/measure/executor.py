@@ -87,7 +87,8 @@ class Worker:
         """Start a zygote and wait until it has imported everything.
 
         Raises:
-            WorkerError: it did not come up; with the end of what it printed.
+            WorkerError: it did not come up; with what it imported then, and the end of what it
+                printed.
         """
         self.close()
         began = time.perf_counter()
@@ -109,11 +110,21 @@ class Worker:
             )
         self._connection = Connection(ours.detach())
         self._is_fresh = True
-        if not isinstance(self._receive(_START_TIMEOUT_S), Ready):
+        importing = None
+        try:
+            while isinstance(message := self._receive(_START_TIMEOUT_S), str):
+                importing = message
+        except KeyboardInterrupt:
+            self._process.kill()  # it would import to the end before it saw that we are gone
+            raise
+        if not isinstance(message, Ready):
             log = self._tail().strip().splitlines()
+            self._process.kill()
             self.close()
+            where = f" while it imported {importing}" if importing else ""
             raise WorkerError(
-                f"the worker process did not start: {log[-1] if log else 'it printed nothing'}"
+                f"the worker process did not start: it ended or hung{where}, and printed "
+                f"{log[-1] if log else 'nothing'}"
             )
         self.worker_start_s += time.perf_counter() - began
 

@@ -5,7 +5,8 @@ child for each trial (milliseconds). A new zygote is started for every round, so
 round has a memory layout of its own. Where fork is not to be trusted (anything but
 Linux) the zygote runs one task in itself and ends.
 
-Protocol, pickled over one socket: it sends ``Ready``; then for every `Task` one `Outcome`.
+Protocol, pickled over one socket: it sends the name of each module that it is about to import,
+then ``Ready``; then for every `Task` one `Outcome`.
 It ends when the other side closes, killing a child that still runs, so no trial outlives
 the run that asked for it.
 """
@@ -67,9 +68,11 @@ def main(arguments: list[str]) -> None:
     sys.path.append(os.getcwd())  # noqa: PTH109  # sys.path holds strings
     connection = Connection(int(descriptor))
     for module in modules:
-        # Marked "?": a contender's or an environment's. `check` says what is wrong with it.
+        # Marked "?": a contender's or an environment's. `check` says what is wrong with it;
+        # some call sys.exit.
         may_fail = module.startswith("?")
-        with contextlib.suppress(Exception) if may_fail else contextlib.nullcontext():
+        connection.send(module.removeprefix("?"))  # for whom it takes along, or never ends
+        with contextlib.suppress(BaseException) if may_fail else contextlib.nullcontext():
             importlib.import_module(module.removeprefix("?"))
     # What was imported is never garbage; collecting it would stop a trial for 0.1 s and more.
     gc.collect()

@@ -214,6 +214,37 @@ def test_a_server_comes_under_the_lock(contender):
     assert came == [None, threading.current_thread()]
 
 
+@pytest.mark.parametrize("timeout", [None, 0.0])
+def test_an_answer_that_a_server_gave_before_it_ended_is_not_withdrawn(
+    timeout, monkeypatch
+):
+    """It comes between the look at the state and the look at the thread."""
+    transport = SlotTransport(1)
+    client = transport.client()
+    reply = client.submit(one(3))
+    why = transports._serving.Service.why_unserved
+    claimed, go = threading.Event(), threading.Event()
+
+    def serve():
+        slots = transport.claim(1)
+        claimed.set()
+        assert go.wait(WAIT_S)
+        batch = transport.gather(slots)
+        transport.resolve_batch(slots, batch, double(batch))
+
+    server = threading.Thread(target=serve, daemon=True)
+    server.start()
+    assert claimed.wait(WAIT_S)
+
+    def answer_and_look(service, claimed_by, *, may_wait):
+        go.set()
+        server.join(WAIT_S)
+        return why(service, claimed_by, may_wait=may_wait)
+
+    monkeypatch.setattr(transports._serving.Service, "why_unserved", answer_and_look)
+    assert reply.result(timeout)["action"].item() == 6
+
+
 def test_a_second_servers_death_does_not_take_the_firsts_requests():
     """Claimed by a thread that lives: only its own death would lose it."""
     transport = SlotTransport(1)

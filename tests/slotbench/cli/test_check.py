@@ -75,9 +75,8 @@ def test_the_checks_are_listed_with_their_promises(slotbench: Any) -> None:
     outcome = slotbench("check", "--list")
     assert (outcome.code, outcome.stderr) == (0, "")
     assert outcome.stdout.startswith("1. ")
-    rows = [
-        line.split(maxsplit=1) for line in outcome.stdout.splitlines() if line[0] == " "
-    ]
+    first_lines = [x for x in outcome.stdout.splitlines() if x[:3] == "   " != x[3:6]]
+    rows = [line.split(maxsplit=1) for line in first_lines]
     assert NAME in [name for name, _ in rows]
     assert all(promise for _, promise in rows)
 
@@ -108,6 +107,26 @@ def test_a_contender_that_cannot_be_made_is_one_line(slotbench: Any) -> None:
     )
 
 
+def test_a_contender_that_exits_at_import_is_one_line(slotbench: Any) -> None:
+    """With sys.exit it cannot be made; with os._exit it takes the worker along. Both are named."""
+    Path("exits_checked_here.py").write_text("import sys\nsys.exit(3)\n")
+    Path("dies_checked_here.py").write_text("import os\nos._exit(3)\n")
+
+    outcome = slotbench("check", "exits_checked_here:f")
+    assert (outcome.code, outcome.stdout, outcome.stderr) == (
+        2,
+        "",
+        "slotbench: error: contender 'exits_checked_here:f' cannot be made: SystemExit: 3\n",
+    )
+    outcome = slotbench("check", "dies_checked_here:f")
+    assert (outcome.code, outcome.stdout, outcome.stderr) == (
+        4,
+        "",
+        "slotbench: error: the worker process did not start: it ended or hung while it "
+        "imported dies_checked_here, and printed nothing\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -115,6 +134,10 @@ def test_a_contender_that_cannot_be_made_is_one_line(slotbench: Any) -> None:
         (
             ["slot", "floor"],
             "contender floor: it is no transport and promises nothing; leave it out",
+        ),
+        (
+            ["--list", "slto"],
+            "--list with contender slto: it shows the checks and makes none; leave out one",
         ),
         (["slott"], 'unknown contender "slott"; did you mean slot?'),
         (["slot[prealocate]"], "contender slot: unknown option prealocate; did you mean"),
@@ -185,26 +208,55 @@ def test_progress_is_shown_on_a_terminal(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit code 130, no traceback, and neither worker nor check goes on."""
+    """Exit code 130, what was found until then, and neither worker nor check goes on."""
     place = tmp_path / "pid"
     monkeypatch.setenv("SAY_WHO_HANGS_IN", str(place))
-    command = [sys.executable, "-m", "slotbench", "check", "deadly_transports:hangs"]
-    process = subprocess.Popen(
-        [*command, "--check", NAME],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = _start_check(tmp_path, "slot", "deadly_transports:hangs", "--check", NAME)
     hanging = _wait_for_pid(place, process)
     worker = int(Path(f"/proc/{hanging}/stat").read_text().rpartition(")")[2].split()[1])
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
 
-    assert (process.returncode, stdout, stderr) == (130, "", "")
+    assert process.returncode == 130
+    assert stderr == "slotbench: interrupted after 1 of 2 checks\n"
+    lines = stdout.splitlines()
+    assert lines[:2] == [
+        "slot: 1 pass, 0 fail, 0 n/a",
+        "deadly_transports:hangs: 0 pass, 0 fail, 0 n/a, 1 not made",
+    ]
+    assert [line.split() for line in lines if NAME in line] == [[NAME, "pass", "-"]]
     assert worker != process.pid
     for pid in (worker, hanging):
         _wait_until_gone(pid)
+
+
+def test_ctrl_c_before_the_first_check(tmp_path: Path) -> None:
+    """A line that says so, and no table; a worker that still imports does not go on either."""
+    place = tmp_path / "pid"
+    (tmp_path / "hangs_at_import_here.py").write_text(
+        "import os, pathlib, time\n"
+        f"pathlib.Path({str(place)!r}).write_text(f'{{os.getpid()}}\\n')\n"
+        "while True:\n    time.sleep(0.01)\n"
+    )
+    process = _start_check(tmp_path, "hangs_at_import_here:f")
+    worker = _wait_for_pid(place, process)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+
+    assert (process.returncode, stdout) == (130, "")
+    assert stderr == "slotbench: interrupted; no check was made\n"
+    assert worker != process.pid
+    _wait_until_gone(worker)
+
+
+def _start_check(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "slotbench", "check", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def _read_all(descriptor: int) -> str:

@@ -66,6 +66,52 @@ def test_text_that_is_too_wide_names_its_columns_above() -> None:
     assert max(map(len, table)) <= 60
 
 
+def test_checks_that_were_not_made_are_dashes() -> None:
+    """And counted, in each contender that lacks some; in text and Markdown alike."""
+    found = conformance("slot", "mine", "other")
+    slot, mine, other = found.contenders
+    mine = replace(mine, findings=mine.findings[:1])
+    found = replace(found, contenders=(slot, mine, replace(other, findings=())))
+
+    text = findings.render(found)
+    assert "slot: 1 pass, 0 fail, 1 n/a\n" in text
+    assert "mine: 0 pass, 1 fail, 0 n/a, 1 not made\n" in text
+    assert "other: 0 pass, 0 fail, 0 n/a, 2 not made\n" in text
+    assert "   replies-match  pass  FAIL  -\n" in text
+    assert "   slot-reused    n/a   -     -\n" in text
+    assert "| `slot-reused` | n/a | - | - |\n" in findings.render(found, "md")
+
+
+def test_sentences_are_wrapped_under_themselves() -> None:
+    """Promises in a column beside the names while that is wide enough, else below."""
+    found = conformance()
+    found = replace(found, guarantees={1: "None is lost, doubled or swapped.", 6: "Short."})
+
+    assert findings.render(found, "text", Screen(width=42)) == (
+        "1. None is lost, doubled or swapped.\n"
+        "   replies-match  Every actor gets its own\n"
+        "                  reply.\n"
+        "6. Short.\n"
+        "   slot-reused    A closed client's slot\n"
+        "                  is given out again.\n"
+    )
+    assert findings.render(found, "text", Screen(width=34)) == (
+        "1. None is lost, doubled or\n"
+        "   swapped.\n"
+        "   replies-match\n"
+        "      Every actor gets its own\n"
+        "      reply.\n"
+        "6. Short.\n"
+        "   slot-reused\n"
+        "      A closed client's slot is\n"
+        "      given out again.\n"
+    )
+    made = replace(found, contenders=conformance("slot").contenders)
+    assert "1. None is lost, doubled or\n   swapped.\n   replies-match  pass\n" in (
+        findings.render(made, "text", Screen(width=34))
+    )
+
+
 def test_a_reason_is_one_line_on_any_screen() -> None:
     """It can be searched and copied."""
     found = conformance("slot", "mine")

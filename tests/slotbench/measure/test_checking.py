@@ -36,9 +36,10 @@ def checks(worker: Worker) -> list[CheckPlan]:
 
 def find(worker: Worker, checks: list[CheckPlan], *labels: str) -> list[CheckFinding]:
     """Check contenders by one check."""
-    found = checking.check(worker, [contenders.parse(label) for label in labels], checks)
-    assert [one.label for one in found] == list(labels)
-    return [finding for one in found for finding in one.findings]
+    chosen = [contenders.parse(label) for label in labels]
+    found = list(checking.check(worker, chosen, checks))
+    assert [label for label, _ in found] == [x for x in labels for _ in checks]
+    return [finding for _, finding in found]
 
 
 def test_all_checks_are_planned_group_by_group(worker: Worker) -> None:
@@ -187,17 +188,20 @@ def test_a_contender_that_cannot_be_made_is_no_finding(
     pair = [contenders.parse("wrong_transports:honest"), contenders.parse(label)]
 
     with pytest.raises(ContenderError, match=problem):
-        checking.check(worker, pair, checks, told.append)
+        next(checking.check(worker, pair, checks, told.append))
 
     assert told == []
 
 
 def test_progress_counts_every_check(worker: Worker, checks: list[CheckPlan]) -> None:
-    """Told before each check, and at the end."""
+    """Told before each check, and at the end; a finding is there before the next check is made."""
     told: list[Progress] = []
     pair = [contenders.parse("slot"), contenders.parse("threading")]
-    checking.check(worker, pair, checks, told.append)
+    found = checking.check(worker, pair, checks, told.append)
 
+    next(found)
+    assert len(told) == 1
+    assert len(list(found)) == 1
     assert [(p.num_done, p.num_trials, p.doing) for p in told] == [
         (0, 2, f"slot: {NAME}"),
         (1, 2, f"threading: {NAME}"),

@@ -1,9 +1,10 @@
 """Our transports, and anybody's, in TorchRL's own server."""
 
 import gc
+import re
 import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tensordict import TensorDict, lazy_stack
 
 from slotbench import torchrl as adapter
 from transports._errors import ServerStoppedError
+from transports._requests import RequestSchema
 
 inference_server = pytest.importorskip("torchrl.modules.inference_server")
 
@@ -450,15 +452,54 @@ class TestRequestsOfSeveralRows:
     def test_do_not_mix_with_others(
         self, transport: Any, serve: Any, double: Any, request_of: Any
     ) -> None:
-        """Another number of rows, or none, is that client's ValueError; the server goes on."""
+        """Another batch size is that client's ValueError, which names both; the server goes on."""
         client = serve(double, transport).client()
         three = TensorDict({"observation": torch.zeros(3, 2)}, [3])
         client(three)
 
-        for other in (TensorDict({"observation": torch.zeros(4, 2)}, [4]), request_of()):
-            with pytest.raises(ValueError, match="observation"):
+        for other in (
+            TensorDict({"observation": torch.zeros(4, 2)}, [4]),
+            TensorDict(
+                {"observation": torch.zeros(3, 2)}, [3, 2]
+            ),  # the leaves are the same
+            request_of(),
+        ):
+            problem = f"request of batch size {list(other.batch_size)}, expected [3]: all "
+            with pytest.raises(ValueError, match=f"^{re.escape(problem)}"):
                 client(other)
         assert client(three)["action"].shape == (3, 2)
+
+    def test_are_refused_after_single_ones(
+        self, transport: Any, serve: Any, double: Any, request_of: Any
+    ) -> None:
+        """The error names both batch sizes."""
+        client = serve(double, transport).client()
+        client(request_of())
+        rows = TensorDict({"observation": torch.zeros(2, 2)}, [2])
+
+        with pytest.raises(
+            ValueError, match=r"^request of batch size \[2\], expected \[\]: all "
+        ):
+            client(rows)
+        assert client(request_of(1.0))["action"][0].item() == 2.0
+
+    def test_of_two_first_ones_one_wins(
+        self, transport: Any, request_of: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The error says the same where another actor's first request came just before."""
+        establish = RequestSchema._establish
+
+        def overtaken(schema: RequestSchema, td: Any) -> Any:
+            establish(schema, request_of())
+            return establish(schema, td)
+
+        monkeypatch.setattr(RequestSchema, "_establish", overtaken)
+        rows = TensorDict({"observation": torch.zeros(2, 2)}, [2])
+
+        with pytest.raises(
+            ValueError, match=r"^request of batch size \[2\], expected \[\]: all "
+        ):
+            transport.client().submit(rows)
 
     def test_get_the_models_error(self, transport: Any, serve: Any) -> None:
         """An error is not taken apart for rows."""
@@ -477,12 +518,12 @@ class TestRequestsOfSeveralRows:
         three = TensorDict({"observation": torch.zeros(3, 2)}, [3])
         client = serve(double, make_transport(1, spec=three)).client()
 
-        with pytest.raises(ValueError, match="observation"):
+        with pytest.raises(ValueError, match=r"batch size \[\], expected \[3\]"):
             client(request_of())
         assert client(three)["action"].shape == (3, 2)
 
     def test_of_the_queue_can_be_cancelled(self, serve: Any, double: Any) -> None:
-        """The reply is as good as a Future: cancelled before the server starts, nobody is harmed."""
+        """Cancelled before the server starts, the request harms nobody."""
         transport = adapter.ThreadingTransport()
         three = TensorDict({"observation": torch.zeros(3, 2)}, [3])
         cancelled, kept = transport.submit(three), transport.submit(three)
@@ -491,6 +532,33 @@ class TestRequestsOfSeveralRows:
 
         assert kept.result(10)["action"].shape == (3, 2)
         assert cancelled.cancelled()
+
+    def test_of_the_queue_are_answered_through_a_future(
+        self, serve: Any, double: Any
+    ) -> None:
+        """A real one: who is called back by it, or waits for several, sees the rows."""
+        transport = adapter.ThreadingTransport()
+        future = transport.submit(TensorDict({"observation": torch.ones(3, 2)}, [3]))
+        seen: list[Any] = []
+        future.add_done_callback(lambda done: seen.append(done.result()))
+        serve(double, transport)
+
+        assert isinstance(future, Future)
+        assert wait([future], 10).done == {future}
+        future.result(10)
+        assert [reply.batch_size for reply in seen] == [torch.Size([3])]
+        assert set(seen[0].keys()) == {"observation", "action", "policy_version"}
+
+    def test_of_the_queue_keep_their_first_answer(self, double: Any) -> None:
+        """A later one, or an error, changes nothing and raises nothing."""
+        transport = adapter.ThreadingTransport()
+        future = transport.submit(TensorDict({"observation": torch.ones(3, 2)}, [3]))
+        (item,), (callback,) = transport.drain(1)
+        transport.resolve(callback, double(item))
+        transport.resolve(callback, item)
+        transport.resolve_exception(callback, ArithmeticError())
+
+        assert future.result(0)["action"].tolist() == [[2.0, 2.0]] * 3
 
 
 def test_how_to_sample_is_not_lost_in_silence(
