@@ -370,6 +370,26 @@ def test_an_interrupted_read_can_be_done_again():
         assert client(one(5))["action"].item() == 10
 
 
+def test_an_interrupted_read_of_a_lost_request_can_be_done_again():
+    """So that it is told again why, once its request was withdrawn."""
+    transport = SlotTransport(1)
+    client = transport.client()
+    in_thread(transport.wait_for_work, 0.0)
+    reply = client.submit(one(3))
+    receive = transport._receive
+
+    def receive_and_be_interrupted(*args):
+        receive(*args)
+        raise KeyboardInterrupt
+
+    transport._receive = receive_and_be_interrupted
+    with pytest.raises(KeyboardInterrupt):
+        reply.result()
+    transport._receive = receive
+    with pytest.raises(ServerStoppedError, match="has ended"):
+        reply.result()
+
+
 def test_a_server_that_was_started_is_not_dead(contender, monkeypatch):
     """From the end of `start` on, however late its thread gets to wait for work."""
     transport = contender.create(1)
