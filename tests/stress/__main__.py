@@ -12,12 +12,11 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
-import torch
-
 from tests.stress.report import Report
-from tests.stress.rounds import CONTENDERS, Setting, Tally, draw, play
+from tests.stress.rounds import CONTENDERS, Setting, Tally, draw, play, prepare
 
-_NAMES = tuple(CONTENDERS)
+# In turn; the queue, which takes five times as long for as many, once for two of each other.
+_NAMES = (*(name for name in CONTENDERS if name != "threading"), *CONTENDERS)
 
 
 def main() -> int:
@@ -26,7 +25,7 @@ def main() -> int:
     say(f"seed {args.seed}, {args.processes} processes of one round each at a time")
     # A round keeps one core busy at most: its threads share one GIL.
     with ProcessPoolExecutor(
-        args.processes, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)
+        args.processes, multiprocessing.get_context("spawn"), prepare
     ) as pool:
         try:
             return _run_all(args, pool)
@@ -39,14 +38,17 @@ def _run_all(args: argparse.Namespace, pool: ProcessPoolExecutor) -> int:
     until = time.monotonic() + args.seconds
     numbers = itertools.count(args.first_round)
     running: dict[Future[Tally | str], tuple[int, str, Setting]] = {}
+    cores = list(range(args.processes))  # that no running round may have for itself
     while report.num_replies < args.replies:
         left_s = until - time.monotonic()
         while left_s > 0 and len(running) < args.processes:
             number = next(numbers)
             contender = _NAMES[number % len(_NAMES)]
             setting = draw(f"{args.seed}/{number}", min(args.round_seconds, left_s))
-            future = pool.submit(play, contender, setting, args.stall_seconds)
+            core = cores.pop() % (os.cpu_count() or 1)
+            future = pool.submit(play, contender, setting, args.stall_seconds, core)
             running[future] = (number, contender, setting)
+            future.add_done_callback(lambda _, core=core: cores.append(core))  # type: ignore[misc]
         if not running:
             say(report.table())
             say(

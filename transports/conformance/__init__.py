@@ -38,7 +38,6 @@ from transports.conformance._api import (
     NotApplicableError,
     System,
     SystemFactory,
-    check,
     run_check,
 )
 from transports.conformance._systems import system_factory
@@ -56,7 +55,6 @@ __all__ = [
     "NotApplicableError",
     "System",
     "SystemFactory",
-    "check",
     "run_check",
     "system_factory",
 ]

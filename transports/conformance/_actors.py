@@ -14,11 +14,12 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import torch
-from tensordict import TensorDict
+from tensordict import NestedKey, TensorDict
 from tensordict.base import TensorDictBase
 
 from transports.conformance._api import (
     CheckFailedError,
+    Model,
     NotApplicableError,
     System,
     SystemFactory,
@@ -27,6 +28,8 @@ from transports.conformance._api import (
 
 # The promise is that everything ends within 1 s; the rest is for a busy machine.
 PATIENCE_S: float = 3.0
+# Nothing is promised of how long it takes to build and start a system.
+START_PATIENCE_S: float = 20.0
 
 # Long enough for two actors who start together to meet in a batch, short enough to be waited
 # for by one whose partner was refused.
@@ -45,10 +48,14 @@ class Task:
     Args:
         name: of what is done; it begins the reason if this fails.
         target: what to do.
+        patience_s: how long it may take, if not the usual.
     """
 
-    def __init__(self, name: str, target: Callable[[], Any]) -> None:
+    def __init__(
+        self, name: str, target: Callable[[], Any], patience_s: float | None = None
+    ) -> None:
         self.name: Final = name
+        self._patience_s: Final = PATIENCE_S if patience_s is None else patience_s
         self._value: Any = None
         self._error: BaseException | None = None
         # A daemon: one that hangs in the system must not keep the process alive.
@@ -75,7 +82,7 @@ class Task:
             CheckFailedError: neither within the patience; or the error is no Exception, which
                 would end the checking thread.
         """
-        error = self._wait()
+        error = self.ending()
         if error is None:
             return self._value
         if isinstance(error, Exception):
@@ -88,7 +95,7 @@ class Task:
         Raises:
             CheckFailedError: it ended in an error, or not at all.
         """
-        error = self._wait()
+        error = self.ending()
         if error is None:
             return self._value
         raise CheckFailedError(
@@ -101,16 +108,20 @@ class Task:
         Raises:
             CheckFailedError: it ended in none, or not at all.
         """
-        error = self._wait()
+        error = self.ending()
         if error is None:
             raise CheckFailedError(f"{self.name}: expected an error, got a reply")
         return error
 
-    def _wait(self) -> BaseException | None:
-        """Return the system's error, if any; raise what the check itself found."""
-        if not self.is_over(PATIENCE_S):
+    def ending(self) -> BaseException | None:
+        """Return the error it ended in, or None if that was a value.
+
+        Raises:
+            CheckFailedError: it did not end.
+        """
+        if not self.is_over(self._patience_s):
             raise CheckFailedError(
-                f"{self.name}: no answer and no error within {PATIENCE_S:g} s"
+                f"{self.name}: no answer and no error within {self._patience_s:g} s"
             )
         if isinstance(self._error, CheckFailedError | NotApplicableError):
             raise self._error
@@ -182,7 +193,7 @@ class Served:
 
     def start(self) -> None:
         """Start the system, or raise what it raises."""
-        self.task("start()", self.system.start).value()
+        self._keep(Task("start()", self.system.start, START_PATIENCE_S)).value()
 
     def shutdown(self) -> None:
         """Shut the system down."""
@@ -199,7 +210,9 @@ class Served:
 
     def task(self, name: str, target: Callable[[], Any]) -> Task:
         """Do something in a thread of its own."""
-        task = Task(name, target)
+        return self._keep(Task(name, target))
+
+    def _keep(self, task: Task) -> Task:
         self._tasks.append(task)
         return task
 
@@ -232,6 +245,13 @@ class Served:
         task = self.task(name, submit_and_wait)
         is_submitted.wait(PATIENCE_S)
         return task
+
+    def hold(self, client: Any) -> Task:
+        """Keep a request of the client's inside the model, so that others have to wait."""
+        self.model.hold()
+        held = self.call(client, request(), "call held in the model")
+        self.model.wait_for_batches(1)
+        return held
 
     def wait_for(self, tasks: Iterable[Task]) -> None:
         """Return when all are over; patience begins anew with every batch the model sees.
@@ -278,9 +298,7 @@ def serve(
 ) -> Iterator[Served]:
     """Build a system around a model, start it, and shut it down at the end."""
     model = model or WatchedModel()
-    system = Task(
-        "construction", lambda: factory(model, num_clients=num_clients, **batching)
-    ).value()
+    system = construct(factory, model, num_clients=num_clients, **batching)
     served = Served(system, model)
     try:
         if is_started:
@@ -290,6 +308,15 @@ def serve(
         served.give_up()
         raise
     served.end()
+
+
+def construct(factory: SystemFactory, model: Model, **arguments: Any) -> System:
+    """Build a system, or raise what its constructor raises."""
+    told = ", ".join(f"{name}={value}" for name, value in arguments.items())
+    system: System = Task(
+        f"construction with {told}", lambda: factory(model, **arguments), START_PATIENCE_S
+    ).value()
+    return system
 
 
 def need(client: Any, method: str) -> Callable[..., Any]:
@@ -327,7 +354,9 @@ def expect_reply(reply: Any, actor: int = 0, sequence: int = 0) -> None:
     expect(reply, "action", [2 * _number(actor, sequence)] * 3, actor, sequence)
 
 
-def expect(reply: Any, leaf: str, expected: Any, actor: int = 0, sequence: int = 0) -> None:
+def expect(
+    reply: Any, leaf: NestedKey, expected: Any, actor: int = 0, sequence: int = 0
+) -> None:
     """Check one leaf of a reply.
 
     Raises:

@@ -187,13 +187,15 @@ def _find(name: str) -> Check:
 
 @contextmanager
 def _deaths_noted() -> Iterator[list[str]]:
-    """Collect how threads of the system die, to be told in the reason, not on stderr."""
+    """Collect how threads of the system die, two at most, for the reason and not for stderr."""
     deaths: list[str] = []
 
     def note(args: threading.ExceptHookArgs) -> None:
         name = args.thread.name if args.thread is not None else "?"
         how = describe(args.exc_value) if args.exc_value else args.exc_type.__name__
-        deaths.append(f"thread {name!r} died of {how}")
+        death = f"thread {name!r} died of {how}"
+        if death not in deaths and len(deaths) < 2:
+            deaths.append(death)
 
     before = threading.excepthook
     threading.excepthook = note

@@ -100,6 +100,8 @@ def _expect_fair(factory: SystemFactory, *, pauses: int) -> None:
         served.wait_for(tasks)
         for task in tasks:
             task.reply()
+    if not waits:
+        raise CheckFailedError("no request was served")
     longest, actor, sequence = max(waits)
     if longest > _BOUND:
         raise CheckFailedError(

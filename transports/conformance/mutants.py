@@ -5,96 +5,31 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from typing import Any, Final, TypeVar
 
-from tensordict import TensorDict
+from tensordict import NestedKey, TensorDict
 from tensordict.base import TensorDictBase
 
-from transports.conformance._api import Check, Mutant, sentence
-from transports.conformance.arguments import (
-    refuses_bad_batch_sizes,
-    refuses_bad_num_clients,
-    refuses_bad_timeout,
-    refuses_min_above_max,
-    timeout_counts_from_oldest,
-)
-from transports.conformance.bad_clients import (
-    bad_client_at_first_contact,
-    bad_client_before_start,
-    bad_client_device,
-    bad_client_dtype,
-    bad_client_missing_leaf,
-    bad_client_recovers,
-    bad_client_shape,
-    extra_leaf_stays,
-    nothing_is_cast,
-    nothing_is_stale,
-)
-from transports.conformance.endings import (
-    call_after_shutdown,
-    call_after_shutdown_with_timeout,
-    call_before_start,
-    call_before_start_with_timeout,
-    cancelled_reply,
-    dropped_reply,
-    model_raises_exception,
-    model_raises_keyboard_interrupt,
-    model_raises_system_exit,
-    model_raises_timeout_error,
-    model_returns_no_tensordict,
-    model_returns_too_few_rows,
-    model_returns_too_many_rows,
-    restart,
-    server_thread_dies,
-    server_thread_dies_while_an_actor_waits,
-    shutdown_under_load,
-    timed_out_wait,
-)
-from transports.conformance.fairness import fairness, fairness_with_a_pausing_actor
+from transports.conformance._api import Mutant, sentence
 from transports.conformance.plain import PlainClient, PlainRequest, PlainSystem
-from transports.conformance.replies import (
-    replies_match_requests,
-    replies_match_requests_in_partial_batches,
-    requests_served_once,
-)
-from transports.conformance.results import (
-    request_is_not_mutated,
-    request_is_not_mutated_with_device,
-    result_is_a_new_object,
-    result_is_a_new_object_with_device,
-    result_is_not_the_models_tensor,
-    result_survives_a_reused_output_buffer,
-    result_survives_a_weight_update,
-    result_survives_pass_through,
-    result_survives_views_of_the_input,
-    result_survives_writes_into_the_input,
-    results_share_no_element,
-)
-from transports.conformance.slots import (
-    call_after_close,
-    close_with_a_waiting_request,
-    dead_actor,
-    late_reply_after_close,
-    late_reply_after_drop,
-    slot_reused_after_close,
-    slot_reused_after_drop,
-    slot_reused_after_with,
-)
 
 _SystemT = TypeVar("_SystemT", bound=type[PlainSystem])
 _registered: Final[list[Mutant]] = []
 
 
-def _breaks(*checks: Check) -> Callable[[_SystemT], _SystemT]:
+def _breaks(*checks: str) -> Callable[[_SystemT], _SystemT]:
     """Register a class as a mutant of each of the checks; its docstring says what is wrong."""
 
     def register(broken: _SystemT) -> _SystemT:
         name = re.sub(r"(?<!^)(?=[A-Z])", "-", broken.__name__).lower()
         _registered.extend(
             Mutant(
-                name if len(checks) == 1 else f"{name}:{check.name}",
-                check.name,
+                name if len(checks) == 1 else f"{name}:{check}",
+                check,
                 broken,
                 sentence(broken),
             )
@@ -108,7 +43,7 @@ def _breaks(*checks: Check) -> Callable[[_SystemT], _SystemT]:
 # ---- 1: replies
 
 
-@_breaks(replies_match_requests)
+@_breaks("replies-match-requests")
 class RotatesRows(PlainSystem):
     """Now and then each row of a batch goes to its neighbour."""
 
@@ -120,7 +55,7 @@ class RotatesRows(PlainSystem):
         super().answer_all(batch, [*outcomes[by:], *outcomes[:by]])
 
 
-@_breaks(replies_match_requests_in_partial_batches)
+@_breaks("replies-match-requests-in-partial-batches")
 class MixesUpPartialBatches(PlainSystem):
     """Replies come in reverse order where more requests wait than a batch takes."""
 
@@ -128,7 +63,7 @@ class MixesUpPartialBatches(PlainSystem):
         super().answer_all(batch, outcomes[::-1] if self.waiting else outcomes)
 
 
-@_breaks(requests_served_once)
+@_breaks("requests-served-once")
 class ServesTwice(PlainSystem):
     """Now and then a request that was taken stays in the list."""
 
@@ -142,26 +77,35 @@ class ServesTwice(PlainSystem):
         return batch
 
 
+@_breaks("nested-leaves-arrive")
+class ForgetsNestedOutputs(PlainSystem):
+    """A reply has no other nested leaves than its request."""
+
+    def compose(self, request: PlainRequest, row: dict[NestedKey, Any]) -> TensorDictBase:
+        flat = {name: leaf for name, leaf in row.items() if isinstance(name, str)}
+        return super().compose(request, flat)
+
+
 # ---- 2: results
 
 
-@_breaks(result_is_a_new_object, result_is_a_new_object_with_device)
+@_breaks("result-is-a-new-object", "result-is-a-new-object-with-device")
 class ReturnsTheRequest(PlainSystem):
     """The outputs are written into the submitted TensorDict, which is returned."""
 
-    def compose(self, request: PlainRequest, row: dict[str, Any]) -> TensorDictBase:
+    def compose(self, request: PlainRequest, row: dict[NestedKey, Any]) -> TensorDictBase:
         return request.td.update(row)
 
 
-@_breaks(request_is_not_mutated_with_device)
+@_breaks("request-is-not-mutated-with-device")
 class WritesOutputsIntoTheRequest(PlainSystem):
     """The outputs are written into the submitted TensorDict, and a copy of that returned."""
 
-    def compose(self, request: PlainRequest, row: dict[str, Any]) -> TensorDictBase:
+    def compose(self, request: PlainRequest, row: dict[NestedKey, Any]) -> TensorDictBase:
         return request.td.update(row).clone()
 
 
-@_breaks(request_is_not_mutated)
+@_breaks("request-is-not-mutated")
 class ServesOneRowInPlace(PlainSystem):
     """A batch of one is a view of the request, so the model writes into that."""
 
@@ -173,22 +117,22 @@ class ServesOneRowInPlace(PlainSystem):
 
 
 @_breaks(
-    result_survives_a_reused_output_buffer,
-    result_survives_a_weight_update,
-    result_is_not_the_models_tensor,
-    results_share_no_element,
+    "result-survives-a-reused-output-buffer",
+    "result-survives-a-weight-update",
+    "result-is-not-the-models-tensor",
+    "results-share-no-element",
 )
 class ReturnsViews(PlainSystem):
     """Results are views of what the model returned."""
 
-    def take_apart(self, result: Any, num_rows: int) -> list[dict[str, Any]]:
+    def take_apart(self, result: Any, num_rows: int) -> list[dict[NestedKey, Any]]:
         return [{n: v[row].detach() for n, v in result.items()} for row in range(num_rows)]
 
 
 @_breaks(
-    result_survives_pass_through,
-    result_survives_writes_into_the_input,
-    result_survives_views_of_the_input,
+    "result-survives-pass-through",
+    "result-survives-writes-into-the-input",
+    "result-survives-views-of-the-input",
 )
 class ReusesItsInputBuffer(ReturnsViews):
     """Each batch is built in the same memory, and results may be views of it."""
@@ -203,6 +147,45 @@ class ReusesItsInputBuffer(ReturnsViews):
         return TensorDict(self.buffer.update_(stacked).to_dict(), [len(batch)])
 
 
+@_breaks("request-is-not-mutated", "request-is-not-mutated-with-device")
+class LocksTheRequest(PlainSystem):
+    """A submitted TensorDict is locked from then on."""
+
+    def submit(self, slot: int, td: TensorDictBase) -> PlainRequest:
+        return super().submit(slot, td.lock_())
+
+
+@_breaks("result-survives-pass-through", "result-survives-a-weight-update")
+class RingOfEight(PlainSystem):
+    """Results are made in eight buffers in turn."""
+
+    num_batches = 0
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.buffers: dict[tuple[Any, ...], Any] = {}
+
+    def take_apart(self, result: Any, num_rows: int) -> list[dict[NestedKey, Any]]:
+        rows = super().take_apart(result, num_rows)
+        self.num_batches += 1
+        for number, row in enumerate(rows):
+            for name, leaf in row.items():
+                place = (self.num_batches % 8, num_rows, number, name)
+                row[name] = self.buffers.setdefault(place, leaf).copy_(leaf)
+        return rows
+
+
+@_breaks("result-survives-a-reused-output-buffer")
+class ReusesMemoryOfPairs(RingOfEight):
+    """Results are made in the same memory each time, where a batch is more than one request."""
+
+    def take_apart(self, result: Any, num_rows: int) -> list[dict[NestedKey, Any]]:
+        if num_rows == 1:
+            return PlainSystem.take_apart(self, result, num_rows)
+        self.num_batches = 0
+        return super().take_apart(result, num_rows)
+
+
 # ---- 3: endings
 
 
@@ -214,16 +197,16 @@ class _Unwatched(PlainSystem):
 
 
 @_breaks(
-    call_before_start,
-    call_after_shutdown,
-    call_after_shutdown_with_timeout,
-    server_thread_dies,
+    "call-before-start",
+    "call-after-shutdown",
+    "call-after-shutdown-with-timeout",
+    "server-thread-dies",
 )
 class LeavesLateCallersAlone(_Unwatched):
     """A call made while no server runs waits without end."""
 
 
-@_breaks(shutdown_under_load, server_thread_dies_while_an_actor_waits)
+@_breaks("shutdown-under-load", "server-thread-dies-while-an-actor-waits")
 class ForgetsWhoWaits(_Unwatched):
     """A server that stops tells nobody."""
 
@@ -231,7 +214,40 @@ class ForgetsWhoWaits(_Unwatched):
         pass
 
 
-@_breaks(call_before_start_with_timeout)
+@_breaks("shutdown-keeps-its-timeout")
+class WaitsForTheModel(PlainSystem):
+    """A shutdown takes as long as the model does."""
+
+    def shutdown(self, timeout_s: float) -> None:  # noqa: ARG002 - that it is not used is the fault
+        super().shutdown(threading.TIMEOUT_MAX)
+
+
+@_breaks("errors-come-within-a-second")
+class LooksLate(PlainSystem):
+    """A waiting actor looks for the first time after 1.2 s whether a server is there."""
+
+    def look_after(self, request: PlainRequest, *, is_patient: bool) -> None:
+        if time.monotonic() > request.since_s + 1.2:
+            super().look_after(request, is_patient=is_patient)
+
+
+@_breaks("call-after-shutdown", "call-after-shutdown-with-timeout")
+class SpeaksOfADeadline(PlainSystem):
+    """Who calls after shutdown is told of something else, in words that have the right ones in them."""
+
+    def stopped(self) -> Exception:
+        return RuntimeError("deadline exceeded; the closest is _stop_event")
+
+
+@_breaks("call-before-start", "shutdown-under-load")
+class StumblesOverItsEnd(PlainSystem):
+    """Who calls a server that does not run gets the error of a mistake in the code."""
+
+    def stopped(self) -> Exception:
+        return AttributeError("'NoneType' object has no attribute 'stop'")
+
+
+@_breaks("call-before-start-with-timeout")
 class RefusesBeforeStart(PlainSystem):
     """A request before start is refused, though its actor would wait."""
 
@@ -241,7 +257,7 @@ class RefusesBeforeStart(PlainSystem):
         return super().submit(slot, td)
 
 
-@_breaks(restart)
+@_breaks("restart")
 class StaysStopped(PlainSystem):
     """A server that is started again still finds that it is to stop."""
 
@@ -255,7 +271,7 @@ class StaysStopped(PlainSystem):
         return [] if self.was_shut_down else super().next_batch()
 
 
-@_breaks(model_raises_exception)
+@_breaks("model-raises-exception")
 class WrapsErrors(PlainSystem):
     """An error of the model's reaches the actors as another."""
 
@@ -266,7 +282,7 @@ class WrapsErrors(PlainSystem):
         )
 
 
-@_breaks(model_raises_timeout_error, dropped_reply)
+@_breaks("model-raises-timeout-error", "dropped-reply")
 class WantsItsReplyRead(PlainSystem):
     """A client is busy until its reply is read, and a TimeoutError is taken for the wait's."""
 
@@ -300,7 +316,7 @@ class _FreeingRequest(PlainRequest):
         return reply
 
 
-@_breaks(model_raises_system_exit)
+@_breaks("model-raises-system-exit")
 class DiesSilently(_Unwatched):
     """What is no Exception ends the server's thread, with its batch unanswered."""
 
@@ -312,7 +328,16 @@ class DiesSilently(_Unwatched):
         pass
 
 
-@_breaks(model_raises_keyboard_interrupt)
+@_breaks("model-raises-system-exit")
+class ForgetsItsDeath(PlainSystem):
+    """Who calls after the model has ended the server waits without end."""
+
+    def look_after(self, request: PlainRequest, *, is_patient: bool) -> None:
+        if self.cause is None:
+            super().look_after(request, is_patient=is_patient)
+
+
+@_breaks("model-raises-keyboard-interrupt")
 class HandsOnCtrlC(PlainSystem):
     """What is no Exception is raised in the actors as it is, and ends them."""
 
@@ -320,7 +345,7 @@ class HandsOnCtrlC(PlainSystem):
         return self.cause or super().stopped()
 
 
-@_breaks(model_returns_too_few_rows, model_returns_too_many_rows)
+@_breaks("model-returns-too-few-rows", "model-returns-too-many-rows")
 class CountsNoRows(_Unwatched):
     """Rows are handed out as far as there are any."""
 
@@ -332,17 +357,17 @@ class CountsNoRows(_Unwatched):
             request.answer(self.compose(request, row))
 
 
-@_breaks(model_returns_no_tensordict)
+@_breaks("model-returns-no-tensordict")
 class TrustsTheModel(PlainSystem):
     """A result that is no TensorDict ends the server's thread."""
 
-    def take_apart(self, result: Any, num_rows: int) -> list[dict[str, Any]]:
+    def take_apart(self, result: Any, num_rows: int) -> list[dict[NestedKey, Any]]:
         if not isinstance(result, TensorDictBase):
             raise SystemExit
         return super().take_apart(result, num_rows)
 
 
-@_breaks(cancelled_reply)
+@_breaks("cancelled-reply")
 class DiesOfCancelledRequests(PlainSystem):
     """A cancelled request stays in the list, and to answer it ends the server's thread."""
 
@@ -357,7 +382,27 @@ class DiesOfCancelledRequests(PlainSystem):
         return batch
 
 
-@_breaks(timed_out_wait)
+@_breaks("cancelled-reply", "cancelled-reply-in-the-model")
+class NeverAnswersTheCancelled(PlainSystem):
+    """Who waits for a request that was cancelled waits without end."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.cancelled: list[PlainRequest] = []
+
+    def withdraw(self, request: PlainRequest, why: BaseException) -> bool:
+        if not isinstance(why, CancelledError):
+            return super().withdraw(request, why)
+        self.cancelled.append(request)
+        return True
+
+    def answer_all(self, batch: list[PlainRequest], outcomes: Sequence[Any]) -> None:
+        for request, outcome in zip(batch, outcomes, strict=True):
+            if request not in self.cancelled:
+                request.answer(outcome)
+
+
+@_breaks("timed-out-wait")
 class GivesUpOnTimeout(PlainSystem):
     """A wait that timed out withdraws the request."""
 
@@ -368,7 +413,9 @@ class GivesUpOnTimeout(PlainSystem):
 # ---- 4: bad clients
 
 
-@_breaks(bad_client_missing_leaf, bad_client_shape, bad_client_dtype, bad_client_device)
+@_breaks(
+    "bad-client-missing-leaf", "bad-client-shape", "bad-client-dtype", "bad-client-device"
+)
 class ChecksNothing(PlainSystem):
     """A request that fits no other is found when the batch is stacked, and fails all of it."""
 
@@ -382,7 +429,18 @@ class ChecksNothing(PlainSystem):
         return super().stack(batch)
 
 
-@_breaks(bad_client_at_first_contact, bad_client_before_start)
+@_breaks("bad-client-shape")
+class TellsNoShapes(PlainSystem):
+    """The error of a request that fits no other has the digits of both shapes, but no shapes."""
+
+    def check_fits(self, td: TensorDictBase) -> None:
+        try:
+            super().check_fits(td)
+        except ValueError:
+            raise ValueError("leaf 'obs' does not fit: error 1234") from None
+
+
+@_breaks("bad-client-at-first-contact", "bad-client-before-start")
 class DiesOfBadRequests(_Unwatched):
     """A request that fits no other ends the server's thread before the model is called."""
 
@@ -395,7 +453,22 @@ class DiesOfBadRequests(_Unwatched):
         return batch
 
 
-@_breaks(bad_client_recovers)
+@_breaks("bad-client-at-first-contact", "bad-client-before-start")
+class DiesOfBadRequestsOpenly(PlainSystem):
+    """A batch of requests that do not fit ends the server's thread, of which all are told."""
+
+    def check_fits(self, td: TensorDictBase) -> None:
+        self.schema = self.schema or dict(td.items())
+
+    def next_batch(self) -> list[PlainRequest]:
+        batch = super().next_batch()
+        if len({request.leaves["obs"].shape for request in batch}) > 1:
+            self.answer_all(batch, [self.stopped()] * len(batch))
+            raise SystemExit
+        return batch
+
+
+@_breaks("bad-client-recovers")
 class NeverForgives(PlainSystem):
     """A client whose request was refused is refused from then on."""
 
@@ -412,7 +485,7 @@ class NeverForgives(PlainSystem):
         return request
 
 
-@_breaks(nothing_is_cast)
+@_breaks("nothing-is-cast")
 class CastsToTheFirst(PlainSystem):
     """A leaf is cast to the dtype it had in the first request."""
 
@@ -421,31 +494,40 @@ class CastsToTheFirst(PlainSystem):
         return super().submit(slot, td.clone(recurse=False).update(cast))
 
 
-@_breaks(nothing_is_stale)
+@_breaks("outputs-keep-their-dtype")
+class CastsOutputs(PlainSystem):
+    """All outputs come as float64."""
+
+    def take_apart(self, result: Any, num_rows: int) -> list[dict[NestedKey, Any]]:
+        rows = super().take_apart(result, num_rows)
+        return [{name: leaf.double() for name, leaf in row.items()} for row in rows]
+
+
+@_breaks("nothing-is-stale")
 class FillsInFromBefore(PlainSystem):
     """A leaf that a request lacks is the one of the client's last request."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.last: dict[int, dict[str, Any]] = {}
+        self.last: dict[int, dict[NestedKey, Any]] = {}
 
     def submit(self, slot: int, td: TensorDictBase) -> PlainRequest:
         self.last[slot] = {**self.last.get(slot, {}), **dict(td.items())}
         return super().submit(slot, TensorDict(self.last[slot], []))
 
 
-@_breaks(extra_leaf_stays)
+@_breaks("extra-leaf-stays")
 class DropsExtraLeaves(PlainSystem):
     """A leaf that the first request lacked is dropped."""
 
-    def compose(self, request: PlainRequest, row: dict[str, Any]) -> TensorDictBase:
+    def compose(self, request: PlainRequest, row: dict[NestedKey, Any]) -> TensorDictBase:
         return TensorDict(row, [], device=request.td.device)
 
 
 # ---- 5: fairness
 
 
-@_breaks(fairness)
+@_breaks("fairness")
 class ServesNewestFirst(PlainSystem):
     """A batch takes the newest requests."""
 
@@ -455,7 +537,7 @@ class ServesNewestFirst(PlainSystem):
         return batch
 
 
-@_breaks(fairness_with_a_pausing_actor)
+@_breaks("fairness-with-a-pausing-actor")
 class ServesLowestSlotsFirst(PlainSystem):
     """A batch takes the requests of the lowest slots."""
 
@@ -472,11 +554,21 @@ class _UncloseableClient(PlainClient):
         pass
 
 
-@_breaks(slot_reused_after_close, call_after_close, dead_actor)
+@_breaks("slot-reused-after-close", "call-after-close", "dead-actor")
 class NeverGivesBack(PlainSystem):
     """To close a client does nothing, nor does to drop it."""
 
     client_class = _UncloseableClient
+
+
+class _TwiceClosedClient(PlainClient):
+    def close(self) -> None:
+        with self.system.changed:
+            self.is_closed = True
+            self.system.free_slots.append(self.slot)
+
+    def __del__(self) -> None:
+        pass
 
 
 class _UnendingClient(PlainClient):
@@ -487,14 +579,14 @@ class _UnendingClient(PlainClient):
         pass
 
 
-@_breaks(slot_reused_after_with, slot_reused_after_drop)
+@_breaks("slot-reused-after-with", "slot-reused-after-drop")
 class GivesBackOnCloseOnly(PlainSystem):
     """Only close() gives a slot back."""
 
     client_class = _UnendingClient
 
 
-@_breaks(late_reply_after_close, late_reply_after_drop, close_with_a_waiting_request)
+@_breaks("late-reply-after-close", "late-reply-after-drop", "close-with-a-waiting-request")
 class HandsLateRepliesOn(PlainSystem):
     """A reply goes to the request its slot has now, whoever's that is."""
 
@@ -510,14 +602,21 @@ class HandsLateRepliesOn(PlainSystem):
         super().answer_all([self.current[request.slot] for request in batch], outcomes)
 
 
+@_breaks("close-twice")
+class GivesBackTwice(HandsLateRepliesOn):
+    """A client that is closed again gives its slot back again."""
+
+    client_class = _TwiceClosedClient
+
+
 # ---- 7: arguments
 
 
 @_breaks(
-    refuses_bad_num_clients,
-    refuses_bad_batch_sizes,
-    refuses_min_above_max,
-    refuses_bad_timeout,
+    "refuses-bad-num-clients",
+    "refuses-bad-batch-sizes",
+    "refuses-min-above-max",
+    "refuses-bad-timeout",
 )
 class AcceptsAnything(PlainSystem):
     """Arguments are not looked at."""
@@ -526,7 +625,37 @@ class AcceptsAnything(PlainSystem):
         pass
 
 
-@_breaks(timeout_counts_from_oldest)
+@_breaks(
+    "refuses-bad-num-clients",
+    "refuses-bad-batch-sizes",
+    "refuses-min-above-max",
+    "refuses-bad-timeout",
+)
+class RefusesEverything(PlainSystem):
+    """No arguments are accepted."""
+
+    def check_arguments(self, *arguments: Any) -> None:  # noqa: ARG002 - that they are not looked at is the fault
+        raise TypeError("got an unexpected argument")
+
+
+@_breaks("max-batch-size-holds")
+class TakesAll(PlainSystem):
+    """A batch takes all that wait."""
+
+    def take(self) -> list[PlainRequest]:
+        batch, self.waiting = self.waiting, []
+        return batch
+
+
+@_breaks("min-batch-size-is-waited-for")
+class WaitsForNobody(PlainSystem):
+    """A batch is due as soon as there is a request."""
+
+    def due_in_s(self) -> float:
+        return 0.0 if self.waiting else super().due_in_s()
+
+
+@_breaks("timeout-counts-from-oldest")
 class RestartsItsTimer(PlainSystem):
     """Each request begins the timeout anew."""
 

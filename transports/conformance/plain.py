@@ -1,7 +1,7 @@
 """A system that keeps every promise, as plainly as can be: one lock, one list, one thread.
 
 It is the checks' control: they pass on it, and each mutant is this with one thing wrong. It is
-slow, and serves flat TensorDicts only.
+slow.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from concurrent.futures import CancelledError
 from typing import Any, Final, Self
 
 import torch
-from tensordict import TensorDict
+from tensordict import NestedKey, TensorDict
 from tensordict.base import TensorDictBase
 
 from transports.conformance._api import Model
@@ -31,7 +31,7 @@ class PlainRequest:
         self.system: Final = system
         self.slot: Final = slot
         self.td: Final = td
-        self.leaves: Final[dict[str, Any]] = dict(td.items())
+        self.leaves: Final[dict[NestedKey, Any]] = leaves_of(td)
         self.since_s: Final = time.monotonic()
         self.outcome: Any = None
         self.is_answered: Final = threading.Event()
@@ -120,7 +120,7 @@ class PlainSystem:
         self.changed: Final = threading.Condition()  # guards all of the following
         self.free_slots: Final = list(range(num_clients))
         self.waiting: list[PlainRequest] = []  # the oldest first
-        self.schema: dict[str, Any] = {}
+        self.schema: dict[NestedKey, Any] = {}
         self.thread: threading.Thread | None = None
         self.is_stopping = False
         self.cause: BaseException | None = None
@@ -156,7 +156,7 @@ class PlainSystem:
 
     def check_fits(self, td: TensorDictBase) -> None:
         """Refuse a request unlike the first one."""
-        form = {key: _form(value) for key, value in td.items()}
+        form = {key: _form(value) for key, value in leaves_of(td).items()}
         self.schema = self.schema or form
         for name, expected in self.schema.items():
             if (got := form.get(name)) != expected:
@@ -222,7 +222,7 @@ class PlainSystem:
             for request in [*self.waiting]:
                 self.withdraw(request, self.stopped())
 
-    def stopped(self) -> RuntimeError:
+    def stopped(self) -> Exception:
         """Return the error that says that no server runs, and why."""
         why = "not started" if self.thread is None else "shut down"
         error = RuntimeError(f"the server has stopped or was {why}: {self.cause!r}")
@@ -279,16 +279,24 @@ class PlainSystem:
         }
         return TensorDict(leaves, [len(batch)])
 
-    def take_apart(self, result: Any, num_rows: int) -> list[dict[str, Any]]:
+    def take_apart(self, result: Any, num_rows: int) -> list[dict[NestedKey, Any]]:
         """Copy the model's result into rows of tensors that nobody else has."""
         if not isinstance(result, TensorDictBase) or result.batch_size != (num_rows,):
             raise RuntimeError(f"the model must return a TensorDict of {num_rows} rows")
-        columns = {name: value.detach().clone().unbind(0) for name, value in result.items()}
+        columns = {
+            name: value.detach().clone().unbind(0)
+            for name, value in leaves_of(result).items()
+        }
         return [{name: rows[i] for name, rows in columns.items()} for i in range(num_rows)]
 
-    def compose(self, request: PlainRequest, row: dict[str, Any]) -> TensorDictBase:
+    def compose(self, request: PlainRequest, row: dict[NestedKey, Any]) -> TensorDictBase:
         """Make the reply: the request's own leaves and the model's outputs, which win."""
         return TensorDict({**request.leaves, **row}, [], device=request.td.device)
+
+
+def leaves_of(td: TensorDictBase) -> dict[NestedKey, Any]:
+    """Return the tensors of a TensorDict, nested ones under a tuple of names."""
+    return dict(td.items(include_nested=True, leaves_only=True))
 
 
 def _form(value: Any) -> tuple[Any, ...]:

@@ -8,7 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from transports.conformance._actors import Served, expect_reply, request, serve
+import torch
+from tensordict import TensorDict
+from tensordict.base import TensorDictBase
+
+from transports.conformance._actors import (
+    Served,
+    WatchedModel,
+    expect,
+    expect_reply,
+    request,
+    serve,
+)
 from transports.conformance._api import CheckFailedError, SystemFactory, check
 
 _NUM_REQUESTS = 20
@@ -42,6 +53,20 @@ def requests_served_once(factory: SystemFactory) -> None:
                 )
     if seen:
         raise CheckFailedError(f"the model saw requests nobody made: {[*seen][:3]}")
+
+
+@check(1)
+def nested_leaves_arrive(factory: SystemFactory) -> None:
+    """A nested observation reaches the model, and a nested output comes back beside it."""
+
+    def double(td: TensorDictBase) -> TensorDictBase:
+        return td.set(("agent", "action"), td.get(("agent", "obs")) * 2)
+
+    with serve(factory, WatchedModel(double), num_clients=1) as served:
+        nested = request(agent=TensorDict({"obs": torch.tensor(3.0)}, []))
+        reply = served.call(served.client(), nested).reply()
+        expect(reply, ("agent", "action"), 6.0)
+        expect(reply, ("agent", "obs"), 3.0)
 
 
 def _run_actors(served: Served, count: int) -> None:

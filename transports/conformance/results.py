@@ -19,7 +19,8 @@ from transports.conformance._actors import (
 )
 from transports.conformance._api import CheckFailedError, SystemFactory, check
 
-_NUM_REQUESTS = 6
+# More than a ring of buffers is likely to have.
+_NUM_REQUESTS = 20
 
 
 @check(2)
@@ -36,7 +37,7 @@ def result_is_a_new_object_with_device(factory: SystemFactory) -> None:
 
 @check(2)
 def request_is_not_mutated(factory: SystemFactory) -> None:
-    """The submitted TensorDict has the same keys, tensors and values afterwards, whatever the model writes."""
+    """The submitted TensorDict stays what it was in every respect, whatever the model writes."""
     _expect_no_mutation(factory, request(0, 1))
 
 
@@ -149,6 +150,7 @@ def _expect_no_mutation(factory: SystemFactory, td: TensorDict) -> None:
 
     tensors = dict(td.items())
     copies = {name: tensor.clone() for name, tensor in tensors.items()}
+    form = _form(td)
     with serve(factory, WatchedModel(write), num_clients=1) as served:
         client = served.client()
         served.call(client, td).reply()
@@ -157,6 +159,8 @@ def _expect_no_mutation(factory: SystemFactory, td: TensorDict) -> None:
         raise CheckFailedError(
             f"the request had {sorted(tensors)}; afterwards it has {sorted(td.keys())}"
         )
+    if _form(td) != form:
+        raise CheckFailedError(f"the request had {form}; afterwards it has {_form(td)}")
     for name, tensor in tensors.items():
         if td.get(name) is not tensor:
             raise CheckFailedError(f"{name!r} of the request is another tensor afterwards")
@@ -166,17 +170,34 @@ def _expect_no_mutation(factory: SystemFactory, td: TensorDict) -> None:
             )
 
 
+def _form(td: TensorDict) -> str:
+    return f"batch_size={[*td.batch_size]}, device={td.device}, is_locked={td.is_locked}"
+
+
 def _expect_results_stay(
     factory: SystemFactory, step: Callable[[TensorDictBase], TensorDictBase]
 ) -> None:
+    """Let one actor ask alone, then two together: memory may be reused for either only."""
+    _expect_results_of_actors_stay(factory, step, 1)
+    _expect_results_of_actors_stay(factory, step, 2, **PAIRS)
+
+
+def _expect_results_of_actors_stay(
+    factory: SystemFactory,
+    step: Callable[[TensorDictBase], TensorDictBase],
+    count: int,
+    **batching: Any,
+) -> None:
     """Make requests one after the other, keep what comes back, and compare it in the end."""
-    results: list[tuple[Any, Any]] = []
-    with serve(factory, WatchedModel(step), num_clients=1) as served:
-        client = served.client()
+    results: list[tuple[int, Any, dict[Any, torch.Tensor]]] = []
+    with serve(factory, WatchedModel(step), num_clients=count, **batching) as served:
+        clients = served.clients(count)
         for sequence in range(_NUM_REQUESTS):
-            result = served.call(client, request(0, sequence)).reply()
-            results.append((result, {k: v.clone() for k, v in result.items()}))
-    for sequence, (result, copies) in enumerate(results):
+            calls = [served.call(c, request(i, sequence)) for i, c in enumerate(clients)]
+            for result in [call.reply() for call in calls]:
+                copies = {name: leaf.clone() for name, leaf in result.items()}
+                results.append((sequence, result, copies))
+    for sequence, result, copies in results:
         for name, copy in reversed(copies.items()):  # the action first
             if not torch.equal(result.get(name), copy):
                 raise CheckFailedError(

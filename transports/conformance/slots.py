@@ -56,13 +56,35 @@ def slot_reused_after_drop(factory: SystemFactory) -> None:
 
 @check(6)
 def call_after_close(factory: SystemFactory) -> None:
-    """A closed client's call ends in an error, and closing it again does nothing."""
+    """A closed client's call ends in an error."""
     with serve(factory, num_clients=1) as served:
         client = served.client()
-        close = need(client, "close")
-        served.task("close()", close).value()
-        served.task("close()", close).value()
+        served.task("close()", need(client, "close")).value()
         served.call(client, request(), "call after close").error()
+
+
+@check(6)
+def close_twice(factory: SystemFactory) -> None:
+    """A client closed twice gives its slot back once: no two clients after it share one."""
+    with serve(factory, num_clients=2) as served:
+        client, stayer = served.clients(2)
+        close = need(client, "close")
+        for _ in range(2):
+            served.task("close()", close).value()
+        held = served.hold(stayer)
+        heirs = []
+        # One is enough; a system that does not count its clients gives as many as one asks for.
+        with suppress(Exception):
+            for _ in range(3):
+                heirs.append(served.client())  # noqa: PERF401 - keeps those before the error
+        calls = [
+            served.ask(heir, request(actor), "call of an heir")
+            for actor, heir in enumerate(heirs, 1)
+        ]
+        served.model.release()
+        expect_reply(held.reply())
+        for actor, call in enumerate(calls, 1):
+            expect_reply(call.reply(), actor)
 
 
 @check(6)

@@ -109,6 +109,45 @@ def test_how_a_thread_of_the_system_died_is_told():
     assert threading.excepthook is before
 
 
+def test_of_many_deaths_two_are_told():
+    """And each only once: a reason stays one readable line."""
+
+    def run(factory):
+        for fault in (KeyError("a"), KeyError("a"), KeyError("b"), KeyError("c")):
+            thread = threading.Thread(
+                target=raising(fault), args=(None,), name="its-server"
+            )
+            thread.start()
+            thread.join()
+        raise CheckFailedError("no answer")
+
+    told = finding_of(run).reason
+    died = "thread 'its-server' died of KeyError:"
+    assert told == f"no answer; {died} 'a'; {died} 'b'"
+
+
+@pytest.mark.parametrize("check", ["refuses-bad-timeout", "dropped-reply"])
+def test_a_constructor_that_hangs_or_exits_is_a_failure(check, monkeypatch):
+    """The check neither hangs nor ends with it."""
+    monkeypatch.setattr(_actors, "START_PATIENCE_S", 0.2)
+    may_end = threading.Event()
+
+    def hang(model, **options):
+        may_end.wait()
+
+    def leave(model, **options):
+        raise SystemExit("no systems today")
+
+    finding = run_check(check, hang)
+    may_end.set()
+    assert re.match(
+        r"construction .*: no answer and no error within 0\.2 s", finding.reason
+    )
+    finding = run_check(check, leave)
+    assert finding.outcome == "fail"
+    assert finding.reason.endswith("SystemExit: no systems today")
+
+
 def test_a_call_that_hangs_is_a_failure_that_names_it(impatient):
     """The wait is bounded, whatever is waited for: the call, its reply or its error."""
     may_end = threading.Event()
@@ -226,6 +265,8 @@ NEEDS_MORE = {
     "call-after-shutdown-with-timeout",
     "call-before-start-with-timeout",
     "cancelled-reply",
+    "cancelled-reply-in-the-model",
+    "close-twice",
     "close-with-a-waiting-request",
     "dead-actor",
     "dropped-reply",
