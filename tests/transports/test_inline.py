@@ -182,7 +182,7 @@ def test_the_model_runs_in_one_thread_at_a_time(together, tiny_switch_interval):
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
-def test_what_the_model_raises_in_an_inline_step_reaches_its_actor(error):
+def test_what_the_model_raises_in_an_inline_step_reaches_its_actor(error, together):
     """And stops the server, wherever the model ran, if it is no Exception."""
     errors = [error("no")]
 
@@ -195,7 +195,7 @@ def test_what_the_model_raises_in_an_inline_step_reaches_its_actor(error):
         client = i.transport.client()
         is_exception = issubclass(error, Exception)
         with pytest.raises(error if is_exception else RuntimeError, match="no"):
-            client(one())
+            together(1, lambda _: client(one()))  # the main thread's Ctrl-C is its own
         if is_exception:
             assert client(one(2))["action"].item() == 4
             assert i.server.is_alive
