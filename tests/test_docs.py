@@ -7,12 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import scipy.stats
+
 import slotbench
 from slotbench.api import Run
 from slotbench.draw import render
 
 ROOT = Path(__file__).parent.parent
 LIMITS: Final = ROOT / "results/reference/limits"
+LIMITS_FIRST: Final = ROOT / "results/reference/limits_first"
 WAKEUPS: Final = ROOT / "results/reference/wakeups"
 WAKEUPS_ONE_CORE: Final = ROOT / "results/reference/wakeups_one_core"
 _THEIRS_DEFAULT: Final = "torchrl.slot"
@@ -72,7 +76,17 @@ def test_the_logs_table_of_targets_comes_from_its_run() -> None:
     log = (ROOT / "docs/transport-log.md").read_text()
     shown = log.partition("<!-- targets:begin -->")[2].partition("<!-- targets:end -->")[0]
 
-    assert shown.strip() == targets_table(slotbench.load(LIMITS))
+    assert shown.strip() == targets_table(slotbench.load(LIMITS_FIRST))
+
+
+def test_the_logs_table_of_limits_then_and_now_comes_from_both_runs() -> None:
+    """Ratios to TorchRL's best of each cell, in each run."""
+    log = (ROOT / "docs/transport-log.md").read_text()
+    shown = log.partition("<!-- again:begin -->")[2].partition("<!-- again:end -->")[0]
+
+    assert shown.strip() == again_table(
+        slotbench.load(LIMITS_FIRST), slotbench.load(LIMITS)
+    )
 
 
 def test_reference_runs_are_complete_and_small() -> None:
@@ -128,6 +142,56 @@ def limits_table(run: Run) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def again_table(first: Run, now: Run) -> str:
+    """Ratios of ours to TorchRL's best of each cell in two runs, and their mean change."""
+    ratios = [_over_best(run) for run in (first, now)]
+    lines = [
+        "| cell | " + " | ".join(f"`{name}`, first | now" for name in _OURS) + " |",
+        "| --- |" + " ---: |" * 2 * len(_OURS),
+    ]
+    for cell in now.record.scenario.cells:
+        shown = [
+            f"{ratio.point:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
+            for name in _OURS
+            for ratio in (of_run[cell.name, name] for of_run in ratios)
+        ]
+        name = cell.name.replace("_", r"\_")
+        lines.append(f"| {name} | {' | '.join(shown)} |")
+    means = []
+    for ours in _OURS:
+        changes = np.log(
+            [
+                ratios[1][cell.name, ours].point / ratios[0][cell.name, ours].point
+                for cell in now.record.scenario.cells
+            ]
+        )
+        low, high = scipy.stats.t.interval(
+            0.95, len(changes) - 1, changes.mean(), scipy.stats.sem(changes)
+        )
+        mean = np.exp(changes.mean())
+        means.append(f" | {mean:.2f} [{np.exp(low):.2f}, {np.exp(high):.2f}]")
+    lines.append(f"| **now over first**, mean over cells | {' | '.join(means)} |")
+    return "\n".join(lines)
+
+
+def _over_best(run: Run) -> dict[tuple[str, str], Any]:
+    """Ours over TorchRL's best, by cell and contender."""
+    labels = [contender.label for contender in run.record.scenario.contenders]
+    theirs = [label for label in labels if label.startswith("torchrl.")]
+    values = {(row.cell, row.contender): row.value or 0.0 for row in _rows(run, None)}
+    against = {
+        label: {(row.cell, row.contender): row.ratio for row in _rows(run, label)}
+        for label in theirs
+    }
+    return {
+        (cell.name, name): against[max(theirs, key=lambda x: values[cell.name, x])][
+            cell.name, name
+        ]
+        for cell in run.record.scenario.cells
+        for name in _OURS
+    }
 
 
 def wakeups_table(*runs: Run) -> str:
@@ -212,4 +276,7 @@ if __name__ == "__main__":
     sys.stdout.write(limits_table(slotbench.load(LIMITS)) + "\n\n")
     both = slotbench.load(WAKEUPS), slotbench.load(WAKEUPS_ONE_CORE)
     sys.stdout.write(wakeups_table(*both) + "\n\n")
-    sys.stdout.write(targets_table(slotbench.load(LIMITS)) + "\n")
+    sys.stdout.write(targets_table(slotbench.load(LIMITS_FIRST)) + "\n\n")
+    sys.stdout.write(
+        again_table(slotbench.load(LIMITS_FIRST), slotbench.load(LIMITS)) + "\n"
+    )

@@ -49,6 +49,11 @@ class Service:
             self._reason = reason
 
     @property
+    def is_there(self) -> bool:
+        """Whether a server's thread lives."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
     def is_dead(self) -> bool:
         """Whether there was a server, and its thread has ended."""
         return self._thread is not None and not self._thread.is_alive()

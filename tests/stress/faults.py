@@ -18,7 +18,7 @@ from tensordict import TensorDict
 from tests.stress.ledger import BrokenPromiseError, Fate
 from tests.stress.model import Planted
 from transports import Client, Reply, ThreadingTransport, Transport
-from transports._errors import ClientClosedError
+from transports._errors import ClientClosedError, ServerStoppedError
 
 if TYPE_CHECKING:
     from tests.stress.actors import Actor
@@ -57,6 +57,8 @@ def bad_request(actor: Actor) -> None:
         actor.errors["refused"] += 1
         actor.book.end(place, Fate.REFUSED)
         actor.has_dropped = False
+    except ServerStoppedError as exc:  # of a dropped one before it, which it waited for
+        actor.book.end(place, actor.fate_of(exc, actor.book.first_id + place))
     else:
         raise BrokenPromiseError("a request that does not fit was served")
 

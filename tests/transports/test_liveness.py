@@ -390,6 +390,38 @@ def test_an_interrupted_read_of_a_lost_request_can_be_done_again():
         reply.result()
 
 
+def test_a_dropped_requests_error_is_not_the_next_ones():
+    """Unless there still is no server: then it is, without another look."""
+    transport = SlotTransport(1)
+    client = transport.client()
+    calls = []
+
+    def model(td):
+        calls.append(1)
+        if len(calls) == 1:
+            raise SystemExit("once")
+        return double(td)
+
+    client.submit(one(1))
+    with InferenceServer(model, transport) as server:
+        server._thread.join(WAIT_S)
+        with pytest.raises(ServerStoppedError, match="once"):
+            client(one(2))
+        with pytest.raises(ServerStoppedError, match="has ended"):
+            client(one(3))
+        client.submit(one(4))
+        with pytest.raises(ServerStoppedError, match="has ended"):
+            client(one(5))
+        client.submit(one(6))
+        server.start()
+        assert client(one(7))["action"].item() == 14
+        calls.clear()
+        client.submit(one(8))
+        server._thread.join(WAIT_S)
+        server.start()
+        assert client(one(9))["action"].item() == 18
+
+
 def test_a_server_that_was_started_is_not_dead(contender, monkeypatch):
     """From the end of `start` on, however late its thread gets to wait for work."""
     transport = contender.create(1)
