@@ -129,7 +129,9 @@ def serve() -> Iterator[Callable[..., Any]]:
 @pytest.fixture(autouse=True)
 def harness_is_not_importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tested here works where slotbench is not installed."""
-    monkeypatch.setitem(sys.modules, "slotbench", None)
+    loaded = [name for name in sys.modules if name.startswith("slotbench.")]
+    for name in ("slotbench", *loaded):
+        monkeypatch.setitem(sys.modules, name, None)
 
 
 @pytest.fixture(autouse=True)
