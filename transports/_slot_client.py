@@ -194,7 +194,11 @@ class SlotClient:
         if reply is not None and reply._reply is None:
             reply._reply = answer
         self._forget()
-        if isinstance(answer, ServerStoppedError) and not self._transport._service.is_there:
+        if (
+            may_wait
+            and isinstance(answer, ServerStoppedError)
+            and not self._transport._service.is_there
+        ):
             raise answer  # as the next one would be, half a second later
 
     def _closed_error(self) -> ClientClosedError:

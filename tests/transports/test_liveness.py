@@ -413,6 +413,10 @@ def test_a_dropped_requests_error_is_not_the_next_ones():
         with pytest.raises(ServerStoppedError, match="has ended"):
             client(one(5))
         client.submit(one(6))
+        second = client.submit(one(6.5))  # it does not wait, so it does not tell
+        with pytest.raises(ServerStoppedError, match="has ended"):
+            second.result()
+        client.submit(one(6))
         server.start()
         assert client(one(7))["action"].item() == 14
         calls.clear()
