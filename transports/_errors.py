@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from typing import Final
 
 
 class TransportError(Exception):
@@ -37,6 +38,9 @@ class InterruptedBatchError(TransportError, RuntimeError):
     """The actor's thread that ran a batch was interrupted before it had answered it."""
 
 
+_RAISED_HERE: Final = "It was raised here:\n"
+
+
 def forget_frames(error: BaseException) -> None:
     """Turn the traceback of an error, and of its causes, into a note: the text without the frames.
 
@@ -50,9 +54,9 @@ def forget_frames(error: BaseException) -> None:
         if link is not None and link not in chain:
             chain.append(link)
             rest += [link.__cause__, link.__context__]
-    if all(link.__traceback__ is None for link in chain):
-        return
-    note = "It was raised here:\n" + "".join(traceback.format_exception(error)).rstrip()
+    # Once: one error answers a whole batch, and whoever has raised it meanwhile gave it frames anew.
+    notes = getattr(error, "__notes__", ())
+    if not any(note.startswith(_RAISED_HERE) for note in notes):
+        error.add_note(_RAISED_HERE + "".join(traceback.format_exception(error)).rstrip())
     for link in chain:
         link.__traceback__ = None
-    error.add_note(note)

@@ -15,6 +15,7 @@ from transports._errors import (
     InFlightError,
     NoSlotLeftError,
     ServerStoppedError,
+    forget_frames,
 )
 
 WAIT_S = 60.0
@@ -374,3 +375,14 @@ def test_a_clients_end_is_seen_through_a_cycle(transport):
     del client, cycle
     gc.collect()
     assert transport.client()._slot == slot
+
+
+def test_an_error_tells_once_where_it_was_raised():
+    """Though it answers a whole batch, some of which have raised it by then."""
+    error = ArithmeticError("no")
+    for _ in range(20):
+        with pytest.raises(ArithmeticError):
+            raise error
+        forget_frames(error)
+        assert error.__traceback__ is None
+    assert len(error.__notes__) == 1
