@@ -56,7 +56,7 @@ class Client(Protocol):
     """An actor's handle on the transport; a context manager that closes it."""
 
     def __call__(self, td: TensorDictBase) -> TensorDictBase:
-        """Submit `td`, wait without end, and return the reply.
+        """Submit `td`, wait as long as a server lives, and return the reply.
 
         Blocks:
             Until the server answers, or is found dead.

@@ -19,7 +19,7 @@ class NoSlotLeftError(TransportError, RuntimeError):
 
 
 class InFlightError(TransportError, RuntimeError):
-    """A client submitted a request before it read the reply to its last one."""
+    """A client was used, or closed, while its last request waits for an answer."""
 
 
 class ClientClosedError(TransportError, RuntimeError):
@@ -54,6 +54,8 @@ def forget_frames(error: BaseException) -> None:
         if link is not None and link not in chain:
             chain.append(link)
             rest += [link.__cause__, link.__context__]
+    if all(link.__traceback__ is None for link in chain):
+        return
     # Once: one error answers a whole batch, and whoever has raised it meanwhile gave it frames anew.
     notes = getattr(error, "__notes__", ())
     if not any(note.startswith(_RAISED_HERE) for note in notes):

@@ -189,10 +189,13 @@ class InferenceServer:
     def _run_batches(self, transport: BatchedTransport, stopping: threading.Event) -> None:
         def step() -> None:
             """Serve what is ready; an actor's thread, while ours waits."""
+            earlier = self._failure
             serve()
             # Ctrl-C met the model: everybody has been told, and it is the main thread's own.
-            if isinstance(self._failure, KeyboardInterrupt) and (
-                threading.current_thread() is threading.main_thread()
+            if (
+                self._failure is not earlier
+                and isinstance(self._failure, KeyboardInterrupt)
+                and threading.current_thread() is threading.main_thread()
             ):
                 raise KeyboardInterrupt from None
 

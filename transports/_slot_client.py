@@ -49,13 +49,11 @@ class SlotReply:
             self._take(timeout)
         reply = self._reply
         if isinstance(reply, BaseException):
+            # Its traceback holds this frame: make no cycle, and keep no client.
             try:
                 raise reply
             finally:
-                del (
-                    reply,
-                    self,
-                )  # its traceback holds this frame: no cycle, and no client kept
+                del reply, self
         assert reply is not None, "taken just now"
         return reply
 
@@ -95,13 +93,11 @@ class SlotClient:
         self._pending = False
         self._transport._replies[self._slot] = None
         if isinstance(reply, BaseException):
+            # Its traceback holds this frame: make no cycle, and keep no client.
             try:
                 raise reply
             finally:
-                del (
-                    reply,
-                    self,
-                )  # its traceback holds this frame: no cycle, and no client kept
+                del reply, self
         return reply
 
     def submit(self, td: TensorDictBase) -> SlotReply:

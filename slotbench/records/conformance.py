@@ -49,7 +49,10 @@ class CheckFinding:
 
 @dataclass(frozen=True, slots=True)
 class CheckedContender:
-    """A contender and what each check said of it, in the order of the checks."""
+    """A contender and what each check said of it, in the order of the checks.
+
+    A run that was interrupted (Ctrl-C) lacks the last ones.
+    """
 
     label: str
     findings: tuple[CheckFinding, ...]

@@ -191,6 +191,38 @@ def together() -> Callable[..., list[Any]]:
     return run
 
 
+class Doorbell:
+    """A transport's doorbell that tells when its server has gone to sleep."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._is_waited_for = threading.Event()
+        self.release = self._lock.release
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        if blocking:
+            self._is_waited_for.set()
+        is_rung = self._lock.acquire(blocking, timeout)
+        self._is_waited_for.clear()
+        return is_rung
+
+    def wait_until_asleep(self) -> None:
+        """Return once the server waits for a ring."""
+        assert self._is_waited_for.wait(JOIN_S), "the server does not go to sleep"
+
+
+@pytest.fixture
+def doorbell() -> Callable[[Any], Doorbell]:
+    """Give a slot transport, which nobody uses yet, a doorbell that tells of its server."""
+
+    def install(transport: Any) -> Doorbell:
+        transport._doorbell = bell = Doorbell()
+        return bell
+
+    return install
+
+
 @pytest.fixture
 def request_of() -> Callable[..., TensorDict]:
     """Build the request number `sequence` of an actor."""

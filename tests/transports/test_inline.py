@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -20,37 +21,17 @@ def one(value=0.0):
     return TensorDict({"obs": torch.tensor([float(value)])}, [])
 
 
-class Asleep:
-    """A doorbell that tells when the server has gone to sleep."""
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.lock.acquire()
-        self.release = self.lock.release
-        self.event = threading.Event()
-
-    def acquire(self, blocking=True, timeout=-1):
-        if blocking:
-            self.event.set()
-        is_rung = self.lock.acquire(blocking, timeout)
-        self.event.clear()
-        return is_rung
-
-    def wait(self):
-        assert self.event.wait(WAIT_S)
-
-
 class Inline:
     """An inline transport and its server, which has gone to sleep for ten minutes."""
 
-    def __init__(self, model, num_slots, preallocate=False, **options):
+    def __init__(self, doorbell, model, num_slots, preallocate=False, **options):
         self.transport = SlotTransport(num_slots, preallocate=preallocate, inline=True)
-        self.bell = self.transport._doorbell = Asleep()
+        self.bell = doorbell(self.transport)
         self.server = InferenceServer(model, self.transport, timeout=600.0, **options)
 
     def __enter__(self):
         self.server.start()
-        self.bell.wait()
+        self.bell.wait_until_asleep()
         return self
 
     def __exit__(self, *exc_info):
@@ -58,12 +39,18 @@ class Inline:
         assert not self.server.is_alive
 
 
+@pytest.fixture
+def inline(doorbell):
+    """Return `Inline`, without its first argument."""
+    return partial(Inline, doorbell)
+
+
 def double(td):
     """Answer with twice the observation."""
     return td.set("action", td["obs"] * 2)
 
 
-def test_a_lone_actor_runs_the_model_itself():
+def test_a_lone_actor_runs_the_model_itself(inline):
     """Without grad, and its own grad mode is as before; the server sleeps on."""
     seen = []
 
@@ -71,7 +58,7 @@ def test_a_lone_actor_runs_the_model_itself():
         seen.append((threading.get_ident(), torch.is_grad_enabled()))
         return double(td)
 
-    with Inline(model, 1) as i:
+    with inline(model, 1) as i:
         client = i.transport.client()
         for n in range(5):
             assert client(one(n))["action"].item() == 2 * n
@@ -83,7 +70,7 @@ def test_a_lone_actor_runs_the_model_itself():
 
 
 @pytest.mark.parametrize("preallocate", [False, True])
-def test_an_actors_inference_mode_stays_out_of_the_step(preallocate):
+def test_an_actors_inference_mode_stays_out_of_the_step(inline, preallocate):
     """Its tensors would reach the other actors, who could not write to them."""
     modes = []
 
@@ -97,7 +84,7 @@ def test_an_actors_inference_mode_stays_out_of_the_step(preallocate):
         )
         return double(td)
 
-    with Inline(model, 1, preallocate=preallocate) as i:
+    with inline(model, 1, preallocate=preallocate) as i:
         client = i.transport.client()
         with torch.inference_mode():
             reply = client(one(2))
@@ -125,7 +112,7 @@ def test_a_request_that_finds_the_server_about_to_lend_its_turn_rings():
         assert replies[0].result(WAIT_S)["action"].item() == 4
 
 
-def test_a_server_that_does_not_lend_runs_the_model():
+def test_a_server_that_does_not_lend_runs_the_model(inline):
     """As TorchRL's, and ours with a collate_fn: `inline` does nothing then."""
     seen = []
 
@@ -133,13 +120,13 @@ def test_a_server_that_does_not_lend_runs_the_model():
         seen.append(threading.get_ident())
         return double(td)
 
-    with Inline(model, 1, collate_fn=torch.stack) as i:
+    with inline(model, 1, collate_fn=torch.stack) as i:
         assert i.transport.client()(one(2))["action"].item() == 4
     assert len(seen) == 1
     assert seen[0] != threading.get_ident()
 
 
-def test_without_inline_the_server_runs_the_model():
+def test_without_inline_the_server_runs_the_model(doorbell):
     """Its step is not taken."""
     seen = []
 
@@ -148,15 +135,15 @@ def test_without_inline_the_server_runs_the_model():
         return double(td)
 
     transport = SlotTransport(1)
-    bell = transport._doorbell = Asleep()
+    bell = doorbell(transport)
     with InferenceServer(model, transport, timeout=600.0) as server:
-        bell.wait()
+        bell.wait_until_asleep()
         server.client()(one())
     assert len(seen) == 1
     assert seen[0] != threading.get_ident()
 
 
-def test_the_model_runs_in_one_thread_at_a_time(together, tiny_switch_interval):
+def test_the_model_runs_in_one_thread_at_a_time(inline, together, tiny_switch_interval):
     """Eight actors and the server: all replies right, the model never entered twice."""
     busy = threading.Lock()
     seen = set()
@@ -168,7 +155,7 @@ def test_the_model_runs_in_one_thread_at_a_time(together, tiny_switch_interval):
         busy.release()
         return td
 
-    with Inline(model, 8) as i:
+    with inline(model, 8) as i:
         clients = [i.transport.client() for _ in range(8)]
         clients[0](one())
         assert seen == {threading.get_ident()}
@@ -182,7 +169,7 @@ def test_the_model_runs_in_one_thread_at_a_time(together, tiny_switch_interval):
 
 
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
-def test_what_the_model_raises_in_an_inline_step_reaches_its_actor(error, together):
+def test_what_the_model_raises_in_an_inline_step_reaches_its_actor(inline, error, together):
     """And stops the server, wherever the model ran, if it is no Exception."""
     errors = [error("no")]
 
@@ -191,7 +178,7 @@ def test_what_the_model_raises_in_an_inline_step_reaches_its_actor(error, togeth
             raise errors.pop()
         return double(td)
 
-    with Inline(model, 1) as i:
+    with inline(model, 1) as i:
         client = i.transport.client()
         is_exception = issubclass(error, Exception)
         with pytest.raises(error if is_exception else RuntimeError, match="no"):
@@ -204,7 +191,7 @@ def test_what_the_model_raises_in_an_inline_step_reaches_its_actor(error, togeth
             assert not i.server.is_alive
 
 
-def test_shutdown_waits_for_an_inline_step_and_then_rejects():
+def test_shutdown_waits_for_an_inline_step_and_then_rejects(inline):
     """The actor gets its reply; who came meanwhile is told that the server stopped."""
     is_in, may_go = threading.Event(), threading.Event()
 
@@ -213,7 +200,7 @@ def test_shutdown_waits_for_an_inline_step_and_then_rejects():
         assert may_go.wait(WAIT_S)
         return double(td)
 
-    with Inline(model, 2) as i:
+    with inline(model, 2) as i:
         client, replies = i.transport.client(), []
         actor = threading.Thread(target=lambda: replies.append(client(one(3))), daemon=True)
         actor.start()
@@ -230,7 +217,7 @@ def test_shutdown_waits_for_an_inline_step_and_then_rejects():
             pending.result(WAIT_S)
 
 
-def test_an_inline_server_can_be_started_again():
+def test_an_inline_server_can_be_started_again(inline):
     """And lends its turn anew; a request in between waits for it."""
     seen = []
 
@@ -238,7 +225,7 @@ def test_an_inline_server_can_be_started_again():
         seen.append(threading.get_ident())
         return double(td)
 
-    with Inline(model, 1) as i:
+    with inline(model, 1) as i:
         client = i.transport.client()
         client(one())
         i.server.shutdown(WAIT_S)
@@ -246,7 +233,7 @@ def test_an_inline_server_can_be_started_again():
         reply = client.submit(one(2))
         i.server.start()
         assert reply.result(WAIT_S)["action"].item() == 4
-        i.bell.wait()
+        i.bell.wait_until_asleep()
         assert client(one(3))["action"].item() == 6
     assert [thread == threading.get_ident() for thread in seen] == [True, False, True]
 

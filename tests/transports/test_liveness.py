@@ -306,11 +306,10 @@ def test_a_lost_ring_costs_a_look():
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_an_interrupt_at_the_turn_leaves_it_to_others(when):
+def test_an_interrupt_at_the_turn_leaves_it_to_others(when, doorbell):
     """Ctrl-C as the lock is taken, or just after: it is not kept."""
     transport = SlotTransport(1, inline=True)
     client = transport.client()
-    asleep = threading.Event()
     turn = transport._turn
 
     class Turn:
@@ -328,18 +327,9 @@ def test_an_interrupt_at_the_turn_leaves_it_to_others(when):
             turn.release()
 
     transport._turn = Turn()
-    sleep = transport._doorbell.acquire
-
-    class Bell:
-        release = staticmethod(transport._doorbell.release)
-
-        def acquire(self, blocking=True, timeout=-1):
-            asleep.set()
-            return sleep(blocking, timeout)
-
-    transport._doorbell = Bell()
+    bell = doorbell(transport)
     with InferenceServer(double, transport, timeout=600.0) as server:
-        assert asleep.wait(WAIT_S)
+        bell.wait_until_asleep()
         with pytest.raises(KeyboardInterrupt):
             client(one(3))
         assert client(one(4))["action"].item() == 8
@@ -449,26 +439,17 @@ def test_a_server_that_was_started_is_not_dead(contender, monkeypatch):
         assert reply.result(WAIT_S)["action"].item() == 6
 
 
-def test_ctrl_c_in_a_model_that_the_main_thread_runs_is_raised_there():
+def test_ctrl_c_in_a_model_that_the_main_thread_runs_is_raised_there(doorbell):
     """And not only told as an error, which a program may catch; others get that."""
     transport = SlotTransport(2, inline=True)
     clients = [transport.client() for _ in range(2)]
-    asleep = threading.Event()
-    acquire = transport._doorbell.acquire
-
-    class Bell:
-        release = staticmethod(transport._doorbell.release)
-
-        def acquire(self, blocking=True, timeout=-1):
-            asleep.set()
-            return acquire(blocking, timeout)
+    bell = doorbell(transport)
 
     def model(td):
         raise KeyboardInterrupt
 
-    transport._doorbell = Bell()
     with InferenceServer(model, transport, min_batch_size=2, timeout=600.0) as server:
-        assert asleep.wait(WAIT_S)
+        bell.wait_until_asleep()
         other = clients[1].submit(one())
         assert threading.current_thread() is threading.main_thread()
         with pytest.raises(KeyboardInterrupt):
@@ -505,21 +486,11 @@ def test_a_release_of_an_open_gate_wakes_the_next_all_the_same():
 
 
 @pytest.mark.parametrize("at", [0, 1])
-def test_an_interrupted_inline_step_leaves_nobody_claimed(at, together):
+def test_an_interrupted_inline_step_leaves_nobody_claimed(at, together, doorbell):
     """Ctrl-C in the actor's thread while it claims: the others get an error, the server lives."""
     transport = SlotTransport(2, inline=True)
     clients = [transport.client() for _ in range(2)]
-    asleep = threading.Event()
-    acquire = transport._doorbell.acquire
-
-    class Bell:
-        def acquire(self, blocking=True, timeout=-1):
-            asleep.set()
-            return acquire(blocking, timeout)
-
-        release = staticmethod(transport._doorbell.release)
-
-    transport._doorbell = Bell()
+    bell = doorbell(transport)
 
     class States(bytearray):
         num_left = at
@@ -534,7 +505,7 @@ def test_an_interrupted_inline_step_leaves_nobody_claimed(at, together):
 
     armed = []
     with InferenceServer(double, transport, min_batch_size=2, timeout=600.0):
-        assert asleep.wait(WAIT_S)
+        bell.wait_until_asleep()
         transport._states = States(transport._states)
         first = clients[0].submit(one(1))
         armed.append(True)

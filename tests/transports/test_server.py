@@ -305,6 +305,29 @@ def test_an_exit_in_a_lent_step_stops_the_server(error, together):
     assert len(calls) == 1
 
 
+def test_the_main_thread_is_interrupted_by_its_own_step_only(together):
+    """Not by the Ctrl-C that another's met, which the server, still asleep, will end by."""
+
+    def model(_td):
+        raise KeyboardInterrupt
+
+    asleep, go = threading.Event(), threading.Event()
+
+    def sleep():
+        asleep.set()
+        assert go.wait(WAIT_S)
+
+    transport = Lending(sleep)
+    with InferenceServer(model, transport, timeout=600.0):
+        assert asleep.wait(WAIT_S)
+        try:
+            transport.inner.submit(one())
+            together(1, lambda _: transport.step())
+            transport.step()
+        finally:
+            go.set()
+
+
 def test_a_transport_that_cannot_be_woken_still_waits_for_its_batch():
     """The server looks often whether to stop, but its patience for a batch is what was asked."""
     sizes = []

@@ -237,24 +237,14 @@ def test_a_client_that_got_an_error_is_dropped_like_others(transport, way):
 
 
 @pytest.mark.parametrize("way", ["submit", "client"])
-def test_an_error_of_an_inline_batch_keeps_nothing_of_its_actor(way):
+def test_an_error_of_an_inline_batch_keeps_nothing_of_its_actor(way, doorbell):
     """It was raised in the actor's own thread, and nobody reads it; its text is not lost."""
 
     def model(_td):
         raise ArithmeticError("no")
 
     transport = SlotTransport(1, inline=True)
-    asleep = threading.Semaphore(0)
-    acquire = transport._doorbell.acquire
-
-    class Bell:
-        release = staticmethod(transport._doorbell.release)
-
-        def acquire(self, blocking=True, timeout=-1):
-            asleep.release()
-            return acquire(blocking, timeout)
-
-    transport._doorbell = Bell()
+    bell = doorbell(transport)
 
     def drop(client):
         reply = client.submit(one())
@@ -264,7 +254,7 @@ def test_an_error_of_an_inline_batch_keeps_nothing_of_its_actor(way):
         drop(transport.client())
 
     with InferenceServer(model, transport, timeout=600.0):
-        assert asleep.acquire(timeout=WAIT_S)
+        bell.wait_until_asleep()
         if way == "client":
             come_and_go()
             client = transport.client()
@@ -386,3 +376,10 @@ def test_an_error_tells_once_where_it_was_raised():
         forget_frames(error)
         assert error.__traceback__ is None
     assert len(error.__notes__) == 1
+
+
+def test_an_error_that_was_never_raised_says_nothing_of_where():
+    """It has no frames to forget."""
+    error = ArithmeticError("no")
+    forget_frames(error)
+    assert not hasattr(error, "__notes__")
