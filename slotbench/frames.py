@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from slotbench.store import StoredRun
 
-_NOT_SCALAR: Final = frozenset({"latency", "batch_sizes", "replies_per_actor"})
+_NOT_SCALAR: Final = frozenset(
+    {"latency", "batch_sizes", "replies_per_actor", "replies_per_slice"}
+)
 MEASUREMENTS: Final = tuple(
     field.name
     for field in dataclasses.fields(TrialMeasurement)
@@ -38,7 +40,7 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
 
     cells = {cell.name: cell for cell in stored.run.scenario.cells}
     axes = _axes(stored)
-    counted = {trial.trial_id for trial in blocks.counted_trials(stored.trials)}
+    counted = {trial.trial_id for trial in blocks.counted_trials(stored.run, stored.trials)}
     rows = [
         {
             "cell": trial.cell,
@@ -79,7 +81,7 @@ def cells_frame(stored: "StoredRun") -> "pd.DataFrame":
     import pandas as pd
 
     groups: dict[tuple[str, str], list[TrialRecord]] = {}
-    for trial in blocks.counted_trials(stored.trials):
+    for trial in blocks.counted_trials(stored.run, stored.trials):
         if trial.arm == 0:
             groups.setdefault((trial.cell, trial.contender), []).append(trial)
     axes = _axes(stored)

@@ -6,17 +6,42 @@ The one place where `slotbench.measure` and `slotbench.store` meet. Prints nothi
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
-from slotbench.errors import RecordError
+from slotbench.compute import environment_diff
+from slotbench.errors import ContenderError, RecordError
 from slotbench.measure import design, runner
 from slotbench.measure.executor import Executor
 from slotbench.measure.runner import Progress
-from slotbench.records import SCHEMA_VERSION, Accounting, RunRecord, Scenario, Skipped
-from slotbench.store import RunFolder, check_writable, environment, new_run_id
+from slotbench.records import (
+    SCHEMA_VERSION,
+    Accounting,
+    Resumption,
+    RunRecord,
+    Scalar,
+    Scenario,
+    Skipped,
+    TrialRecord,
+)
+from slotbench.store import (
+    RunFolder,
+    StoredRun,
+    check_writable,
+    environment,
+    new_run_id,
+    read,
+)
+
+_STARTING: Final = "starting a worker: importing torch, tensordict, …"
+
+_MEASURED: Final = frozenset(
+    {"git_commit", "slotbench_version", "tensordict_version", "torchrl_version"}
+)
+"""Facts of the environment that are part of what is measured."""
 
 
 def run_scenario(
@@ -26,6 +51,7 @@ def run_scenario(
     *,
     skipped: Sequence[Skipped] = (),
     command: Sequence[str] = (),
+    max_attempts: int = runner.MAX_ATTEMPTS,
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_start: Callable[[Path], None] = lambda _: None,
 ) -> Path:
@@ -40,6 +66,7 @@ def run_scenario(
         results_dir: the run's folder is made in it.
         skipped: optional contenders that were left out before.
         command: the command line, for the record.
+        max_attempts: see `runner.run`.
         on_progress: told what the run is at.
         on_start: told the run's folder before the first trial.
 
@@ -53,7 +80,7 @@ def run_scenario(
         WorkerError: no worker process comes up.
     """
     check_writable(results_dir)
-    on_progress(Progress(0, 0, "starting a worker: importing torch, tensordict, …"))
+    on_progress(Progress(0, 0, _STARTING))
     began = time.perf_counter()
     executor.start_worker()
     scenario, more_skipped = runner.admit(scenario, executor)
@@ -66,19 +93,137 @@ def run_scenario(
         scenario=scenario,
         scenario_sha256=hashlib.sha256(scenario.text.encode()).hexdigest(),
         skipped=(*skipped, *more_skipped),
-        design=design.describe(scenario),
+        design=design.draw(scenario),
         environment=environment.collect(),
         command=tuple(command),
     )
-    folder = RunFolder.create(results_dir, run)
-    on_start(folder.path)
-    try:
-        observed_s = runner.run(scenario, executor, folder.append, on_progress)
-    except BaseException:
-        with contextlib.suppress(RecordError):  # a full disk is said once, by what met it
-            folder.replace_run(replace(run, status="interrupted"))
-        raise
-    total_s = time.perf_counter() - began
-    accounting = Accounting(total_s, observed_s, executor.worker_start_s)
-    folder.replace_run(replace(run, status="complete", accounting=accounting))
+    with RunFolder.create(results_dir, run) as folder:
+        on_start(folder.path)
+        sitting = _Sitting(executor, began, on_progress, max_attempts)
+        sitting.measure(run, folder, ())
     return folder.path
+
+
+def resume_run(
+    path: Path,
+    executor: Executor,
+    *,
+    command: Sequence[str] = (),
+    allow_different: bool = False,
+    max_attempts: int = runner.MAX_ATTEMPTS,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_start: Callable[[Path], None] = lambda _: None,
+) -> Path:
+    """Go on with a run that was killed or interrupted, as it was planned.
+
+    Blocks that the record holds whole stay as they are. One that was broken off is measured
+    again whole, as another attempt; what there is of the first stays in the record and
+    does not count.
+
+    Args:
+        path: the run's folder.
+        executor: for the run's own scenario; closed by the caller.
+        command: the command line, for the record.
+        allow_different: go on also where `differences_that_forbid` finds something.
+        max_attempts: see `runner.run`.
+        on_progress: told what the run is at.
+        on_start: told the run's folder before the first trial.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        RecordError: it is no run, is damaged or complete, another process is measuring it,
+            it cannot be written, or the environment is another one.
+        ContenderError, ScenarioError: a contender or environment can no longer be made.
+        WorkerError: no worker process comes up.
+    """
+    with RunFolder(path) as folder:
+        folder.clear_up()
+        stored = read(path)
+        check_resumable(stored)
+        here = environment.collect()
+        differ = () if allow_different else differences_that_forbid(stored.run, here)
+        if differ:
+            raise RecordError(
+                f"{stored.run.run_id} was begun in another environment: {'; '.join(differ)}; "
+                "go on there, or all the same with --allow-different"
+            )
+        on_progress(Progress(0, 0, _STARTING))
+        began = time.perf_counter()
+        executor.start_worker()
+        _, missing = runner.admit(stored.run.scenario, executor)
+        if missing:
+            raise ContenderError(f"cannot go on without a contender: {missing[0].reason}")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        resumption = Resumption(now, len(stored.trials), here, tuple(command))
+        run = replace(
+            stored.run,
+            schema_version=SCHEMA_VERSION,
+            status="running",
+            accounting=None,
+            resumptions=(*stored.run.resumptions, resumption),
+        )
+        folder.replace_run(run)
+        on_start(path)
+        sitting = _Sitting(executor, began, on_progress, max_attempts)
+        sitting.measure(run, folder, stored.trials)
+    return path
+
+
+def check_resumable(stored: StoredRun) -> None:
+    """Refuse a run that has nothing left to measure.
+
+    Raises:
+        RecordError: it is complete.
+    """
+    if stored.run.status == "complete":
+        raise RecordError(
+            f"{stored.run.run_id} is complete: there is nothing to resume; measure it anew "
+            f"with 'slotbench run {stored.run.scenario.name}'"
+        )
+
+
+def differences_that_forbid(run: RunRecord, here: Mapping[str, Scalar]) -> tuple[str, ...]:
+    """Say, a few words each, why a run cannot go on in this environment.
+
+    Another machine, Python or torch would mix two experiments; so would another version of
+    what is measured.
+    """
+    return tuple(
+        f"{found.name} was {found.base}, is {found.head}"
+        for found in environment_diff.differences(run.environment, here)
+        if found.forbids or found.name in _MEASURED
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sitting:
+    """One process's part of a run: the whole, or what was left of it."""
+
+    executor: Executor
+    began: float
+    on_progress: Callable[[Progress], None]
+    max_attempts: int
+
+    def measure(
+        self, run: RunRecord, folder: RunFolder, recorded: Sequence[TrialRecord]
+    ) -> None:
+        """Run what is left; leave a run.json that says how it ended."""
+        try:
+            observed_s = runner.run(
+                run,
+                self.executor,
+                folder.append,
+                self.on_progress,
+                recorded=recorded,
+                max_attempts=self.max_attempts,
+            )
+        except BaseException:
+            # A full disk is said once, by what met it.
+            with contextlib.suppress(RecordError):
+                folder.replace_run(replace(run, status="interrupted"))
+            raise
+        total_s = time.perf_counter() - self.began
+        accounting = Accounting(total_s, observed_s, self.executor.worker_start_s)
+        folder.replace_run(replace(run, status="complete", accounting=accounting))

@@ -11,6 +11,7 @@ from slotbench.cli.check import check
 from slotbench.cli.compare import compare
 from slotbench.cli.listing import list_all
 from slotbench.cli.run import run
+from slotbench.cli.show import show
 
 if TYPE_CHECKING:
     from typer._click import Command
@@ -81,5 +82,6 @@ def _root(
 app.callback(invoke_without_command=True, help=help_text(_root))(_root)
 app.command("run", help=help_text(run))(run)
 app.command("compare", help=help_text(compare))(compare)
+app.command("show", help=help_text(show))(show)
 app.command("check", help=help_text(check))(check)
 app.command("list", help=help_text(list_all))(list_all)

@@ -16,14 +16,23 @@ from slotbench.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from slotbench.api import Run
+    from slotbench.cli._progress import ProgressBar
+    from slotbench.measure.executor import LocalExecutor
     from slotbench.records import Scenario, Skipped
 
 
 def run(  # noqa: PLR0917  # a command's options, given by name
     scenario: Annotated[
-        str, typer.Argument(metavar="SCENARIO", help="A scenario's name or its TOML file.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="SCENARIO",
+            help="A scenario's name or its TOML file.",
+            show_default=False,
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,18 +54,59 @@ def run(  # noqa: PLR0917  # a command's options, given by name
         bool, typer.Option("--dry-run", help="Show the cells, trials and duration; stop.")
     ] = False,
     results: ResultsDir = RESULTS_DIR,
+    attempts: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How often, at most, to measure a block that the machine disturbs.",
+            show_default="3",
+        ),
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN", help="Go on with a run that was killed or interrupted."
+        ),
+    ] = None,
+    allow_different: Annotated[
+        bool,
+        typer.Option(
+            "--allow-different", help="Resume on another machine or other versions, too."
+        ),
+    ] = False,
 ) -> int:
-    """Measure a scenario and record it.
+    """Measure a scenario and record it, or go on with a run that was broken off.
 
-    Every trial is recorded as it ends; Ctrl-C keeps those that did.
+    Every trial is recorded as it ends; Ctrl-C, a kill or a full disk keeps those that did,
+    and --resume goes on from there: the block that was broken off is measured again whole.
     Ends with the comparison, the share of time not spent measuring, and the run's folder.
     Exit code 3: a trial was INVALID; 4: a trial failed.
 
     Examples:
-      slotbench run quickstart
       slotbench run grid --set num_slots=4,16 --rounds 5 --dry-run
       slotbench run quickstart --contender slot --contender 'my.module:factory[depth=2]'
+      slotbench run --resume newest
     """
+    changes = {
+        "SCENARIO": scenario,
+        "--set": set_,
+        "--contender": contender,
+        "--rounds": rounds,
+        "--seed": seed,
+    }
+    if resume is not None:
+        given = [name for name, value in changes.items() if value not in (None, [])]
+        if given:
+            raise typer.BadParameter(
+                f"a run is resumed as it was planned: leave out {', '.join(given)}"
+            )
+        return _resume(resume, results, attempts, allow_different, dry_run)
+    if scenario is None:
+        raise typer.BadParameter(
+            "name a SCENARIO ('slotbench list' shows them), or a run with --resume"
+        )
+    if allow_different:
+        raise typer.BadParameter("--allow-different goes with --resume")
     from slotbench.scenario import load
 
     # The user's own modules can be raced, but never hide an installed one.
@@ -76,7 +126,74 @@ def run(  # noqa: PLR0917  # a command's options, given by name
     if dry_run:
         _print_plan(loaded)
         return EXIT_OK
-    return _report(_measure(loaded, skipped, results), skipped)
+    from slotbench.measure.runner import MAX_ATTEMPTS, estimate_s
+    from slotbench.session import run_scenario
+
+    def begin(executor: "LocalExecutor", bar: "ProgressBar", told: list[Path]) -> Path:
+        return run_scenario(
+            loaded,
+            executor,
+            results,
+            skipped=skipped,
+            command=_command(),
+            max_attempts=attempts or MAX_ATTEMPTS,
+            on_progress=bar.update,
+            on_start=told.append,
+        )
+
+    return _report(_measure(loaded, estimate_s(loaded), begin), skipped)
+
+
+def _resume(
+    reference: str,
+    results: Path,
+    attempts: int | None,
+    allow_different: bool,
+    dry_run: bool,
+) -> int:
+    """Go on with the run that is meant."""
+    from slotbench import store
+    from slotbench.contenders import missing_requirement
+    from slotbench.draw import units
+    from slotbench.measure import runner
+    from slotbench.session import check_resumable, resume_run
+
+    sys.path.append(str(Path.cwd()))
+    stored = store.read(store.find(reference, results))
+    check_resumable(stored)
+    scenario = stored.run.scenario
+    for contender in scenario.contenders:
+        reason = missing_requirement(contender)
+        if reason is not None:
+            raise ContenderError(f"contender {contender.label}: {reason}")
+    left = sum(len(cells) for _, cells in runner.unfinished(stored.run, stored.trials))
+    planned = sum(len(cells) for cells in stored.run.design.blocks)
+    left_s = runner.estimate_rest_s(stored.run, stored.trials)
+    text = (
+        f"{stored.run.run_id}: {planned - left} of {units.count(planned, 'block')} measured, "
+        f"{left} left; expected duration {units.duration(left_s)}"
+    )
+    if dry_run:
+        print(text)
+        return EXIT_OK
+    _say(f"resuming {text}")
+
+    def begin(executor: "LocalExecutor", bar: "ProgressBar", told: list[Path]) -> Path:
+        return resume_run(
+            stored.path,
+            executor,
+            command=_command(),
+            allow_different=allow_different,
+            max_attempts=attempts or runner.MAX_ATTEMPTS,
+            on_progress=bar.update,
+            on_start=told.append,
+        )
+
+    return _report(_measure(scenario, left_s, begin), [])
+
+
+def _command() -> tuple[str, ...]:
+    return ("slotbench", *sys.argv[1:])
 
 
 def _without_missing(scenario: "Scenario") -> "tuple[Scenario, list[Skipped]]":
@@ -121,40 +238,41 @@ def _print_plan(scenario: "Scenario") -> None:
     for contender in scenario.contenders:
         note = "  (baseline, twice in every block)" if contender.baseline else ""
         print(f"  {contender.label}{note}")
-    num_trials = design.describe(scenario).num_trials
+    num_trials = design.draw(scenario).num_trials
     print(
         f"\n{units.count(num_trials, 'trial')} in {units.count(scenario.rounds, 'round')}, seed {scenario.seed}; "
         f"expected duration {units.duration(runner.estimate_s(scenario))}"
     )
 
 
-def _measure(scenario: "Scenario", skipped: "list[Skipped]", results: Path) -> Path:
-    """Run the scenario under a progress bar; return the run's folder."""
+def _measure(
+    scenario: "Scenario",
+    expected_s: float,
+    begin: "Callable[[LocalExecutor, ProgressBar, list[Path]], Path]",
+) -> Path:
+    """Measure under a progress bar; return the run's folder.
+
+    Args:
+        scenario: whose contenders the worker imports.
+        expected_s: for the progress bar.
+        begin: measures; puts the run's folder into the list before the first trial.
+    """
     from slotbench.cli._progress import ProgressBar
     from slotbench.measure.executor import LocalExecutor
-    from slotbench.measure.runner import estimate_s
-    from slotbench.session import run_scenario
 
     folders: list[Path] = []
     # What a cluster's scheduler sends ends a run as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with ProgressBar(estimate_s(scenario)) as bar, LocalExecutor(scenario) as executor:
-            return run_scenario(
-                scenario,
-                executor,
-                results,
-                skipped=skipped,
-                command=("slotbench", *sys.argv[1:]),
-                on_progress=bar.update,
-                on_start=folders.append,
-            )
+        with ProgressBar(expected_s) as bar, LocalExecutor(scenario) as executor:
+            return begin(executor, bar, folders)
     except KeyboardInterrupt:
-        where = (
-            f"the recorded trials are safe in {folders[0]}"
-            if folders
-            else "nothing recorded"
-        )
+        where = "nothing recorded"
+        if folders:
+            where = (
+                f"the recorded trials are safe in {folders[0]}; go on with "
+                f"'slotbench run --resume {folders[0].name}'"
+            )
         _say(f"interrupted; {where}")
         raise
 
@@ -173,8 +291,11 @@ def _report(path: Path, skipped: "list[Skipped]") -> int:
     print(render(run.compare(), "text", stdout_screen()), end="")
     accounting = run.record.accounting
     if accounting is not None:
+        before = [resumed.num_trials for resumed in run.record.resumptions[-1:]]
+        number = len(run.stored.trials) - sum(before)
+        since = f" after {before[0]} before" if before else ""
         print(
-            f"\n{len(run.stored.trials)} trials in {units.duration(accounting.total_s)}; "
+            f"\n{units.count(number, 'trial')}{since} in {units.duration(accounting.total_s)}; "
             f"{accounting.overhead_ratio:.0%} of it outside warm-up and measurement "
             f"({units.duration(accounting.worker_start_s)} starting workers)."
         )

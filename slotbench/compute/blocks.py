@@ -1,8 +1,10 @@
 """Which trials of a run count, and what was wrong with the others.
 
 A block is one cell in one round, with every contender once and the baseline twice. A
-block that was interrupted or disturbed is measured again whole as another attempt; of
-its attempts the highest counts, whatever came out.
+block that was interrupted or disturbed is measured again whole as another attempt, and
+one of its attempts counts. Which one is decided by the machine, never by what came out: a
+complete attempt before one that was broken off, then the one with the fewest DISTURBED
+trials, then the last.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +15,9 @@ from slotbench.errors import RecordError
 from slotbench.records import RunRecord, TrialRecord
 
 ProblemKind = Literal["INVALID", "failed", "DISTURBED", "warning"]
+
+Block = tuple[int, str]
+"""(round, cell)."""
 
 Arms = Mapping[tuple[str, str, int], Mapping[int, TrialRecord]]
 """(cell, contender, arm) → round → the trial that counts."""
@@ -48,11 +53,48 @@ def is_usable(trial: TrialRecord) -> bool:
     return trial.status == "ok" and trial.measurement is not None and not trial.is_invalid
 
 
-def counted_trials(trials: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
-    """The trials of the highest attempt of every block, in their order."""
+def counted_trials(
+    run: RunRecord, trials: Iterable[TrialRecord]
+) -> tuple[TrialRecord, ...]:
+    """The trials of the attempt of every block that counts, in their order."""
     trials = tuple(trials)
-    highest = _highest_attempts(trials)
-    return tuple(t for t in trials if t.attempt == highest[t.round, t.cell])
+    counted = counted_attempts(run, trials)
+    return tuple(t for t in trials if t.attempt == counted[t.round, t.cell])
+
+
+def counted_attempts(run: RunRecord, trials: Iterable[TrialRecord]) -> dict[Block, int]:
+    """The attempt of every block that counts; see this module's docstring."""
+    attempts = _by_attempt(trials)
+    size = block_size(run)
+
+    def worth(attempt: tuple[int, list[TrialRecord]]) -> tuple[bool, int, int]:
+        number, made = attempt
+        is_complete = len(made) >= size
+        num_disturbed = sum(trial.is_disturbed for trial in made)
+        return is_complete, -num_disturbed if is_complete else 0, number
+
+    return {block: max(made.items(), key=worth)[0] for block, made in attempts.items()}
+
+
+def finished_blocks(run: RunRecord, trials: Iterable[TrialRecord]) -> frozenset[Block]:
+    """The blocks of which an attempt was carried through to its end."""
+    size = block_size(run)
+    return frozenset(
+        block
+        for block, attempts in _by_attempt(trials).items()
+        if any(len(made) >= size for made in attempts.values())
+    )
+
+
+def next_attempts(trials: Iterable[TrialRecord]) -> dict[Block, int]:
+    """The number of the next attempt of every block that was begun."""
+    return {block: max(made) + 1 for block, made in _by_attempt(trials).items()}
+
+
+def block_size(run: RunRecord) -> int:
+    """Trials of a whole attempt: every contender's, and the baseline's second one."""
+    contenders = run.scenario.contenders
+    return len(contenders) + sum(contender.baseline for contender in contenders)
 
 
 def arrange(run: RunRecord, trials: Sequence[TrialRecord]) -> Arms:
@@ -65,7 +107,7 @@ def arrange(run: RunRecord, trials: Sequence[TrialRecord]) -> Arms:
     cells = {cell.name for cell in run.scenario.cells}
     labels = {contender.label for contender in run.scenario.contenders}
     arms: dict[tuple[str, str, int], dict[int, TrialRecord]] = {}
-    for trial in counted_trials(trials):
+    for trial in counted_trials(run, trials):
         if trial.cell not in cells or trial.contender not in labels:
             raise RecordError(
                 f"trial {trial.trial_id} is of {trial.contender!r} in cell "
@@ -82,12 +124,12 @@ def arrange(run: RunRecord, trials: Sequence[TrialRecord]) -> Arms:
     return arms
 
 
-def find_problems(trials: Sequence[TrialRecord]) -> tuple[Problem, ...]:
+def find_problems(run: RunRecord, trials: Sequence[TrialRecord]) -> tuple[Problem, ...]:
     """Every failure and finding of every trial, also of attempts that do not count."""
-    highest = _highest_attempts(trials)
+    counted = counted_attempts(run, trials)
     problems = []
     for trial in trials:
-        is_counted = trial.attempt == highest[trial.round, trial.cell]
+        is_counted = trial.attempt == counted[trial.round, trial.cell]
         if trial.status == "failed" or trial.measurement is None:
             problems.append(
                 _problem(
@@ -149,9 +191,11 @@ def _problem(
     )
 
 
-def _highest_attempts(trials: Iterable[TrialRecord]) -> dict[tuple[int, str], int]:
-    highest: dict[tuple[int, str], int] = {}
+def _by_attempt(
+    trials: Iterable[TrialRecord],
+) -> dict[Block, dict[int, list[TrialRecord]]]:
+    found: dict[Block, dict[int, list[TrialRecord]]] = {}
     for trial in trials:
-        block = (trial.round, trial.cell)
-        highest[block] = max(trial.attempt, highest.get(block, trial.attempt))
-    return highest
+        of_block = found.setdefault((trial.round, trial.cell), {})
+        of_block.setdefault(trial.attempt, []).append(trial)
+    return found

@@ -162,7 +162,7 @@ def compare(
         contenders=contenders,
         skipped=run.skipped,
         rows=tuple(pairing.row(*place) for place in places),
-        problems=blocks.find_problems(trials)
+        problems=blocks.find_problems(run, trials)
         + tuple(zero for place in places for zero in pairing.zeros(*place)),
     )
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from slotbench.compute import validity
 from slotbench.records import Scenario, Workload
 
 WORKER_START_S: Final = 5.0
@@ -19,7 +20,7 @@ _STARTUP_PER_SLOT_S: Final = 0.05
 _SETTLE_S: Final = 3.0
 _SETTLE_PER_SLOT_S: Final = 0.005
 """For transports that serve a few hundred actors a second where thousands contend."""
-REPLIES_PER_ACTOR: Final = 5
+REPLIES_PER_ACTOR: Final = validity.WANTED_REPLIES_PER_ACTOR
 """What a window holds on average before it may end, and a third of it before warm-up may:
 shorter, and latencies are those of the start, censored at the window's end."""
 

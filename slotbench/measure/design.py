@@ -8,38 +8,67 @@ alarms at a nominal 5 %, random order within pairs 5 % (docs of the design).
 
 import random
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from slotbench.measure import budget
-from slotbench.records import BASELINE_REPEAT, Cell, Contender, Design, Scenario, TrialSpec
+from slotbench.records import BASELINE_REPEAT, Contender, Design, Scenario, TrialSpec
 
 
-def rounds(scenario: Scenario) -> Iterator[list[list[TrialSpec]]]:
-    """Yield, for every round in order, its blocks in order, each a list of trials in order.
+def draw(scenario: Scenario) -> Design:
+    """Draw the order of cells in every round, and of trials in every block.
 
     The same scenario and seed give the same design.
     """
+    labels = [_name(contender, arm) for contender, arm in arms(scenario.contenders)]
+    rounds = []
     for round_index in range(scenario.rounds):
         shuffled = random.Random(f"{scenario.seed}/{round_index}")
-        cells = list(enumerate(scenario.cells))
+        cells = list(scenario.cells)
         shuffled.shuffle(cells)
-        yield [
-            _block(scenario, round_index, cell_index, cell, shuffled)
-            for cell_index, cell in cells
-        ]
-
-
-def describe(scenario: Scenario) -> Design:
-    """Return the design for the run's record."""
-    blocks = tuple(
-        tuple(
-            (block[0].cell, tuple(f"{spec.contender.label}#{spec.arm}" for spec in block))
-            for block in blocks
+        rounds.append(
+            tuple(
+                (cell.name, tuple(shuffled.sample(labels, len(labels)))) for cell in cells
+            )
         )
-        for blocks in rounds(scenario)
+    num_trials = scenario.rounds * len(scenario.cells) * len(labels)
+    return Design(scenario.seed, scenario.rounds, num_trials, tuple(rounds))
+
+
+def block(
+    scenario: Scenario, design: Design, round_index: int, cell_name: str, attempt: int = 0
+) -> list[TrialSpec]:
+    """Return the trials of one attempt at a block, in their order.
+
+    Args:
+        scenario: that of the design.
+        design: says the order of the first attempt; another attempt draws its own.
+        round_index: of the block.
+        cell_name: of the block.
+        attempt: from 0.
+    """
+    cell_index, cell = next(
+        (index, cell) for index, cell in enumerate(scenario.cells) if cell.name == cell_name
     )
-    num_trials = sum(len(labels) for blocks_ in blocks for _, labels in blocks_)
-    return Design(scenario.seed, scenario.rounds, num_trials, blocks)
+    planned = next(order for name, order in design.blocks[round_index] if name == cell_name)
+    place = f"{design.seed}/{round_index}/{cell_index}"
+    if attempt > 0:
+        planned = tuple(random.Random(f"{place}/{attempt}").sample(planned, len(planned)))
+    by_name = {_name(who, arm): (who, arm) for who, arm in arms(scenario.contenders)}
+    return [
+        TrialSpec(
+            trial_id=f"r{round_index}-c{cell_index}-a{attempt}-p{position}",
+            round=round_index,
+            cell=cell.name,
+            attempt=attempt,
+            position=position,
+            arm=arm,
+            contender=contender,
+            workload=cell.workload,
+            seed=zlib.crc32(place.encode()),
+            deadline_s=budget.deadline_s(cell.workload),
+        )
+        for position, (contender, arm) in enumerate(by_name[name] for name in planned)
+    ]
 
 
 def arms(contenders: Sequence[Contender]) -> list[tuple[Contender, int]]:
@@ -48,24 +77,5 @@ def arms(contenders: Sequence[Contender]) -> list[tuple[Contender, int]]:
     return once + [(c, BASELINE_REPEAT) for c in contenders if c.baseline]
 
 
-def _block(
-    scenario: Scenario, round_index: int, cell_index: int, cell: Cell, order: random.Random
-) -> list[TrialSpec]:
-    trials = arms(scenario.contenders)
-    order.shuffle(trials)
-    seed = zlib.crc32(f"{scenario.seed}/{round_index}/{cell_index}".encode())
-    return [
-        TrialSpec(
-            trial_id=f"r{round_index}-c{cell_index}-a0-p{position}",
-            round=round_index,
-            cell=cell.name,
-            attempt=0,
-            position=position,
-            arm=arm,
-            contender=contender,
-            workload=cell.workload,
-            seed=seed,
-            deadline_s=budget.deadline_s(cell.workload),
-        )
-        for position, (contender, arm) in enumerate(trials)
-    ]
+def _name(contender: Contender, arm: int) -> str:
+    return f"{contender.label}#{arm}"

@@ -1,12 +1,29 @@
 """The loop over trials: rounds, blocks, workers, and where the time went."""
 
-from collections.abc import Callable
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
+from slotbench.compute import blocks
 from slotbench.errors import ContenderError, ScenarioError
 from slotbench.measure import budget, design
 from slotbench.measure.executor import Executor
-from slotbench.records import Scenario, Skipped, TrialRecord, TrialSpec, Workload
+from slotbench.records import (
+    RunRecord,
+    Scenario,
+    Skipped,
+    TrialRecord,
+    TrialSpec,
+    Workload,
+)
+
+MAX_ATTEMPTS: Final = 3
+"""At a block that the machine disturbs, in one sitting."""
+
+MAX_REPEATED_SHARE: Final = 0.25
+"""Of a sitting's blocks, rounded up: what repeats may add to its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +41,18 @@ class Progress:
 
 
 def estimate_s(scenario: Scenario) -> float:
-    """Estimate how long a run takes."""
+    """Estimate how long a run takes in which no block is measured again."""
     return budget.estimate_run_s(scenario, len(design.arms(scenario.contenders)))
+
+
+def estimate_rest_s(planned: RunRecord, recorded: Sequence[TrialRecord]) -> float:
+    """Estimate how long the rest of a run takes that was broken off."""
+    left = unfinished(planned, recorded)
+    workloads = {cell.name: cell.workload for cell in planned.scenario.cells}
+    blocks_s = sum(
+        budget.estimate_trial_s(workloads[cell]) for _, cells in left for cell in cells
+    )
+    return len(left) * budget.WORKER_START_S + blocks.block_size(planned) * blocks_s
 
 
 def admit(scenario: Scenario, executor: Executor) -> tuple[Scenario, tuple[Skipped, ...]]:
@@ -63,41 +90,81 @@ def admit(scenario: Scenario, executor: Executor) -> tuple[Scenario, tuple[Skipp
 
 
 def run(
-    scenario: Scenario,
+    planned: RunRecord,
     executor: Executor,
     on_trial: Callable[[TrialRecord], None],
     on_progress: Callable[[Progress], None],
+    *,
+    recorded: Sequence[TrialRecord] = (),
+    max_attempts: int = MAX_ATTEMPTS,
 ) -> float:
-    """Run every trial of the scenario, in the order of its design.
+    """Run every trial of the run, in the order of its design, but for what is recorded.
+
+    A block in which the machine interfered (DISTURBED) is measured again whole at the end of
+    its round, `max_attempts` times at most and over the run for at most
+    `MAX_REPEATED_SHARE` of its blocks. So a run that meets a busy machine stays finite.
 
     Args:
-        scenario: its contenders have been admitted.
+        planned: its contenders have been admitted.
         executor: its worker is up: it serves the first round.
         on_trial: given each record as its trial ends, before the next begins. What it
             raises ends the run.
         on_progress: told before each trial, and at the end.
+        recorded: trials of an earlier sitting. Blocks that these hold whole are not
+            measured again; one that was broken off is, from its beginning.
+        max_attempts: how often a block is measured in this sitting; 1 repeats none.
 
     Returns:
-        Seconds of warm-up and measurement, over all trials.
+        Seconds of warm-up and measurement, over all trials of this sitting.
     """
-    num_trials = design.describe(scenario).num_trials
+    left = unfinished(planned, recorded)
+    next_attempts = blocks.next_attempts(recorded)
+    size = blocks.block_size(planned)
+    repeats_left = math.ceil(MAX_REPEATED_SHARE * sum(len(cells) for _, cells in left))
+    num_trials = size * sum(len(cells) for _, cells in left)
     observed_s = 0.0
     num_done = 0
-    for round_index, blocks in enumerate(design.rounds(scenario)):
-        if round_index > 0:
+    for number, (round_index, cells) in enumerate(left):
+        if number > 0:
             starting = f"round {round_index + 1}: starting a fresh worker"
             on_progress(Progress(num_done, num_trials, starting))
             executor.start_worker()
-        for spec in (spec for block in blocks for spec in block):
-            on_progress(Progress(num_done, num_trials, _describe(spec)))
-            record = executor.run(spec)
-            on_trial(record)
-            num_done += 1
-            if record.measurement is not None:
-                observed_s += record.measurement.warmup_s + record.measurement.window_s
+        queue = deque(
+            (cell, 1, next_attempts.get((round_index, cell), 0)) for cell in cells
+        )
+        while queue:
+            cell, times, attempt = queue.popleft()
+            is_disturbed = False
+            for spec in design.block(
+                planned.scenario, planned.design, round_index, cell, attempt
+            ):
+                on_progress(Progress(num_done, num_trials, _describe(spec)))
+                record = executor.run(spec)
+                on_trial(record)
+                num_done += 1
+                is_disturbed = is_disturbed or record.is_disturbed
+                if record.measurement is not None:
+                    observed_s += record.measurement.warmup_s + record.measurement.window_s
+            if is_disturbed and times < max_attempts and repeats_left > 0:
+                queue.append((cell, times + 1, attempt + 1))
+                repeats_left -= 1
+                num_trials += size
     on_progress(Progress(num_done, num_trials, "done"))
     return observed_s
 
 
+def unfinished(
+    planned: RunRecord, recorded: Sequence[TrialRecord]
+) -> list[tuple[int, list[str]]]:
+    """Return the rounds that are left to measure, each with its cells in their order."""
+    finished = blocks.finished_blocks(planned, recorded)
+    left = [
+        (index, [cell for cell, _ in cells if (index, cell) not in finished])
+        for index, cells in enumerate(planned.design.blocks)
+    ]
+    return [(index, cells) for index, cells in left if cells]
+
+
 def _describe(spec: TrialSpec) -> str:
-    return f"round {spec.round + 1}, {spec.cell}: {spec.contender.label}"
+    again = f", attempt {spec.attempt + 1}" if spec.attempt else ""
+    return f"round {spec.round + 1}{again}, {spec.cell}: {spec.contender.label}"

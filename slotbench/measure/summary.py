@@ -1,7 +1,8 @@
 """From stamps to a trial's numbers: pure arithmetic on arrays, no clock, no thread."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,11 @@ from numpy.typing import NDArray
 from slotbench.compute import histogram
 from slotbench.compute.percentiles import nearest_rank
 from slotbench.measure.columns import Column
+from slotbench.measure.machine import MachineUse
 from slotbench.records import TrialMeasurement
+
+NUM_SLICES: Final = 10
+"""Of the window, for `TrialMeasurement.replies_per_slice`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class Observed:
         begin, end: the two ends of the window.
         actors: by actor, when each replied request was submitted and replied.
         batches: when each batch's forward began and ended, and its size.
+        machine: what it did in the window besides.
     """
 
     origin_ns: int
@@ -44,6 +50,7 @@ class Observed:
     sent_ns: int
     joined_ns: int
     recorder_cost_s: float
+    machine: MachineUse = field(default_factory=MachineUse)
 
 
 def summarise(observed: Observed) -> TrialMeasurement:
@@ -69,6 +76,11 @@ def summarise(observed: Observed) -> TrialMeasurement:
             for (s, r), c in zip(observed.actors, counted, strict=True)
         ]
     )
+    replied_ns = np.concatenate(
+        [r[c] for (_, r), c in zip(observed.actors, counted, strict=True)]
+    )
+    slices_ns = np.linspace(begin.at_ns, end.at_ns, NUM_SLICES + 1)[1:-1]
+    per_slice = np.bincount(np.searchsorted(slices_ns, replied_ns), minlength=NUM_SLICES)
     batch_begin_ns, batch_end_ns, batch_size = observed.batches
     began = inside(batch_begin_ns)
     sizes, size_counts = np.unique(batch_size[began], return_counts=True)
@@ -100,6 +112,11 @@ def summarise(observed: Observed) -> TrialMeasurement:
         cpu_s=end.cpu_s - begin.cpu_s,
         context_switches_voluntary=end.voluntary - begin.voluntary,
         context_switches_involuntary=end.involuntary - begin.involuntary,
+        num_cpus=observed.machine.num_cpus,
+        steal_s=observed.machine.steal_s,
+        foreign_cpu_s=observed.machine.foreign_cpu_s,
+        throttled_s=observed.machine.throttled_s,
+        replies_per_slice=tuple(per_slice.tolist()),
     )
 
 

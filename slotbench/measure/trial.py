@@ -16,8 +16,9 @@ from typing import Any, Final
 import torch
 from tensordict import TensorDictBase
 
+from slotbench.compute import validity
 from slotbench.errors import SlotbenchError
-from slotbench.measure import budget, environments, policies, systems, validity
+from slotbench.measure import budget, environments, machine, policies, systems
 from slotbench.measure.actors import Actor
 from slotbench.measure.identity import IdentityCheck
 from slotbench.measure.outcomes import failed, identity
@@ -117,7 +118,7 @@ class _Trial:
         threading.excepthook = lambda crash: crashes.append(_text(crash.exc_value))
         threads = self._start()
         wall_ns, origin_ns = _clocks()
-        begin, end = self._observe(origin_ns)
+        begin, end, machine_use = self._observe(origin_ns)
         self._stop.set()
         settle_s = budget.settle_s(workload)
         stuck = self._await_last_replies(threads, settle_s)
@@ -145,6 +146,7 @@ class _Trial:
                 sent_ns=sent_ns,
                 joined_ns=joined_ns,
                 recorder_cost_s=self._recorder_cost_s(),
+                machine=machine_use,
             )
         )
         evidence = validity.Evidence(
@@ -193,19 +195,23 @@ class _Trial:
         barrier.wait()
         return threads
 
-    def _observe(self, origin_ns: int) -> tuple[Moment, Moment]:
-        """Sleep through warm-up and window; return the moments at the window's two ends.
+    def _observe(self, origin_ns: int) -> tuple[Moment, Moment, machine.MachineUse]:
+        """Sleep through warm-up and window; return the window's two ends, and the machine's use.
 
         Both are prolonged until everybody had replies enough; the window's ends are where
-        this thread woke, not where it meant to.
+        this thread woke, not where it meant to. The machine is read just outside of it.
         """
         workload = self._spec.workload
         window = workload.window
         self._watch(origin_ns, window.warmup_s, 2 * workload.num_slots)
         self._filled_in_warmup = self._stop.is_set()
-        begin, before = _now(), self._num_replied()
-        self._watch(begin.at_ns, window.measure_s, before + budget.min_replies(workload))
-        return begin, _now()
+        before = machine.read()
+        begin, num_before = _now(), self._num_replied()
+        self._watch(
+            begin.at_ns, window.measure_s, num_before + budget.min_replies(workload)
+        )
+        end = _now()
+        return begin, end, machine.between(before, machine.read())
 
     def _watch(self, since_ns: int, at_least_s: float, until_replied: int) -> None:
         """Sleep so long, and on until so many replies came or ``max_measure_s`` has passed.

@@ -12,7 +12,14 @@ from slotbench.records.conformance import (
     Conformance,
 )
 from slotbench.records.contender import BASELINE_REPEAT, Contender
-from slotbench.records.run import SCHEMA_VERSION, Accounting, Design, RunRecord, Skipped
+from slotbench.records.run import (
+    SCHEMA_VERSION,
+    Accounting,
+    Design,
+    Resumption,
+    RunRecord,
+    Skipped,
+)
 from slotbench.records.scenario import Scenario
 from slotbench.records.trial import (
     Finding,
@@ -53,6 +60,7 @@ __all__ = [
     "Leaf",
     "Model",
     "Observation",
+    "Resumption",
     "RunRecord",
     "Scalar",
     "Scenario",

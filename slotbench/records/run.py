@@ -3,6 +3,8 @@
 History of the format (``schema_version`` in run.json, which holds for trials.jsonl too):
 
 1. First version.
+2. ``resumptions`` of a run; ``num_cpus``, ``steal_s``, ``foreign_cpu_s``, ``throttled_s`` and
+   ``replies_per_slice`` of a measurement. All may be absent: version 1 reads as it is.
 """
 
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from typing import Final, Literal
 from slotbench.records.scenario import Scenario
 from slotbench.records.workload import Scalar
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,26 @@ class Design:
 
 
 @dataclass(frozen=True, slots=True)
-class Accounting:
-    """Where the run's time went.
+class Resumption:
+    """One ``slotbench run --resume``: who went on, where, and after how much.
 
     Attributes:
-        total_s: the run, from the first worker's start to the last trial's record, checks of
+        num_trials: in the record when it began.
+        environment: as `RunRecord.environment`.
+    """
+
+    created_at: str
+    num_trials: int
+    environment: dict[str, Scalar]
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accounting:
+    """Where the time of the run went, or of its last resumption.
+
+    Attributes:
+        total_s: from the first worker's start to the last trial's record, checks of
             contenders included.
         observed_s: warm-up and measurement, over all trials.
         worker_start_s: starting worker processes and their imports.
@@ -64,12 +81,14 @@ class RunRecord:
 
     Attributes:
         run_id: name of the folder: UTC time, scenario, six random hexadecimal digits.
-        status: "running" until the run ends; a run that was killed stays so.
+        status: "running" until the run ends; a run that was killed stays so until it is
+            resumed.
         scenario: with ``contenders`` as raced: without the skipped ones.
         scenario_sha256: of the scenario's text.
         environment: machine, Python, packages, commit: flat, scalars only.
         command: the command line, for the report's "how to reproduce".
         accounting: None while the run goes on.
+        resumptions: in their order.
     """
 
     schema_version: int
@@ -83,3 +102,4 @@ class RunRecord:
     environment: dict[str, Scalar]
     command: tuple[str, ...]
     accounting: Accounting | None = None
+    resumptions: tuple[Resumption, ...] = ()

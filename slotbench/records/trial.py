@@ -96,6 +96,12 @@ class TrialMeasurement:
         cpu_s: CPU time of the process in the window.
         context_switches_voluntary, context_switches_involuntary: of the process, in the
             window.
+        num_cpus: CPUs that the process could use; None before schema version 2.
+        steal_s: CPU time, over these CPUs and the window, that the hypervisor gave to
+            others. This and the next two are None where the system does not say.
+        foreign_cpu_s: CPU time that other processes and the kernel's interrupts took there.
+        throttled_s: how long the control group's CPU quota held threads back.
+        replies_per_slice: replies in each tenth of the window; empty before version 2.
     """
 
     window_s: float
@@ -123,6 +129,11 @@ class TrialMeasurement:
     cpu_s: float
     context_switches_voluntary: int
     context_switches_involuntary: int
+    num_cpus: int | None = None
+    steal_s: float | None = None
+    foreign_cpu_s: float | None = None
+    throttled_s: float | None = None
+    replies_per_slice: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,3 +171,8 @@ class TrialRecord:
     def is_invalid(self) -> bool:
         """Whether the numbers, if there are any, must not be used."""
         return any(finding.severity == "INVALID" for finding in self.findings)
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether the machine interfered, so that its block is worth another attempt."""
+        return any(finding.severity == "DISTURBED" for finding in self.findings)

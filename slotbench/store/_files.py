@@ -5,9 +5,11 @@ Knows nothing of what a record means.
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import math
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +19,9 @@ from slotbench.records import RunRecord, TrialRecord
 
 RUN_FILE: Final = "run.json"
 TRIALS_FILE: Final = "trials.jsonl"
+
+_LOCK_TRIES: Final = 25
+_LOCK_RETRY_S: Final = 0.02
 
 
 def encode(record: RunRecord | TrialRecord, *, indent: int | None = None) -> bytes:
@@ -99,6 +104,37 @@ def sync_folder(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def lock(descriptor: int) -> None:
+    """Lock an open file until it is closed; the system does so when the process ends.
+
+    Waits up to half a second, since a reader takes the lock for a moment, see `is_locked`.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        OSError: the file system has no locks.
+    """
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_RETRY_S)
+        else:
+            return
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the file by `lock`; False where that cannot be known."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def reason(error: OSError) -> str:

@@ -1,16 +1,19 @@
 """The folder of one run while it is measured: ``results/<run_id>/{run.json, trials.jsonl}``.
 
 What has been recorded survives a kill at any moment: a trial is one line appended and
-fsynced as it ends, and run.json is only ever replaced whole. Reading is `store.reader`.
+fsynced as it ends, and run.json is only ever replaced whole. One process at a time writes: it
+holds a lock (flock) on trials.jsonl, which the system takes from it however it ends.
+Reading is `store.reader`.
 """
 
 import contextlib
+import errno
 import os
 import re
 import secrets
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 from slotbench.errors import RecordError
 from slotbench.records import RunRecord, TrialRecord
@@ -18,6 +21,7 @@ from slotbench.store._files import (
     RUN_FILE,
     TRIALS_FILE,
     encode,
+    lock,
     reason,
     replace_file,
     sync_folder,
@@ -57,15 +61,34 @@ def check_writable(results_dir: Path) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
 class RunFolder:
-    """A run's folder, open for writing by the process that measures.
+    """A run's folder, open for writing by the process that measures; a context manager.
 
     Attributes:
         path: ``results_dir / run_id``.
     """
 
-    path: Path
+    def __init__(self, path: Path) -> None:
+        """Open and lock the folder of a run.
+
+        Raises:
+            RecordError: there is none, it cannot be written, or another process has it open.
+        """
+        self.path = path
+        try:
+            self._held = (path / TRIALS_FILE).open("r+b", buffering=0)  # until close()
+        except OSError as error:
+            raise RecordError(f"cannot write to the run {path}: {reason(error)}") from error
+        try:
+            lock(self._held.fileno())
+        except BlockingIOError:
+            self.close()
+            raise RecordError(
+                f"another process is measuring {path}: let it end, or stop it, before the run "
+                "is resumed"
+            ) from None
+        except OSError:
+            pass  # a file system without locks: as safe as it can be there
 
     @classmethod
     def create(cls, results_dir: Path, run: RunRecord) -> "RunFolder":
@@ -82,6 +105,7 @@ class RunFolder:
             results_dir.mkdir(parents=True, exist_ok=True)
             path.mkdir()
             (path / TRIALS_FILE).touch()
+            folder = cls(path)
             replace_file(path / RUN_FILE, text)
             sync_folder(results_dir)
         except FileExistsError as error:
@@ -95,7 +119,37 @@ class RunFolder:
                 f"cannot write to the results folder {path}: {reason(error)}; "
                 "make it writable or choose another with --results"
             ) from error
-        return cls(path)
+        return folder
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another process have the folder; closing again does nothing."""
+        self._held.close()
+
+    def clear_up(self) -> None:
+        """Take away what a killed process left half written: the last line, a new run.json.
+
+        Raises:
+            RecordError: the disk refused.
+        """
+        path = self.path / TRIALS_FILE
+        try:
+            size = path.stat().st_size
+            whole = path.read_bytes().rfind(b"\n") + 1
+            if whole < size:
+                os.ftruncate(self._held.fileno(), whole)
+                os.fsync(self._held.fileno())
+            for left in self.path.glob(f"{RUN_FILE}.*.tmp"):
+                left.unlink()
+        except OSError as error:
+            raise RecordError(
+                f"cannot write to the run {self.path}: {reason(error)}"
+            ) from error
 
     def append(self, trial: TrialRecord) -> None:
         """Add one trial; when this returns, it is on the disk.
@@ -109,6 +163,10 @@ class RunFolder:
             # No O_CREAT: a folder that was moved or deleted meanwhile is an error.
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
             try:
+                if not os.path.samestat(
+                    os.fstat(descriptor), os.fstat(self._held.fileno())
+                ):
+                    raise OSError(errno.ESTALE, "the folder was replaced by another")
                 _append_or_restore(descriptor, line)
             finally:
                 os.close(descriptor)

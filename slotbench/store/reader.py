@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from slotbench.errors import RecordError
 from slotbench.records import SCHEMA_VERSION, RunRecord, TrialRecord
-from slotbench.store._files import RUN_FILE, TRIALS_FILE, reason
+from slotbench.store._files import RUN_FILE, TRIALS_FILE, is_locked, reason
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -53,7 +53,9 @@ def read(path: str | Path) -> StoredRun:
     run = _read_run(folder)
     trials, notes = _read_trials(folder / TRIALS_FILE)
     _check_trials(run, trials, folder / TRIALS_FILE)
-    return StoredRun(folder, run, trials, (*notes, *_notes_on_status(run, len(trials))))
+    is_open = run.status != "complete" and is_locked(folder / TRIALS_FILE)
+    notes += _notes_on_status(run, len(trials), is_open)
+    return StoredRun(folder, run, trials, notes)
 
 
 def _read_run(folder: Path) -> RunRecord:
@@ -185,10 +187,12 @@ def _check_trials(run: RunRecord, trials: tuple[TrialRecord, ...], file: Path) -
         lines[trial.trial_id] = number
 
 
-def _notes_on_status(run: RunRecord, num_trials: int) -> tuple[str, ...]:
+def _notes_on_status(run: RunRecord, num_trials: int, is_open: bool) -> tuple[str, ...]:
+    if run.status == "complete":
+        return ()
     count = f"{num_trials} trials recorded, {run.design.num_trials} planned"
-    if run.status == "running":
-        return (f"{run.run_id} has no end: it is going on or was killed; {count}",)
-    if run.status == "interrupted":
-        return (f"{run.run_id} was interrupted; {count}",)
-    return ()
+    if is_open:
+        return (f"{run.run_id} is being measured; {count}",)
+    how = "was interrupted" if run.status == "interrupted" else "was killed"
+    advice = f"go on with 'slotbench run --resume {run.run_id}'"
+    return (f"{run.run_id} {how}; {count}: {advice}",)

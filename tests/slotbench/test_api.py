@@ -31,9 +31,9 @@ def store(tmp_path: Path) -> Store:
     """Record a run below ``tmp_path/results``."""
 
     def write(run: RunRecord, trials: list[TrialRecord]) -> Path:
-        folder = RunFolder.create(tmp_path / "results", run)
-        for trial in trials:
-            folder.append(trial)
+        with RunFolder.create(tmp_path / "results", run) as folder:
+            for trial in trials:
+                folder.append(trial)
         return folder.path
 
     return write

@@ -1,5 +1,6 @@
 """A run leaves a folder that says how it ended, however it ended."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from slotbench import store
-from slotbench.errors import ContenderError
+from slotbench.errors import ContenderError, RecordError
 from slotbench.measure.outcomes import failed
 from slotbench.records import Contender, Scenario, Skipped, TrialRecord, TrialSpec, Workload
-from slotbench.session import run_scenario
+from slotbench.session import resume_run, run_scenario
 
 
 class CannedExecutor:
@@ -106,3 +107,149 @@ def test_contenders_found_broken_are_recorded_as_skipped(
         Skipped(optional.label, f"contender {optional.label!r} cannot be made: broken"),
     )
     assert optional.label not in {contender.label for contender in run.scenario.contenders}
+
+
+def broken_off(scenario: Scenario, results: Path, after: int = 4) -> Path:
+    """Record a run that Ctrl-C ended after so many trials."""
+    executor = CannedExecutor()
+    executor.error, executor.fails_at = KeyboardInterrupt(), after
+    with pytest.raises(KeyboardInterrupt):
+        run_scenario(scenario, executor, results)
+    return store.find(None, results)
+
+
+def in_environment(path: Path, **facts: object) -> None:
+    """Let the record say that it was begun elsewhere."""
+    file = path / "run.json"
+    run = json.loads(file.read_text())
+    run["environment"] |= facts
+    file.write_text(json.dumps(run))
+
+
+def test_a_resumed_run_is_complete_and_says_so(scenario: Scenario, tmp_path: Path) -> None:
+    """The finished block stays, the broken one is measured again; who went on is recorded."""
+    path = broken_off(scenario, tmp_path)
+    before = store.read(path)
+    assert "go on with" in before.notes[0]
+    executor = CannedExecutor()
+    assert resume_run(path, executor, command=["slotbench", "run", "--resume"]) == path
+    after = store.read(path)
+
+    assert executor.num_run == 3  # of two blocks of three, the second was broken off
+    assert after.trials[:4] == before.trials
+    assert [(t.round, t.attempt) for t in after.trials[3:]] == [(1, 0), *[(1, 1)] * 3]
+    assert (after.run.status, after.notes) == ("complete", ())
+    (resumed,) = after.run.resumptions
+    assert (resumed.num_trials, resumed.command) == (4, ("slotbench", "run", "--resume"))
+    assert resumed.environment["python_version"] == before.run.environment["python_version"]
+    assert after.run.created_at == before.run.created_at
+
+
+def test_a_run_may_be_resumed_again(scenario: Scenario, tmp_path: Path) -> None:
+    """Broken off twice, it has two resumptions; each begins where the record ends."""
+    path = broken_off(scenario, tmp_path, after=1)
+    again = CannedExecutor()
+    again.error, again.fails_at = OSError("disk full"), 4
+    with pytest.raises(OSError, match="disk full"):
+        resume_run(path, again)
+    assert store.read(path).run.status == "interrupted"
+    resume_run(path, CannedExecutor())
+
+    after = store.read(path).run
+    assert (after.status, [r.num_trials for r in after.resumptions]) == ("complete", [1, 5])
+
+
+def test_a_run_that_only_lacks_its_end_gets_it(scenario: Scenario, tmp_path: Path) -> None:
+    """Killed between the last trial and the last run.json: nothing is measured again."""
+    path = run_scenario(scenario, CannedExecutor(), tmp_path)
+    file = path / "run.json"
+    file.write_text(file.read_text().replace('"complete"', '"running"'))
+    executor = CannedExecutor()
+    resume_run(path, executor)
+    assert executor.num_run == 0
+    assert store.read(path).run.status == "complete"
+
+
+def test_half_a_line_does_not_stop_a_resumption(scenario: Scenario, tmp_path: Path) -> None:
+    """What a kill in the middle of a write left is cleared away."""
+    path = broken_off(scenario, tmp_path)
+    with (path / "trials.jsonl").open("a") as file:
+        file.write('{"trial_id": "r1-c')
+    resume_run(path, CannedExecutor())
+    assert len(store.read(path).trials) == 7
+
+
+def test_a_complete_run_has_nothing_to_resume(scenario: Scenario, tmp_path: Path) -> None:
+    """It is said, and the record is as it was."""
+    path = run_scenario(scenario, CannedExecutor(), tmp_path)
+    before = (path / "run.json").read_bytes()
+    with pytest.raises(
+        RecordError, match=r"is complete: there is nothing to resume; measure"
+    ):
+        resume_run(path, CannedExecutor())
+    assert (path / "run.json").read_bytes() == before
+
+
+def test_a_run_is_measured_by_one_process_at_a_time(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    """While it goes on nobody can resume it, and nothing is recorded of the attempt."""
+    refused: list[str] = []
+
+    class Resuming(CannedExecutor):
+        def run(self, spec: TrialSpec) -> TrialRecord:
+            if self.num_run == 2:
+                with pytest.raises(RecordError) as caught:
+                    resume_run(store.find(None, tmp_path), CannedExecutor())
+                refused.append(str(caught.value))
+            return super().run(spec)
+
+    path = run_scenario(scenario, Resuming(), tmp_path)
+    assert [text.partition(" measuring")[0] for text in refused] == ["another process is"]
+    assert store.read(path).run.resumptions == ()
+
+
+@pytest.mark.parametrize(
+    ("fact", "value"),
+    [
+        ("machine_id", "another"),
+        ("python_version", "3.99.0"),
+        ("torch_version", "9.9"),
+        ("git_commit", "0000"),
+        ("slotbench_version", "0.0.1"),
+    ],
+)
+def test_a_run_goes_on_where_it_was_begun(
+    fact: str, value: str, scenario: Scenario, tmp_path: Path
+) -> None:
+    """Another machine or version is named and refused, and may be asked for."""
+    path = broken_off(scenario, tmp_path)
+    in_environment(path, **{fact: value})
+    before = (path / "run.json").read_bytes()
+    with pytest.raises(RecordError, match=rf"{fact} was {value}, is .*--allow-different"):
+        resume_run(path, CannedExecutor())
+    assert (path / "run.json").read_bytes() == before
+    resume_run(path, CannedExecutor(), allow_different=True)
+    after = store.read(path).run
+    assert after.environment[fact] == value
+    assert after.resumptions[0].environment.get(fact) != value
+
+
+def test_a_busier_machine_is_the_same_machine(scenario: Scenario, tmp_path: Path) -> None:
+    """Facts of the moment do not forbid a resumption."""
+    path = broken_off(scenario, tmp_path)
+    in_environment(path, load_avg_1min=99.0)
+    resume_run(path, CannedExecutor())
+    assert store.read(path).run.status == "complete"
+
+
+def test_a_resumed_run_needs_all_its_contenders(scenario: Scenario, tmp_path: Path) -> None:
+    """One that can no longer be made, optional or not, would leave its blocks broken."""
+    optional = replace(scenario.contenders[-1], optional=True, baseline=False)
+    planned = replace(scenario, contenders=(*scenario.contenders[:-1], optional))
+    path = broken_off(planned, tmp_path)
+    with pytest.raises(
+        ContenderError, match=r"^cannot go on without a contender: .*broken"
+    ):
+        resume_run(path, CannedExecutor({optional.label: "broken"}))
+    assert store.read(path).run.resumptions == ()

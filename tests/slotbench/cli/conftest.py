@@ -46,9 +46,10 @@ def record(tmp_path: Path, make_run: Callable[..., RunRecord], make_trials: Any)
 
     def store(trials: Sequence[TrialRecord] | None = None, **changes: Any) -> Path:
         rates = {"threading": [1000.0, 1010.0, 990.0], "slot": [1200.0, 1214.0, 1187.0]}
-        folder = RunFolder.create(tmp_path / "results", make_run(rounds=3, **changes))
-        for trial in make_trials(rates) if trials is None else trials:
-            folder.append(trial)
+        run = make_run(rounds=3, **changes)
+        with RunFolder.create(tmp_path / "results", run) as folder:
+            for trial in make_trials(rates) if trials is None else trials:
+                folder.append(trial)
         return folder.path
 
     return store

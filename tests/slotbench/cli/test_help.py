@@ -41,7 +41,7 @@ def test_help_loads_nothing_heavy(arguments: list[str], heavy: set[str]) -> None
     assert "Usage: slotbench" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "compare", "check", "list"])
+@pytest.mark.parametrize("command", ["run", "compare", "show", "check", "list"])
 def test_help_of_a_command_ends_in_whole_example_lines(
     command: str, slotbench: Any
 ) -> None:
@@ -57,7 +57,13 @@ def test_every_command_is_listed(slotbench: Any) -> None:
     """``slotbench`` alone shows the same as ``slotbench --help``."""
     outcome = slotbench("--help")
     commands = outcome.stdout.split("Commands:\n")[1].splitlines()
-    assert [line.split()[0] for line in commands] == ["run", "compare", "check", "list"]
+    assert [line.split()[0] for line in commands] == [
+        "run",
+        "compare",
+        "show",
+        "check",
+        "list",
+    ]
     assert slotbench().stdout == outcome.stdout
 
 

@@ -51,7 +51,7 @@ def small(tmp_path: Path) -> Path:
 
 def test_a_scenario_is_run_recorded_and_compared(slotbench: Any, small: Path) -> None:
     """The end names winners, the table, the overhead and the folder; load reads it."""
-    outcome = slotbench("run", small)
+    outcome = slotbench("run", small, "--attempts", "1")
 
     assert outcome.code == 0, outcome.stderr
     first, *_, overhead, last = outcome.stdout.strip().splitlines()

@@ -1,20 +1,32 @@
 """The loop over trials, with an executor that only keeps a diary."""
 
+import contextlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from slotbench.compute import blocks
 from slotbench.errors import ContenderError, RecordError, ScenarioError
-from slotbench.measure import budget, runner
+from slotbench.measure import budget, design, runner
 from slotbench.measure.outcomes import failed
 from slotbench.records import (
+    SCHEMA_VERSION,
     Batching,
     Cell,
     Contender,
+    Finding,
     GymEnvironment,
+    Leaf,
     Model,
+    Observation,
+    RunRecord,
     Scenario,
+    ThinkTime,
     TrialRecord,
     TrialSpec,
     Window,
@@ -24,12 +36,41 @@ from slotbench.records import (
 Scenarios = Callable[..., Scenario]
 
 
-class DiaryExecutor:
-    """Runs nothing; writes down what it was asked, and fails every trial."""
+STOLEN = Finding("steal", "DISTURBED", "half of it", "wait")
 
-    def __init__(self, problems: dict[str | None, str] | None = None) -> None:
+
+def plan(scenario: Scenario) -> RunRecord:
+    """A run of the scenario, before its first trial."""
+    return RunRecord(
+        schema_version=SCHEMA_VERSION,
+        run_id="20261123T064501Z-small-3fa9c1",
+        created_at="2026-11-23T06:45:01+00:00",
+        status="running",
+        scenario=scenario,
+        scenario_sha256="",
+        skipped=(),
+        design=design.draw(scenario),
+        environment={},
+        command=(),
+    )
+
+
+class DiaryExecutor:
+    """Runs nothing; writes down what it was asked, and fails every trial.
+
+    Args:
+        problems: what it says when asked to make a contender.
+        disturbed: trials that the machine interferes with.
+    """
+
+    def __init__(
+        self,
+        problems: dict[str | None, str] | None = None,
+        disturbed: Callable[[TrialSpec], bool] = lambda _: False,
+    ) -> None:
         self.diary: list[str] = []
         self.problems = problems or {}
+        self.disturbed = disturbed
 
     worker_start_s = 0.0
 
@@ -42,7 +83,8 @@ class DiaryExecutor:
 
     def run(self, spec: TrialSpec) -> TrialRecord:
         self.diary.append(spec.trial_id)
-        return failed(spec, "now", "the diary runs nothing")
+        record = failed(spec, "now", "the diary runs nothing")
+        return replace(record, findings=(STOLEN,)) if self.disturbed(spec) else record
 
     def close(self) -> None:
         self.diary.append("closed")
@@ -51,9 +93,8 @@ class DiaryExecutor:
 def test_every_round_has_a_fresh_worker(scenario: Scenarios) -> None:
     """The first round uses the worker that made the checks; each other starts its own."""
     executor = DiaryExecutor()
-    runner.run(
-        scenario("threading", "slot", rounds=3), executor, lambda _: None, lambda _: None
-    )
+    planned = plan(scenario("threading", "slot", rounds=3))
+    runner.run(planned, executor, lambda _: None, lambda _: None)
 
     assert [line for line in executor.diary if line == "worker" or line.endswith("p0")] == [
         "r0-c0-a0-p0", "worker", "r1-c0-a0-p0", "worker", "r2-c0-a0-p0",
@@ -64,7 +105,7 @@ def test_each_trial_is_handed_over_before_the_next_begins(scenario: Scenarios) -
     """A record that is not kept yet is never risked by another trial."""
     executor = DiaryExecutor()
     runner.run(
-        scenario("threading", "slot", rounds=1),
+        plan(scenario("threading", "slot", rounds=1)),
         executor,
         lambda record: executor.diary.append(f"kept {record.trial_id}"),
         lambda _: None,
@@ -78,7 +119,8 @@ def test_failed_trials_do_not_end_the_run(scenario: Scenarios) -> None:
     """Every planned trial is asked for, and progress ends at all of them."""
     kept: list[TrialRecord] = []
     progress: list[runner.Progress] = []
-    runner.run(scenario("threading", "slot"), DiaryExecutor(), kept.append, progress.append)
+    planned = plan(scenario("threading", "slot"))
+    runner.run(planned, DiaryExecutor(), kept.append, progress.append)
 
     assert len(kept) == 6
     assert (progress[0].num_done, progress[-1].num_done, progress[-1].num_trials) == (
@@ -96,7 +138,7 @@ def test_what_cannot_be_recorded_ends_the_run(scenario: Scenarios) -> None:
         raise RecordError("disk full")
 
     with pytest.raises(RecordError):
-        runner.run(scenario("threading", "slot"), executor, refuse, lambda _: None)
+        runner.run(plan(scenario("threading", "slot")), executor, refuse, lambda _: None)
     assert executor.diary == ["r0-c0-a0-p0"]
 
 
@@ -176,3 +218,198 @@ def test_every_different_workload_is_checked(scenario: Scenarios) -> None:
     runner.admit(replace(planned, cells=tuple(cells)), Trying())
 
     assert tried == [{"a": 1}, {"a": 2}]
+
+
+def measure(
+    planned: RunRecord, executor: DiaryExecutor, **options: Any
+) -> list[TrialRecord]:
+    """Run and return what was recorded."""
+    kept: list[TrialRecord] = []
+    runner.run(planned, executor, kept.append, lambda _: None, **options)
+    return kept
+
+
+def attempts(records: list[TrialRecord]) -> Counter[tuple[int, str, int]]:
+    return Counter((record.round, record.cell, record.attempt) for record in records)
+
+
+def with_cells(scenario: Scenario, count: int) -> Scenario:
+    (cell,) = scenario.cells
+    return replace(
+        scenario, cells=tuple(Cell(f"c{i}", {"i": i}, cell.workload) for i in range(count))
+    )
+
+
+def test_a_disturbed_block_is_measured_again_whole(scenario: Scenarios) -> None:
+    """At the end of its round, in the same worker, with every contender, once it went well."""
+    planned = plan(with_cells(scenario("threading", "slot", rounds=2), 3))
+    executor = DiaryExecutor(
+        disturbed=lambda spec: (
+            (spec.round, spec.cell, spec.attempt, spec.position) == (0, "c1", 0, 1)
+        )
+    )
+    records = measure(planned, executor)
+
+    assert attempts(records) == {(r, f"c{c}", 0): 3 for r in range(2) for c in range(3)} | {
+        (0, "c1", 1): 3
+    }
+    assert [r.cell for r in records[9:12]] == ["c1"] * 3
+    assert executor.diary[12] == "worker"
+    assert blocks.counted_attempts(planned, records)[0, "c1"] == 1
+
+
+def test_a_machine_that_stays_busy_does_not_hold_the_run_for_ever(
+    scenario: Scenarios,
+) -> None:
+    """No block is tried more than three times, and a quarter of all at most is added."""
+    planned = plan(with_cells(scenario("threading", "slot", rounds=4), 4))
+    always = attempts(measure(planned, DiaryExecutor(disturbed=lambda _: True)))
+    one_block = DiaryExecutor(disturbed=lambda spec: (spec.round, spec.cell) == (1, "c2"))
+    once = attempts(measure(planned, one_block))
+
+    assert len(always) == 16 + 4
+    assert set(always.values()) == set(once.values()) == {3}
+    assert {attempt for index, cell, attempt in once if (index, cell) == (1, "c2")} == {
+        0,
+        1,
+        2,
+    }
+    assert len(once) == 16 + 2
+
+
+def test_the_only_block_of_a_run_may_be_repeated_once(scenario: Scenarios) -> None:
+    """A quarter of one block is rounded up; --attempts 1 repeats none."""
+    planned = plan(scenario("threading", "slot", rounds=1))
+
+    assert len(measure(planned, DiaryExecutor(disturbed=lambda _: True))) == 6
+    once = measure(planned, DiaryExecutor(disturbed=lambda _: True), max_attempts=1)
+    assert len(once) == 3
+
+
+def test_of_disturbed_attempts_the_least_disturbed_counts(scenario: Scenarios) -> None:
+    """Of equals the last; what came out has no say."""
+    planned = plan(scenario("threading", "slot", rounds=2))
+    (cell,) = planned.scenario.cells
+    disturbed = {(0, 0): 1, (0, 1): 2, (1, 0): 2, (1, 1): 2}
+    records = [
+        replace(
+            failed(spec, "now", "no"),
+            findings=(STOLEN,) if spec.position < disturbed[index, attempt] else (),
+        )
+        for index, attempt in disturbed
+        for spec in design.block(
+            planned.scenario, planned.design, index, cell.name, attempt
+        )
+    ]
+
+    assert blocks.counted_attempts(planned, records) == {
+        (0, cell.name): 0,
+        (1, cell.name): 1,
+    }
+
+
+def test_an_attempt_that_was_broken_off_counts_only_alone(scenario: Scenarios) -> None:
+    """A complete one is preferred, however disturbed; without one, what there is is shown."""
+    planned = plan(scenario("threading", "slot", rounds=1))
+    (cell,) = planned.scenario.cells
+    block = (0, cell.name)
+
+    def made(attempt: int, count: int, *findings: Finding) -> list[TrialRecord]:
+        specs = design.block(planned.scenario, planned.design, 0, cell.name, attempt)
+        return [replace(failed(s, "now", "no"), findings=findings) for s in specs[:count]]
+
+    assert blocks.counted_attempts(planned, made(0, 3, STOLEN) + made(1, 2)) == {block: 0}
+    assert blocks.counted_attempts(planned, made(0, 2) + made(1, 1)) == {block: 1}
+    assert blocks.finished_blocks(planned, made(0, 2) + made(1, 1)) == frozenset()
+    assert blocks.finished_blocks(planned, made(0, 2) + made(1, 3)) == {block}
+
+
+@given(num_recorded=st.integers(0, 18), again=st.integers(0, 18))
+def test_whatever_was_broken_off_is_measured_to_the_end(
+    num_recorded: int, again: int
+) -> None:
+    """Stopped after any trial, resumed, stopped again, resumed: every block is whole, once.
+
+    What was finished is not measured again, and nothing that was recorded is lost.
+    """
+    planned = plan(with_cells(_two_contenders(), 3))
+    recorded: list[TrialRecord] = []
+    for stop_after in (num_recorded, again, None):
+        before = list(recorded)
+        finished = blocks.finished_blocks(planned, before)
+        with contextlib.suppress(RecordError):
+            runner.run(
+                planned,
+                DiaryExecutor(),
+                _keep_until(recorded, stop_after),
+                lambda _: None,
+                recorded=before,
+            )
+        assert recorded[: len(before)] == before
+        assert not {(r.round, r.cell) for r in recorded[len(before) :]} & finished
+
+    counted = blocks.counted_trials(planned, recorded)
+    assert Counter((t.round, t.cell, t.contender, t.arm) for t in counted) == {
+        (r, f"c{c}", who, arm): 1
+        for r in range(2)
+        for c in range(3)
+        for who, arm in (("threading", 0), ("threading", 1), ("slot", 0))
+    }
+    assert len({t.trial_id for t in recorded}) == len(recorded)
+    assert runner.unfinished(planned, recorded) == []
+    assert runner.estimate_rest_s(planned, recorded) == 0
+
+
+def _two_contenders() -> Scenario:
+    workload = Workload(
+        num_slots=2,
+        observation=Observation((Leaf("x", (1,), "float32"),)),
+        think_time=ThinkTime(),
+        model=Model(),
+        batching=Batching(),
+        window=Window(),
+    )
+    return Scenario(
+        name="small",
+        title="Small",
+        question="?",
+        source="",
+        text="",
+        overrides=(),
+        cells=(Cell("all", {}, workload),),
+        contenders=(
+            Contender("threading", "threading", {}, "reference", baseline=True),
+            Contender("slot", "slot", {}, "reference"),
+        ),
+        rounds=2,
+        seed=1,
+        threshold=0.03,
+    )
+
+
+def _keep_until(
+    recorded: list[TrialRecord], stop_after: int | None
+) -> Callable[[TrialRecord], None]:
+    """Keep records, and raise instead of the one after so many."""
+    left = [stop_after]
+
+    def keep(record: TrialRecord) -> None:
+        if left[0] == 0:
+            raise RecordError("killed")
+        recorded.append(record)
+        left[0] = None if left[0] is None else left[0] - 1
+
+    return keep
+
+
+def test_the_rest_of_a_run_is_estimated(scenario: Scenarios) -> None:
+    """Nothing recorded is the whole; a finished round is its share less."""
+    planned = plan(scenario("threading", "slot", rounds=2))
+    records = measure(planned, DiaryExecutor())
+
+    assert runner.estimate_rest_s(planned, []) == pytest.approx(
+        runner.estimate_s(planned.scenario)
+    )
+    assert runner.estimate_rest_s(planned, records[:3]) == pytest.approx(
+        runner.estimate_s(planned.scenario) / 2
+    )

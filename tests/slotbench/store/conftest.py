@@ -1,7 +1,8 @@
 """A small run and its trials, for tests that need files rather than numbers."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -123,14 +124,15 @@ def make_trial() -> Callable[[int], TrialRecord]:
 
 
 @pytest.fixture
-def make_folder(tmp_path: Path) -> Callable[..., RunFolder]:
+def make_folder(tmp_path: Path) -> Iterator[Callable[..., RunFolder]]:
     """Record a run with so many trials under ``tmp_path/results``."""
 
     def make(num_trials: int = 0, run_id: str = RUN_ID) -> RunFolder:
         record = dataclasses.replace(_run(), run_id=run_id)
-        folder = RunFolder.create(tmp_path / "results", record)
+        folder = stack.enter_context(RunFolder.create(tmp_path / "results", record))
         for number in range(num_trials):
             folder.append(_trial(number))
         return folder
 
-    return make
+    with ExitStack() as stack:
+        yield make

@@ -5,6 +5,8 @@ import errno
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -32,7 +34,8 @@ def test_a_run_id_holds_utc_time_scenario_and_six_digits() -> None:
 
 def test_a_new_folder_can_be_read_at_once(run: RunRecord, tmp_path: Path) -> None:
     """create() makes every missing folder, run.json and an empty trials.jsonl."""
-    folder = RunFolder.create(tmp_path / "a" / "results", run)
+    with RunFolder.create(tmp_path / "a" / "results", run) as folder:
+        pass
     assert folder.path == tmp_path / "a" / "results" / run.run_id
     assert sorted(file.name for file in folder.path.iterdir()) == [
         "run.json",
@@ -166,6 +169,86 @@ def test_appending_to_a_deleted_folder_is_an_error(
     with pytest.raises(RecordError, match="No such file or directory"):
         folder.append(make_trial(1))
     assert not (folder.path / "trials.jsonl").exists()
+
+
+def test_trials_are_not_added_to_another_runs_file(
+    make_folder: MakeFolder, make_trial: MakeTrial
+) -> None:
+    """Somebody moved the folder away and made one of its name: neither gets the trial."""
+    folder = make_folder(1)
+    moved = folder.path.rename(folder.path.with_name("moved"))
+    folder.path.mkdir()
+    (folder.path / "trials.jsonl").touch()
+    with pytest.raises(RecordError, match="the folder was replaced by another"):
+        folder.append(make_trial(1))
+    assert not (folder.path / "trials.jsonl").read_bytes()
+    assert len((moved / "trials.jsonl").read_bytes().splitlines()) == 1
+
+
+def test_two_cannot_write_one_run(make_folder: MakeFolder, make_trial: MakeTrial) -> None:
+    """The second is told; the first goes on; when it has ended, the second may."""
+    folder = make_folder(1)
+    with pytest.raises(
+        RecordError, match=r"^another process is measuring .*quickstart-3fa9c1: let it end"
+    ):
+        RunFolder(folder.path)
+    folder.append(make_trial(1))
+    folder.close()
+    with RunFolder(folder.path) as again:
+        again.append(make_trial(2))
+    assert len(read(folder.path).trials) == 3
+
+
+def test_the_lock_of_a_killed_process_is_gone(make_folder: MakeFolder) -> None:
+    """A kill -9 leaves no stale lock: the run can be opened at once."""
+    folder = make_folder(1)
+    folder.close()
+    path = folder.path
+    program = (
+        "import sys; from pathlib import Path; from slotbench.store import RunFolder;"
+        "folder = RunFolder(Path(sys.argv[1])); print('open', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        with pytest.raises(RecordError, match="another process is measuring"):
+            RunFolder(path)
+        assert read(path).run.status == "complete"
+        other.kill()
+    RunFolder(path).close()
+
+
+def test_opening_what_is_no_run_is_one_line(tmp_path: Path) -> None:
+    """The folder is named, with what the system says."""
+    with pytest.raises(RecordError, match=r"^cannot write to the run .*: No such file"):
+        RunFolder(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("rest", [b'{"trial_id": "t00', b"x", b"\xff\x00"])
+def test_half_a_line_of_a_killed_process_is_cleared_away(
+    rest: bytes, make_folder: MakeFolder, make_trial: MakeTrial
+) -> None:
+    """So that the next trial is not glued to it; whole lines stay; so does a good file."""
+    folder = make_folder(2)
+    file = folder.path / "trials.jsonl"
+    whole = file.read_bytes()
+    folder.clear_up()
+    assert file.read_bytes() == whole
+    with file.open("ab") as end:
+        end.write(rest)
+    (folder.path / "run.json.123.tmp").write_text("{")
+    folder.clear_up()
+    folder.append(make_trial(2))
+    assert len(read(folder.path).trials) == 3
+    assert sorted(path.name for path in folder.path.iterdir()) == [
+        "run.json",
+        "trials.jsonl",
+    ]
 
 
 def test_replacing_leaves_one_new_file(make_folder: MakeFolder, run: RunRecord) -> None:

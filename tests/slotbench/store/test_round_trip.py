@@ -95,9 +95,9 @@ def test_every_record_comes_back_with_every_type(
     """1, 1.0, True and "1" are told apart; tuples, lists, None and any text survive."""
     run, trials = example
     with tempfile.TemporaryDirectory() as place:
-        folder = RunFolder.create(Path(place), run)
-        for trial in trials:
-            folder.append(trial)
+        with RunFolder.create(Path(place), run) as folder:
+            for trial in trials:
+                folder.append(trial)
         stored = read(folder.path)
     # repr and not ==, because 1 == 1.0 == True.
     assert repr(stored.run) == repr(run)

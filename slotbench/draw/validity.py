@@ -1,0 +1,314 @@
+"""What ``slotbench show`` prints: a run's facts, its trials and what the rules said of each."""
+
+import dataclasses
+import io
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from slotbench.compute import blocks, metrics, validity
+from slotbench.draw import units
+from slotbench.draw.screen import PAPER, Screen
+from slotbench.errors import RecordError
+from slotbench.records import RunRecord, TrialRecord
+from slotbench.store import StoredRun
+
+SCHEMA: Final = "slotbench.run"
+SCHEMA_VERSION: Final = 1
+
+_METRICS: Final = ("throughput", "latency_p50", "latency_p99")
+_STYLES: Final = (
+    (r"\bINVALID\b|\bfailed\b", "red"),
+    (r"\bDISTURBED\b|\bwarning\b", "yellow"),
+    (r"\bvalid\b", "green"),
+)
+_MACHINE: Final = ("cpu_model_name", "cpu_count", "python_version", "torch_version")
+_MIN_WIDTH: Final = 40
+
+
+def show_run(stored: StoredRun, screen: Screen = PAPER, *, problems: bool = False) -> str:
+    """The run's facts, how its trials stand, and a line a trial.
+
+    Args:
+        stored: the run.
+        screen: width and colour.
+        problems: leave out the trials of which no rule spoke.
+    """
+    counted = blocks.counted_attempts(stored.run, stored.trials)
+    trials = [t for t in stored.trials if not problems or t.findings or t.status != "ok"]
+    parts: list[Text | Table] = [
+        Text(stored.run.scenario.title, style="bold"),
+        *map(_styled, _facts(stored)),
+        Text(""),
+        _styled(_standing(stored.trials)),
+    ]
+    spoken = _spoken(stored.trials)
+    if spoken:
+        parts.append(_rules_table(spoken))
+    if trials:
+        parts += [Text(""), _trials_table(trials, counted)]
+    return _drawn(parts, screen)
+
+
+def show_trial(stored: StoredRun, trial_id: str, screen: Screen = PAPER) -> str:
+    """All that is recorded of one trial.
+
+    Raises:
+        RecordError: the run has no such trial.
+    """
+    trial = next((t for t in stored.trials if t.trial_id == trial_id), None)
+    if trial is None:
+        some = ", ".join(t.trial_id for t in stored.trials[:3])
+        raise RecordError(
+            f"no trial {trial_id!r} in {stored.run.run_id}: its {len(stored.trials)} trials "
+            f"are named like {some or 'r0-c0-a0-p0'}"
+        )
+    counted = blocks.counted_attempts(stored.run, stored.trials)
+    fields = [(name, _field(value)) for name, value in _fields(trial).items()]
+    width = max(len(name) for name, _ in fields)
+    lines = [f"{trial.trial_id}: {_state(trial, counted)}"]
+    lines += [
+        f"{finding.severity} {finding.rule}: {finding.detail} → {finding.remedy}"
+        for finding in trial.findings
+    ]
+    lines += ["", *(f"{name:{width}}  {value}" for name, value in fields)]
+    if trial.stacks:
+        lines += ["", "stacks:", *trial.stacks.rstrip().splitlines()]
+    return _drawn([_styled(line) for line in lines], screen)
+
+
+def show_rules(screen: Screen = PAPER) -> str:
+    """Every rule: what it takes, what it would do to the number, what to do about it."""
+    lines = []
+    for rule in validity.RULES:
+        lines += [
+            _styled(f"{rule.name}: {rule.severity}"),
+            Text(f"  when    {rule.threshold}"),
+            Text(f"  why     {rule.why}"),
+            Text(f"  remedy  {rule.remedy}"),
+        ]
+    return _drawn(lines, screen)
+
+
+def as_json(stored: StoredRun) -> str:
+    """The same as JSON: the run's facts, the rules, and each trial with its findings."""
+    run = stored.run
+    counted = blocks.counted_attempts(run, stored.trials)
+    document = {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "run_id": run.run_id,
+        "status": run.status,
+        "created_at": run.created_at,
+        "scenario": run.scenario.name,
+        "notes": list(stored.notes),
+        "environment": run.environment,
+        "resumptions": [dataclasses.asdict(resumed) for resumed in run.resumptions],
+        "rules": [
+            {
+                "name": rule.name,
+                "severity": rule.severity,
+                "threshold": rule.threshold,
+                "why": rule.why,
+                "remedy": rule.remedy,
+            }
+            for rule in validity.RULES
+        ],
+        "trials": [
+            {
+                "trial_id": trial.trial_id,
+                "cell": trial.cell,
+                "contender": trial.contender,
+                "round": trial.round,
+                "attempt": trial.attempt,
+                "arm": trial.arm,
+                "status": trial.status,
+                "is_counted": _is_counted(trial, counted),
+                **dict(zip(_METRICS, _values(trial), strict=True)),
+                "findings": [dataclasses.asdict(finding) for finding in trial.findings],
+                "error": trial.error,
+            }
+            for trial in stored.trials
+        ],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _facts(stored: StoredRun) -> Iterable[str]:
+    run = stored.run
+    yield (
+        f"run {run.run_id} · {run.status} · {units.count(run.design.rounds, 'round')} · "
+        f"{len(stored.trials)} trials of {run.design.num_trials} planned · {run.created_at}"
+    )
+    known = [run.environment[name] for name in _MACHINE if name in run.environment]
+    yield " · ".join(_labelled(run, known))
+    for resumed in run.resumptions:
+        yield f"resumed {resumed.created_at} after {units.count(resumed.num_trials, 'trial')}"
+    for skipped in run.skipped:
+        yield f"skipped {skipped.label}: {skipped.reason}"
+
+
+def _labelled(run: RunRecord, known: Sequence[object]) -> list[str]:
+    if not known:
+        return ["nothing is recorded of the machine"]
+    environment = run.environment
+    commit = str(environment.get("git_commit", ""))[:10]
+    changed = " with changes" if environment.get("git_dirty") else ""
+    words = {
+        "cpu_model_name": "{}",
+        "cpu_count": "{} CPUs",
+        "python_version": "Python {}",
+        "torch_version": "torch {}",
+    }
+    said = [
+        text.format(str(environment[name]).split(" (")[0])
+        for name, text in words.items()
+        if name in environment
+    ]
+    return said + ([f"commit {commit}{changed}"] if commit else [])
+
+
+def _standing(trials: Sequence[TrialRecord]) -> str:
+    """How many trials are valid, and how many are not, by the gravest that was said of each."""
+    if not trials:
+        return "no trials yet"
+    kinds = Counter(_kind(trial) for trial in trials)
+    named = ("valid", "warning", "DISTURBED", "INVALID", "failed")
+    return f"{units.count(len(trials), 'trial')}: " + ", ".join(
+        f"{kinds[kind]} {_KIND_WORDS.get(kind, kind)}" for kind in named if kinds[kind]
+    )
+
+
+_KIND_WORDS: Final = {"warning": "valid with a warning"}
+
+
+def _kind(trial: TrialRecord) -> str:
+    if trial.status == "failed":
+        return "failed"
+    said = {finding.severity for finding in trial.findings}
+    return next((s for s in ("INVALID", "DISTURBED", "warning") if s in said), "valid")
+
+
+def _spoken(trials: Iterable[TrialRecord]) -> Counter[str]:
+    return Counter(finding.rule for trial in trials for finding in trial.findings)
+
+
+def _rules_table(spoken: Counter[str]) -> Table:
+    table = _table("rule", "severity", "trials", "when", "remedy")
+    rules = {rule.name: rule for rule in validity.RULES}
+    for name in [*rules, *sorted(set(spoken) - set(rules))]:
+        if spoken[name] and name in rules:
+            rule = rules[name]
+            table.add_row(
+                name, _styled(rule.severity), str(spoken[name]), rule.threshold, rule.remedy
+            )
+        elif spoken[name]:
+            table.add_row(name, "", str(spoken[name]), "a rule of another version", "")
+    return table
+
+
+def _trials_table(trials: Iterable[TrialRecord], counted: dict[blocks.Block, int]) -> Table:
+    labels = [metrics.get(name).label for name in _METRICS]
+    table = _table("trial", "cell", "contender", *labels, "validity")
+    for column in table.columns[3:6]:
+        column.justify = "right"
+    for trial in trials:
+        again = " (again)" if trial.arm else ""
+        shown = [
+            units.value(value, metrics.get(name).unit)
+            for name, value in zip(_METRICS, _values(trial), strict=True)
+        ]
+        table.add_row(
+            trial.trial_id,
+            trial.cell,
+            f"{trial.contender}{again}",
+            *shown,
+            _styled(_state(trial, counted)),
+        )
+    return table
+
+
+def _state(trial: TrialRecord, counted: dict[blocks.Block, int]) -> str:
+    """What the rules said, the gravest first; and whether another attempt counts instead."""
+    said = [f"{found.severity} {found.rule}" for found in trial.findings]
+    said.sort(key=lambda text: ("INVALID", "DISTURBED", "warning").index(text.split()[0]))
+    if trial.status == "failed":
+        said.insert(0, f"failed: {trial.error}")
+    if not _is_counted(trial, counted):
+        said.append("measured again")
+    return "; ".join(said) or "valid"
+
+
+def _is_counted(trial: TrialRecord, counted: dict[blocks.Block, int]) -> bool:
+    return counted[trial.round, trial.cell] == trial.attempt
+
+
+def _values(trial: TrialRecord) -> list[float | None]:
+    measured = trial.measurement
+    if measured is None:
+        return [None] * len(_METRICS)
+    values = [metrics.get(name).value(measured) for name in _METRICS]
+    return [v if v is not None and math.isfinite(v) else None for v in values]
+
+
+def _fields(trial: TrialRecord) -> dict[str, Any]:
+    """Every plain field of the record and its measurement, by name."""
+    own = {
+        field.name: getattr(trial, field.name)
+        for field in dataclasses.fields(trial)
+        if field.name not in {"measurement", "findings", "stacks", "trial_id"}
+    }
+    if trial.measurement is None:
+        return own
+    measured = {
+        field.name: getattr(trial.measurement, field.name)
+        for field in dataclasses.fields(trial.measurement)
+        if field.name != "latency"
+    }
+    return own | measured
+
+
+def _field(value: Any) -> str:
+    if value is None:
+        return units.MISSING
+    if isinstance(value, tuple):
+        return ", ".join(
+            f"{item[0]}: {item[1]}" if isinstance(item, tuple) else str(item)
+            for item in value
+        )
+    return str(value)
+
+
+def _table(*heads: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    return table
+
+
+def _styled(line: str) -> Text:
+    text = Text(line, overflow="fold")
+    for pattern, style in _STYLES:
+        text.highlight_regex(pattern, style)
+    return text
+
+
+def _drawn(parts: Iterable[Text | Table], screen: Screen) -> str:
+    target = io.StringIO()
+    console = Console(
+        file=target,
+        width=max(screen.width, _MIN_WIDTH),
+        force_terminal=screen.color,
+        color_system="standard" if screen.color else None,
+        no_color=not screen.color,
+        legacy_windows=False,
+    )
+    for part in parts:
+        console.print(part)
+    return "\n".join(line.rstrip() for line in target.getvalue().splitlines()) + "\n"

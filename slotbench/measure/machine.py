@@ -1,0 +1,139 @@
+"""What the machine did besides a trial: other processes, the hypervisor, a CPU quota.
+
+Read at the two ends of the window from Linux's ``/proc/stat`` (in ticks of 10 ms) and from the
+``cpu.stat`` of the process's control group; elsewhere nothing is known and None is said.
+Whether that is too much is for `slotbench.compute.validity` to say.
+
+Source: proc_stat(5); the kernel's "Control Group v2", CPU interface files.
+"""
+
+import os
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_PROC: Final = Path("/proc")
+_CGROUPS: Final = Path("/sys/fs/cgroup")
+_NOT_BUSY: Final = (3, 4)
+"""Columns of a CPU's line that are no work: idle and iowait. Guests are counted in user."""
+_STEAL: Final = 7
+_COUNTED: Final = 8
+
+_THROTTLED_PER_S: Final = {"throttled_usec": 1e6, "throttled_time": 1e9}
+"""Name in ``cpu.stat`` → units a second: control groups of version 2, and of version 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Counters at one moment, of the CPUs that this process may use; None where unknown.
+
+    Attributes:
+        busy_s: CPU time of all processes and of interrupts.
+        own_s: CPU time of this process.
+        steal_s: CPU time that the hypervisor gave to others while this machine wanted it.
+        throttled_s: how long threads of the control group, and of those above it, were held
+            back by a CPU quota.
+    """
+
+    busy_s: float | None
+    own_s: float
+    steal_s: float | None
+    throttled_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MachineUse:
+    """The differences of two readings, named as in `slotbench.records.TrialMeasurement`."""
+
+    num_cpus: int | None = None
+    steal_s: float | None = None
+    foreign_cpu_s: float | None = None
+    throttled_s: float | None = None
+
+
+def read() -> Reading:
+    """Read all counters now; takes some tenths of a millisecond, and never raises."""
+    busy_s, steal_s = _cpu_times()
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return Reading(busy_s, usage.ru_utime + usage.ru_stime, steal_s, _throttled_s())
+
+
+def between(begin: Reading, end: Reading) -> MachineUse:
+    """Return what the machine did from one reading to the other.
+
+    The ticks of ``/proc/stat`` are coarser than the process's own time: where nobody else ran,
+    the difference may come out a little below 0, and is then 0.
+    """
+    busy_s = _difference(begin.busy_s, end.busy_s)
+    own_s = end.own_s - begin.own_s
+    return MachineUse(
+        num_cpus=len(_cpus()),
+        steal_s=_difference(begin.steal_s, end.steal_s),
+        foreign_cpu_s=None if busy_s is None else max(0.0, busy_s - own_s),
+        throttled_s=_difference(begin.throttled_s, end.throttled_s),
+    )
+
+
+def _difference(begin: float | None, end: float | None) -> float | None:
+    return None if begin is None or end is None else max(0.0, end - begin)
+
+
+def _cpus() -> set[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def _cpu_times() -> tuple[float | None, float | None]:
+    """Sum busy and stolen seconds over this process's CPUs."""
+    lines = {f"cpu{number}" for number in _cpus()}
+    busy = steal = 0
+    seen = False
+    for line in _text(_PROC / "stat").splitlines():
+        name, *fields = line.split()
+        if name not in lines or len(fields) < _COUNTED:
+            continue
+        ticks = [int(field) for field in fields[:_COUNTED]]
+        seen = True
+        steal += ticks[_STEAL]
+        busy += sum(
+            count
+            for column, count in enumerate(ticks)
+            if column not in {*_NOT_BUSY, _STEAL}
+        )
+    if not seen:
+        return None, None
+    per_s = os.sysconf("SC_CLK_TCK")
+    return busy / per_s, steal / per_s
+
+
+def _throttled_s() -> float | None:
+    """Sum what the quotas of this process's group and of every group above it held back."""
+    found = []
+    for line in _text(_PROC / "self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        # Version 2 has no controllers' names here; in version 1 "cpu" has a tree of its own.
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = _CGROUPS / controllers
+        group = root / path.lstrip("/")
+        levels = [group, *(level for level in group.parents if level.is_relative_to(root))]
+        found += [held for level in levels for held in _held_back_s(level / "cpu.stat")]
+    return sum(found) if found else None
+
+
+def _held_back_s(file: Path) -> list[float]:
+    lines = (line.partition(" ") for line in _text(file).splitlines())
+    return [
+        int(value) / _THROTTLED_PER_S[name]
+        for name, _, value in lines
+        if name in _THROTTLED_PER_S and value.isdigit()
+    ]
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
