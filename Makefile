@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: bench test stress lint format types imports wheel clean
+.PHONY: bench test stress kills lint format types imports wheel clean
 
 bench: $(STAMP)
 	$(BIN)/slotbench run quickstart
@@ -15,6 +15,10 @@ test: $(STAMP)
 # Ten million checked replies over all our transports, with faults; at most ten minutes.
 stress: $(STAMP)
 	$(BIN)/python -m tests.stress $(STRESS_ARGS)
+
+# Fifty runs, and fifty programs that only record, killed at random moments and resumed; 20 minutes.
+kills: $(STAMP)
+	SLOTBENCH_KILLS=50 $(BIN)/python -m pytest tests/slotbench/test_resume.py $(PYTEST_ARGS)
 
 # One install of everything: the package in place, TorchRL to race against, the tools.
 $(STAMP): pyproject.toml constraints.txt

@@ -23,6 +23,11 @@ from slotbench.records.contender import Server
 
 ENTRY_POINT_GROUP: Final = "slotbench.transports"
 COLLATES: Final = ("default", "maybe_dense_stack", "lazy_stack")
+CHECKOUT: Final = "from"
+"""Option that every contender with a package of its own has: the folder to import it from."""
+
+HARNESS_OPTIONS: Final = frozenset({"collate", CHECKOUT})
+"""Options that are not the transport's."""
 
 _CONTRACT_VERSION: Final = 1
 _SERVERS: Final = ("reference", "torchrl")
@@ -93,7 +98,8 @@ def make(
     Args:
         name: "slot", "torchrl.slot", "floor", "package.module:factory", or the name of
             an entry point of the group "slotbench.transports".
-        options: keyword arguments of the transport, and ``collate`` of the server.
+        options: keyword arguments of the transport; ``collate`` of the server; and ``from``,
+            the folder (of another checkout, say) that its package is imported from.
         server: "reference" or "torchrl"; None is the contender's own default.
         optional: see `records.Contender`.
         baseline: see `records.Contender`.
@@ -106,6 +112,11 @@ def make(
     for key, value in options.items():
         _check_option(name, key, value)
     chosen = _check_server(name, server)
+    if CHECKOUT in options and chosen == "torchrl" and name in _FLAGS:
+        raise ContenderError(
+            f"contender {name}: {CHECKOUT} and @torchrl do not go together: the adapter to "
+            "TorchRL belongs to the installed slotbench"
+        )
     kept = {
         key: options[key] for key in sorted(options) if not _is_default(name, key, options)
     }
@@ -124,6 +135,12 @@ def missing_requirement(contender: Contender) -> str | None:
         not _can_find("torchrl")
     ):
         return "torchrl is not installed; pip install 'slotbench[torchrl]'"
+    folder = checkout(contender)
+    if folder is not None:
+        package = package_of(contender)
+        if _find_below(package, [folder]) is None:
+            return f"{CHECKOUT}={folder}: this folder holds no package {package!r}"
+        return None
     module = factory_module(contender.name)
     if module and not _can_find(module):
         return (
@@ -140,6 +157,17 @@ def factory_module(name: str) -> str | None:
             return None
         name = _entry_points().get(name, "")
     return name.partition(":")[0].strip() or None
+
+
+def checkout(contender: Contender) -> str | None:
+    """Names the folder that its package is to be imported from; None for the installed one."""
+    folder = contender.options.get(CHECKOUT)
+    return None if folder is None else str(folder)
+
+
+def package_of(contender: Contender) -> str:
+    """Names the top-level package that a contender comes from."""
+    return (factory_module(contender.name) or "transports").partition(".")[0]
 
 
 def available() -> tuple[str, ...]:
@@ -259,13 +287,23 @@ def _check_option(name: str, key: str, value: Scalar) -> None:
         raise ContenderError(f"contender {name}: {key!r} is no option; use a Python name")
     if name == "floor":
         raise ContenderError(f"contender floor: it takes no options; remove {key}")
-    if key == "collate":
+    if key == CHECKOUT:
+        if name.startswith("torchrl.") and ":" not in name:
+            raise ContenderError(
+                f"contender {name}: it is TorchRL's, as installed; remove {key}"
+            )
+        if not isinstance(value, str) or not value:
+            raise ContenderError(
+                f"contender {name}: {key} is the path of a folder, not {_shown(value)}"
+            )
+    elif key == "collate":
         if value not in COLLATES:
             raise ContenderError(
                 f"contender {name}: collate is {' or '.join(COLLATES)}, not {_shown(value)}"
             )
     elif name in _FLAGS and key not in _FLAGS[name]:
-        known = (*_FLAGS[name], "collate")
+        own = () if name.startswith("torchrl.") else (CHECKOUT,)
+        known = (*_FLAGS[name], "collate", *own)
         near = did_you_mean(key, known) or f"it has {' and '.join(known)}"
         raise ContenderError(f"contender {name}: unknown option {key}; {near}")
     elif name in _FLAGS and not isinstance(value, bool):

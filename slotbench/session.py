@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from slotbench import contenders
 from slotbench.compute import environment_diff
 from slotbench.errors import ContenderError, RecordError
 from slotbench.measure import design, runner
@@ -94,7 +95,7 @@ def run_scenario(
         scenario_sha256=hashlib.sha256(scenario.text.encode()).hexdigest(),
         skipped=(*skipped, *more_skipped),
         design=design.draw(scenario),
-        environment=environment.collect(),
+        environment=environment.collect(_checkouts(scenario)),
         command=tuple(command),
     )
     with RunFolder.create(results_dir, run) as folder:
@@ -142,7 +143,7 @@ def resume_run(
         folder.clear_up()
         stored = read(path)
         check_resumable(stored)
-        here = environment.collect()
+        here = environment.collect(_checkouts(stored.run.scenario))
         differ = () if allow_different else differences_that_forbid(stored.run, here)
         if differ:
             raise RecordError(
@@ -193,8 +194,13 @@ def differences_that_forbid(run: RunRecord, here: Mapping[str, Scalar]) -> tuple
     return tuple(
         f"{found.name} was {found.base}, is {found.head}"
         for found in environment_diff.differences(run.environment, here)
-        if found.forbids or found.name in _MEASURED
+        if found.forbids or found.name in _MEASURED or found.name.endswith(".git_commit")
     )
+
+
+def _checkouts(scenario: Scenario) -> list[str]:
+    folders = (contenders.checkout(contender) for contender in scenario.contenders)
+    return sorted({folder for folder in folders if folder is not None})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import scipy.stats
 
 import slotbench
 from slotbench.api import Run
+from slotbench.compute import validity
 from slotbench.draw import render
 
 ROOT = Path(__file__).parent.parent
@@ -89,6 +90,14 @@ def test_the_logs_table_of_limits_then_and_now_comes_from_both_runs() -> None:
     )
 
 
+def test_the_table_of_rules_is_that_of_the_code() -> None:
+    """``python tests/test_docs.py`` prints it."""
+    page = (ROOT / "docs/validity.md").read_text()
+    shown = page.partition("<!-- rules:begin -->")[2].partition("<!-- rules:end -->")[0]
+
+    assert shown.strip() == rules_table()
+
+
 def test_reference_runs_are_complete_and_small() -> None:
     """Every committed run is whole, free of this machine's paths, and at most 8 MB.
 
@@ -140,6 +149,16 @@ def limits_table(run: Run) -> str:
             *(_compared(against[best][cell.name, name]) for name in _OURS),
             _per_s(values[cell.name, "floor"].value),
         ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def rules_table() -> str:
+    """A row a rule: when it speaks, why it matters, what to do."""
+    lines = ["| rule | | when | why | what to do |", "|" + " --- |" * 5]
+    for rule in validity.RULES:
+        severity = "warning" if rule.severity == "warning" else f"**{rule.severity}**"
+        cells = (f"`{rule.name}`", severity, rule.threshold, rule.why, rule.remedy)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -278,5 +297,6 @@ if __name__ == "__main__":
     sys.stdout.write(wakeups_table(*both) + "\n\n")
     sys.stdout.write(targets_table(slotbench.load(LIMITS_FIRST)) + "\n\n")
     sys.stdout.write(
-        again_table(slotbench.load(LIMITS_FIRST), slotbench.load(LIMITS)) + "\n"
+        again_table(slotbench.load(LIMITS_FIRST), slotbench.load(LIMITS)) + "\n\n"
     )
+    sys.stdout.write(rules_table() + "\n")

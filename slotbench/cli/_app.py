@@ -9,6 +9,7 @@ import typer
 import slotbench
 from slotbench.cli.check import check
 from slotbench.cli.compare import compare
+from slotbench.cli.export import export, formats_help
 from slotbench.cli.listing import list_all
 from slotbench.cli.run import run
 from slotbench.cli.show import show
@@ -83,5 +84,6 @@ app.callback(invoke_without_command=True, help=help_text(_root))(_root)
 app.command("run", help=help_text(run))(run)
 app.command("compare", help=help_text(compare))(compare)
 app.command("show", help=help_text(show))(show)
+app.command("export", help=help_text(export), epilog=formats_help())(export)
 app.command("check", help=help_text(check))(check)
 app.command("list", help=help_text(list_all))(list_all)

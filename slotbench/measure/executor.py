@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from typing import Any, Final, Protocol, Self
 
-from slotbench.contenders import factory_module
+from slotbench.contenders import checkout, factory_module
 from slotbench.errors import WorkerError
 from slotbench.measure.outcomes import failed
 from slotbench.measure.zygote import KILL_GRACE_S, Outcome, Ready, Task
@@ -214,7 +214,9 @@ def contender_modules(contenders: Sequence[Contender]) -> list[str]:
     modules = []
     if any("torchrl" in {c.server, c.name.partition(".")[0]} for c in contenders):
         modules.append("?slotbench.torchrl")
-    own = (factory_module(contender.name) for contender in contenders)
+    # What comes from a checkout is imported in its trial: two of one name would collide here.
+    installed = (one for one in contenders if checkout(one) is None)
+    own = (factory_module(contender.name) for contender in installed)
     return modules + [f"?{module}" for module in own if module]
 
 

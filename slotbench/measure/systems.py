@@ -8,9 +8,9 @@ from typing import Any, Protocol
 import torch
 from tensordict import TensorDict, TensorDictBase, lazy_stack, maybe_dense_stack
 
-import transports
-from slotbench.contenders import ENTRY_POINT_GROUP
+from slotbench import contenders
 from slotbench.errors import ContenderError
+from slotbench.measure import checkout
 from slotbench.measure.floor import FloorSystem
 from slotbench.measure.recording import Collate
 from slotbench.measure.served import ServedModel
@@ -108,9 +108,9 @@ def _serve(
     batching: Batching,
     model: Callable[[TensorDictBase], TensorDictBase],
 ) -> TransportSystem:
-    """Put the transport into its server."""
+    """Put the transport into its server; ours comes from where our transport did."""
     collate_fn = _COLLATE[str(contender.options.get("collate", "default"))]
-    server = _server_class(contender.server)(
+    server = _server_class(contender)(
         model,
         transport,
         max_batch_size=batching.max_batch_size,
@@ -133,7 +133,14 @@ def _stack_leaves(items: list[TensorDictBase]) -> TensorDict:
 
 def _build_transport(contender: Contender, num_slots: int) -> Any:
     """Call the contender's factory with its options."""
-    options = {key: contender.options[key] for key in contender.options if key != "collate"}
+    options = {
+        key: value
+        for key, value in contender.options.items()
+        if key not in contenders.HARNESS_OPTIONS
+    }
+    folder = contenders.checkout(contender)
+    if folder is not None:
+        checkout.use(folder, contenders.package_of(contender))
     transport = _factory(contender)(num_slots, **options)
     if contender.server == "torchrl":
         from slotbench.torchrl import adapt
@@ -150,6 +157,7 @@ def _factory(contender: Contender) -> Callable[..., Any]:
     name = contender.name
     if name.startswith("torchrl."):
         return _torchrl_factory(name.removeprefix("torchrl."))
+    transports = _transports()
     if name in transports.available():
         if contender.server == "torchrl":
             from slotbench import torchrl as adapter
@@ -160,7 +168,9 @@ def _factory(contender: Contender) -> Callable[..., Any]:
         module, _, attribute = name.partition(":")
         factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
         return factory
-    (entry_point,) = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP, name=name)
+    (entry_point,) = importlib.metadata.entry_points(
+        group=contenders.ENTRY_POINT_GROUP, name=name
+    )
     loaded: Callable[..., Any] = entry_point.load()
     return loaded
 
@@ -174,10 +184,16 @@ def _torchrl_factory(name: str) -> Callable[..., Any]:
     return lambda num_slots: inference_server.ThreadingTransport()  # noqa: ARG005  # its queue has no size
 
 
-def _server_class(server: str) -> Callable[..., Any]:
-    if server == "torchrl":
+def _server_class(contender: Contender) -> Callable[..., Any]:
+    if contender.server == "torchrl":
         from torchrl.modules.inference_server import InferenceServer
 
         torchrl_server: Callable[..., Any] = InferenceServer
         return torchrl_server
-    return transports.InferenceServer
+    server: Callable[..., Any] = _transports().InferenceServer
+    return server
+
+
+def _transports() -> Any:
+    """The package as this process has it now: installed, or from a contender's checkout."""
+    return importlib.import_module("transports")

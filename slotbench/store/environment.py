@@ -4,6 +4,7 @@ pyperf's own metadata keep pyperf's names and units; the rest is what it lacks. 
 names the machine, its user or a path on it, so that a record can be published.
 """
 
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -11,7 +12,7 @@ import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -43,15 +44,21 @@ _SYS: Final = Path("/sys")
 _PROC: Final = Path("/proc")
 
 
-def collect() -> dict[str, Scalar]:
+def collect(checkouts: Iterable[str] = ()) -> dict[str, Scalar]:
     """Describe where this process runs; never raises: what cannot be read is absent.
+
+    Args:
+        checkouts: folders that contenders come from; each adds ``<folder>.git_commit`` and
+            ``<folder>.git_dirty``, the folder as it is written in the contender.
 
     Names end in their unit. ``load_avg_*`` and ``runnable_threads`` are of the moment of
     the call. ``machine_id`` tells machines apart without naming one.
     ``cgroup_cpu_quota`` is a number of CPUs, or "max" where there is no limit.
     """
     environment: dict[str, Scalar] = {}
-    for source in _SOURCES:
+    sources: list[Callable[[], dict[str, Scalar]]] = [*_SOURCES]
+    sources += [functools.partial(_checkout, folder) for folder in checkouts]
+    for source in sources:
         try:
             found = source()
         except _UNREADABLE:
@@ -149,8 +156,15 @@ def _quota(text: str) -> float | None:
 
 def _git() -> dict[str, Scalar]:
     checkout = Path(slotbench.__file__).resolve().parent.parent
-    if not (checkout / ".git").exists():
-        return {}
+    return _commit(checkout) if (checkout / ".git").exists() else {}
+
+
+def _checkout(folder: str) -> dict[str, Scalar]:
+    return {f"{folder}.{name}": value for name, value in _commit(Path(folder)).items()}
+
+
+def _commit(checkout: Path) -> dict[str, Scalar]:
+    """Name the commit of the checkout that the folder is in."""
     return {
         "git_commit": _run_git(checkout, "rev-parse", "HEAD"),
         "git_dirty": bool(_run_git(checkout, "status", "--porcelain")),

@@ -170,10 +170,15 @@ class RunFolder:
                 _append_or_restore(descriptor, line)
             finally:
                 os.close(descriptor)
+        except FileNotFoundError as error:
+            raise RecordError(
+                f"cannot record trial {trial.trial_id}: {path} was moved or deleted while the run "
+                "went on; move it back, or measure anew"
+            ) from error
         except OSError as error:
             raise RecordError(
-                f"cannot record trial {trial.trial_id} in {path}: {reason(error)}; "
-                "the trials recorded before it are safe"
+                f"cannot record trial {trial.trial_id} in {path}: {reason(error)}; the trials "
+                f"recorded before it are safe: 'slotbench run --resume {path.parent}' goes on"
             ) from error
 
     def replace_run(self, run: RunRecord) -> None:

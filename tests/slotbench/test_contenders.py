@@ -145,10 +145,10 @@ def test_bad_syntax_is_shown_with_the_grammar(text: str) -> None:
         ("slot[prealocate]",
          "contender slot: unknown option prealocate; did you mean preallocate?"),
         ("threading[preallocate]",
-         "contender threading: unknown option preallocate; it has collate"),
+         "contender threading: unknown option preallocate; it has collate and from"),
         ("slot[inlined]", "contender slot: unknown option inlined; did you mean inline?"),
         ("slot[nothing]",
-         "contender slot: unknown option nothing; it has preallocate and inline and collate"),
+         "contender slot: unknown option nothing; it has preallocate and inline and collate and from"),
         ("torchrl.slot[inline]",
          "contender torchrl.slot: unknown option inline; it has preallocate and collate"),
         ("slot[inline=1]", "contender slot: inline is true or false, not 1"),
@@ -267,3 +267,45 @@ def test_torchrl_is_missing_where_it_is_not_installed(
         "torchrl is not installed; pip install 'slotbench[torchrl]'"
     )
     assert missing_requirement(parse("slot")) is None
+
+
+def test_a_contender_may_come_from_another_checkout(tmp_path: Path) -> None:
+    """The folder is part of its name, and where its package is looked for."""
+    (tmp_path / "base" / "transports").mkdir(parents=True)
+    (tmp_path / "base" / "transports" / "__init__.py").touch()
+    made = contenders.parse(f"slot[from={tmp_path}/base,preallocate]")
+
+    assert made.label == f"slot[from={tmp_path}/base,preallocate]"
+    assert contenders.checkout(made) == f"{tmp_path}/base"
+    assert contenders.package_of(made) == "transports"
+    assert contenders.missing_requirement(made) is None
+    assert contenders.checkout(contenders.parse("slot")) is None
+    theirs = contenders.parse(f"my.module:factory[from={tmp_path}/base]")
+    assert contenders.package_of(theirs) == "my"
+    assert contenders.missing_requirement(theirs) == (
+        f"from={tmp_path}/base: this folder holds no package 'my'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("slot[from]", "contender slot: from is the path of a folder, not true"),
+        ("slot[from=3]", "contender slot: from is the path of a folder, not 3"),
+        ('slot[from=""]', 'contender slot: from is the path of a folder, not ""'),
+        (
+            "torchrl.slot[from=x]",
+            "contender torchrl.slot: it is TorchRL's, as installed; remove",
+        ),
+        (
+            "slot[from=x]@torchrl",
+            "contender slot: from and @torchrl do not go together: the",
+        ),
+        ("floor[from=x]", "contender floor: it takes no options; remove from"),
+    ],
+)
+def test_what_cannot_come_from_a_checkout(text: str, message: str) -> None:
+    """One line that says why."""
+    with pytest.raises(ContenderError) as caught:
+        contenders.parse(text)
+    assert str(caught.value).startswith(message)

@@ -27,7 +27,10 @@ from slotbench.cli import _app, listing, main
             ["compare", "--metric"],
             "Option '--metric' requires an argument (see 'slotbench",
         ),
-        (["run"], "Invalid value: name a SCENARIO ('slotbench list' shows them), or a run with --resume (see 'slotbench run --help')"),
+        (
+            ["run"],
+            "Invalid value: name a SCENARIO ('slotbench list' shows them), or a run with --resume (see 'slotbench run --help')",
+        ),
         (
             ["compare", "--threshold", "3"],
             "Invalid value for '--threshold': '3' is not between",

@@ -41,7 +41,7 @@ def test_help_loads_nothing_heavy(arguments: list[str], heavy: set[str]) -> None
     assert "Usage: slotbench" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "compare", "show", "check", "list"])
+@pytest.mark.parametrize("command", ["run", "compare", "show", "export", "check", "list"])
 def test_help_of_a_command_ends_in_whole_example_lines(
     command: str, slotbench: Any
 ) -> None:
@@ -61,6 +61,7 @@ def test_every_command_is_listed(slotbench: Any) -> None:
         "run",
         "compare",
         "show",
+        "export",
         "check",
         "list",
     ]

@@ -195,7 +195,8 @@ def test_every_rule_explains_itself() -> None:
     assert len({rule.name for rule in RULES}) == len(RULES)
     for rule in RULES:
         for text in (rule.threshold, rule.why, rule.remedy):
-            assert text and text == text.strip().rstrip(".")
+            assert text
+            assert text == text.strip().rstrip(".")
 
 
 @pytest.mark.parametrize(

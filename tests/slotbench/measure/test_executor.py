@@ -1,6 +1,7 @@
 """Trials in processes of their own: what goes wrong in one stays in it and is recorded."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import transports
 from slotbench import contenders
 from slotbench.measure.executor import LocalExecutor
 from slotbench.records import (
@@ -28,7 +30,8 @@ Specs = Callable[..., TrialSpec]
 
 
 def rules(record: TrialRecord) -> set[str]:
-    return {finding.rule for finding in record.findings}
+    """Name what made the trial INVALID; a busy machine may add that it disturbed."""
+    return {found.rule for found in record.findings if found.severity == "INVALID"}
 
 
 @pytest.mark.parametrize(
@@ -40,9 +43,11 @@ def test_a_right_transport_gives_valid_numbers(
     """Numbers of the window are there, whole and consistent, and no rule speaks."""
     record = executor.run(spec(name))
 
-    assert (record.status, record.error, record.findings) == ("ok", "", ())
+    assert (record.status, record.error, rules(record)) == ("ok", "", set())
     measured = record.measurement
     assert measured is not None
+    assert sum(measured.replies_per_slice) == measured.num_replies
+    assert measured.num_cpus
     assert measured.num_submitted == measured.num_replied == measured.num_served
     assert 200 <= measured.num_replies <= measured.num_replied
     assert sum(measured.replies_per_actor) == measured.num_replies
@@ -121,7 +126,7 @@ def test_thinking_actors_have_lost_nothing(executor: LocalExecutor, spec: Specs)
     think = ThinkTime("constant", mean_ms=20_000.0)
     record = executor.run(spec("slot", think_time=think, window=window))
 
-    assert rules(record) == {"window", "short_window"}
+    assert rules(record) == {"window"}
 
 
 def test_the_window_covers_several_round_trips(
@@ -135,7 +140,7 @@ def test_the_window_covers_several_round_trips(
     )
 
     measured = record.measurement
-    assert record.findings == ()
+    assert rules(record) == set()
     assert measured is not None
     assert measured.latency_mean_s is not None
     assert measured.think_mean_s is not None
@@ -154,7 +159,7 @@ def test_torchrls_contenders_are_valid(
     pytest.importorskip("torchrl")
     record = executor.run(spec(name))
 
-    assert (record.status, record.error, record.findings) == ("ok", "", ())
+    assert (record.status, record.error, rules(record)) == ("ok", "", set())
 
 
 def test_a_trial_that_hangs_is_killed_at_its_deadline(
@@ -223,8 +228,8 @@ def test_without_fork_every_trial_has_a_fresh_process(
     with LocalExecutor(scenario("slot"), use_fork=False) as executor:
         first, second = executor.run(spec("slot")), executor.run(spec("threading"))
 
-    assert (first.status, first.findings) == ("ok", ())
-    assert (second.status, second.findings) == ("ok", ())
+    assert (first.status, rules(first)) == ("ok", set())
+    assert (second.status, rules(second)) == ("ok", set())
 
 
 def test_no_trial_outlives_the_run_that_asked_for_it(tmp_path: Path, spec: Specs) -> None:
@@ -294,3 +299,67 @@ def _wait_until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited 60 s for {what}"
         time.sleep(0.01)
+
+
+VERSION = """
+import wrong_transports
+from two_states_helper import NAME
+def factory(num_slots):
+    if NAME == "refuses":
+        raise ValueError("I come from " + __file__.rsplit("/", 2)[1])
+    return wrong_transports.honest(num_slots)
+"""
+
+
+def test_two_checkouts_race_in_one_run(
+    tmp_path: Path, scenario: Callable[..., Scenario], spec: Specs
+) -> None:
+    """Each trial imports its own state of the package, and of the modules beside it."""
+    for name in ("works", "refuses"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "two_states.py").write_text(VERSION)
+        (tmp_path / name / "two_states_helper.py").write_text(f"NAME = {name!r}")
+    works = f"two_states:factory[from={tmp_path}/works]"
+    refuses = f"two_states:factory[from={tmp_path}/refuses]"
+    with LocalExecutor(scenario(works, refuses)) as executor:
+        for _ in range(2):
+            first, second = executor.run(spec(works)), executor.run(spec(refuses))
+            assert (first.status, rules(first)) == ("ok", set())
+            assert second.status == "failed"
+            assert "I come from refuses" in second.error
+
+
+def test_our_own_transports_race_in_two_states(
+    tmp_path: Path, scenario: Callable[..., Scenario], spec: Specs
+) -> None:
+    """Transport and reference server both come from the checkout; the others' stay as they are."""
+    checkout = tmp_path / "base"
+    shutil.copytree(
+        Path(transports.__file__).parent,
+        checkout / "transports",
+        ignore=shutil.ignore_patterns("__pycache__", "conformance"),
+    )
+    server = checkout / "transports" / "_server.py"
+    text = server.read_text()
+    assert "    def start(self)" in text
+    server.write_text(
+        text.replace("    def start(self)", "    def start(self, changed=1 / 0)")
+    )
+    based = f"slot[from={checkout}]"
+    with LocalExecutor(scenario("slot", based)) as executor:
+        assert executor.run(spec("slot")).status == "ok"
+        changed = executor.run(spec(based))
+        assert (changed.status, "ZeroDivisionError" in changed.error) == ("failed", True)
+        assert executor.run(spec("slot")).status == "ok"
+
+
+def test_a_folder_without_the_package_says_so(
+    tmp_path: Path, scenario: Callable[..., Scenario], spec: Specs
+) -> None:
+    """Never the installed one in its place."""
+    (tmp_path / "wrong_transports_are_elsewhere").mkdir()
+    name = f"wrong_transports:honest[from={tmp_path}]"
+    with LocalExecutor(scenario(name)) as executor:
+        record = executor.run(spec(name))
+    assert record.status == "failed"
+    assert f"{tmp_path} holds no package 'wrong_transports'" in record.error
