@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from typing import TYPE_CHECKING, Self
+from threading import get_ident
+from typing import TYPE_CHECKING, Final, Self
 
 from tensordict.base import TensorDictBase
 
@@ -15,6 +16,9 @@ from transports._errors import ClientClosedError, InFlightError, ServerStoppedEr
 
 if TYPE_CHECKING:
     from transports.slot import SlotTransport
+
+
+_USER: Final = "user"
 
 
 class SlotReply:
@@ -58,13 +62,22 @@ class SlotReply:
         return reply
 
     def _take(self, timeout: float | None) -> None:
-        client = self._client
-        self._reply = client._receive(timeout)
-        client._forget()
+        client, me = self._client, get_ident()
+        try:
+            client._enter(me)
+            # Or another thread's request has settled this one since we looked.
+            if self._reply is None:
+                self._reply = client._receive(timeout)
+                client._forget()
+        finally:
+            client._leave(me)
 
 
 class SlotClient:
     """An actor's handle on its slot: one thread at a time, one request in flight.
+
+    A thread that comes while another is in a call, in `submit` or in `result` is refused: two
+    who take turns unawares would get each other's replies.
 
     Whether its reply is read or dropped does not matter: the next request may be made as soon as
     the last one is answered. The client gives its slot back when it is closed, left as a context
@@ -72,7 +85,7 @@ class SlotClient:
     collected).
     """
 
-    __slots__ = ("_is_closed", "_pending", "_slot", "_transport", "_unread")
+    __slots__ = ("_is_closed", "_pending", "_slot", "_transport", "_unread", "_user")
 
     def __init__(self, transport: SlotTransport, slot: int) -> None:
         self._transport = transport
@@ -80,18 +93,28 @@ class SlotClient:
         self._pending = False  # also once closed, so that one look tells
         self._is_closed = False
         self._unread: weakref.ref[SlotReply] | None = None
+        self._user: dict[str, int] = {}  # the thread that is in here, under the one key
 
     def __call__(self, td: TensorDictBase) -> TensorDictBase:
         """Submit `td`, wait as long as a server lives, and return the reply.
 
         If the last request is not answered yet, waits for that first.
+
+        Raises:
+            RuntimeError: another thread uses the client just now, or it is closed.
+            Exception: as `submit` and `SlotReply.result` do.
         """
-        if self._pending:
-            self._settle(may_wait=True)
-        self._send(td)
-        reply = self._receive(None)
-        self._pending = False
-        self._transport._replies[self._slot] = None
+        me = get_ident()
+        try:
+            self._enter(me)
+            if self._pending:
+                self._settle(may_wait=True)
+            self._send(td)
+            reply = self._receive(None)
+            self._pending = False
+            self._transport._replies[self._slot] = None
+        finally:
+            self._leave(me)
         if isinstance(reply, BaseException):
             # Its traceback holds this frame: make no cycle, and keep no client.
             try:
@@ -108,14 +131,20 @@ class SlotClient:
             actor runs it.
 
         Raises:
-            RuntimeError: the last request is not answered yet, or the client is closed.
+            RuntimeError: the last request is not answered yet, another thread uses the client
+                just now, or it is closed.
             ValueError: `td` does not fit the schema; nothing is in flight then.
         """
-        if self._pending:
-            self._settle(may_wait=False)
-        self._send(td)
-        reply = SlotReply(self)
-        self._unread = weakref.ref(reply)
+        me = get_ident()
+        try:
+            self._enter(me)
+            if self._pending:
+                self._settle(may_wait=False)
+            self._send(td)
+            reply = SlotReply(self)
+            self._unread = weakref.ref(reply)
+        finally:
+            self._leave(me)
         return reply
 
     def close(self) -> None:
@@ -127,9 +156,10 @@ class SlotClient:
             Never, and takes no lock.
 
         Raises:
-            RuntimeError: another thread is waiting for a reply of this client.
+            RuntimeError: another thread uses the client just now.
         """
-        if self._transport._is_parked[self._slot] and not self._is_closed:
+        me = get_ident()
+        if self._user.get(_USER, me) != me and not self._is_closed:
             raise InFlightError(
                 f"slot {self._slot} cannot be given back while another thread waits for its "
                 "reply: close the client when that thread is done with it"
@@ -144,6 +174,22 @@ class SlotClient:
 
     def __del__(self) -> None:
         self._give_back()
+
+    def _enter(self, me: int) -> None:
+        """Let this thread in, or refuse it; to be called where `_leave` is sure to follow.
+
+        `dict.setdefault` is one atomic step: of two threads one finds the other there.
+        """
+        if self._user.setdefault(_USER, me) != me:
+            raise InFlightError(
+                f"slot {self._slot} already has an in-flight request, of another thread that uses "
+                "this client just now: a client is for one thread at a time, ask the transport "
+                "for one each"
+            )
+
+    def _leave(self, me: int) -> None:
+        if self._user.get(_USER) == me:
+            del self._user[_USER]
 
     def _give_back(self) -> None:
         if not self._is_closed:

@@ -44,8 +44,9 @@ Invariants:
 
 The memory model:
     What must be atomic: reading and writing one item of a list or a bytearray; append and pop at
-    the end, copy, and clear of a list; `in`, count and translate of a bytearray; attributes; the
-    next number of itertools.count. Assignment to a list's front must not disturb a pop at its end.
+    the end, copy, and clear of a list; setdefault of a dict (the one thread that a client lets
+    in); `in`, count and translate of a bytearray; attributes; the next number of
+    itertools.count. Assignment to a list's front must not disturb a pop at its end.
     CPython's documentation ("Thread Safety Guarantees") says of these operations of lists and
     bytearrays, for the free-threaded build from 3.14 on, that they are safe and, but for
     reading an item or the length of a list, hold the object's own lock. Locks are locks.
@@ -127,7 +128,7 @@ class SlotTransport(BatchingTransport[int]):
         spec: the leaves the model needs; None takes them from the first request.
 
     Threads:
-        Each client: one thread at a time. `client` and `wake`: any. The rest: the server's,
+        Each client: one thread at a time; another is refused. `client` and `wake`: any. The rest: the server's,
         or that of the actor that has its turn.
         A server that dies is noticed: nobody waits for it longer than a second.
     Ordering:

@@ -51,6 +51,18 @@ def test_one_of_all_that_pop_gets_the_last_item(together):
     assert sum(together(THREADS, work)) == ROUNDS
 
 
+def test_one_of_all_that_set_a_default_gets_its_own(together):
+    """`dict.setdefault`: `SlotClient._enter`; the others are given the one that was first."""
+    users = [{} for _ in range(ROUNDS)]
+
+    def work(thread):
+        return [user.setdefault("user", thread) for user in users]
+
+    for found in zip(*together(THREADS, work), strict=True):
+        assert len(set(found)) == 1
+    assert all(len(user) == 1 for user in users)
+
+
 def test_a_counter_gives_each_number_once(together):
     """`next` of `itertools.count`: the slots nobody has had, in `_take_slot`."""
     counter = itertools.count()

@@ -383,3 +383,121 @@ def test_an_error_that_was_never_raised_says_nothing_of_where():
     error = ArithmeticError("no")
     forget_frames(error)
     assert not hasattr(error, "__notes__")
+
+
+# ---- a client is for one thread at a time
+
+
+def in_thread(call):
+    """Run the call in a thread of its own; return its value, or the error it raised."""
+    made = []
+
+    def run():
+        try:
+            made.append(call())
+        except Exception as error:  # noqa: BLE001 - looked at by the test
+            made.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(WAIT_S)
+    assert not thread.is_alive()
+    return made[0]
+
+
+@pytest.mark.parametrize("waits_in", ["call", "result"])
+@pytest.mark.parametrize("options", [{}, {"preallocate": True}, {"inline": True}])
+def test_a_second_thread_is_refused_and_takes_no_reply(waits_in, options):
+    """Whatever it tries; the first gets its own reply, and after it the second may come."""
+    entered, go = threading.Event(), threading.Event()
+
+    def model(td):
+        entered.set()
+        assert go.wait(WAIT_S)
+        return double(td)
+
+    transport = SlotTransport(1, **options)
+    client = transport.client()
+    got = []
+
+    def first():
+        if waits_in == "call":
+            got.append(client(one(3)))
+        else:
+            got.append(client.submit(one(3)).result(WAIT_S))
+
+    with InferenceServer(model, transport):
+        actor = threading.Thread(target=first, daemon=True)
+        actor.start()
+        assert entered.wait(WAIT_S)
+        # `submit` has been left when the actor is parked in `result`, or in the model.
+        while not client._user:
+            pass
+        for attempt in (lambda: client(one(4)), lambda: client.submit(one(4))):
+            error = in_thread(attempt)
+            assert isinstance(error, InFlightError)
+            assert "slot 0 already has an in-flight request" in str(error)
+        assert isinstance(in_thread(client.close), InFlightError)
+        go.set()
+        actor.join(WAIT_S)
+        assert got[0]["action"].item() == 6
+        assert in_thread(lambda: client(one(5)))["action"].item() == 10
+    assert client._user == {}
+
+
+def test_a_reply_that_another_threads_request_settled_is_still_its_own(transport):
+    """Answered, unread; another thread asks: the first reads its own reply, not the other's."""
+    client = transport.client()
+    reply = client.submit(one(1))
+    answer(transport, transport.claim(1))
+    assert reply._reply is None
+    other = in_thread(lambda: client.submit(one(2)))
+    answer(transport, transport.claim(1))
+    assert reply.result(0)["action"].item() == 2
+    assert other.result(0)["action"].item() == 4
+
+
+def test_a_reply_that_is_settled_while_its_reader_comes_is_not_taken_again(transport):
+    """The other thread's request goes in between the reader's look and its turn."""
+    client = transport.client()
+    reply = client.submit(one(1))
+    answer(transport, transport.claim(1))
+    enter = type(client)._enter
+    others = []
+
+    def enter_late(self, me):
+        if not others:
+            others.append(None)
+            others[0] = in_thread(lambda: client.submit(one(2)))
+            answer(transport, transport.claim(1))
+        enter(self, me)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(client), "_enter", enter_late)
+        assert reply.result(0)["action"].item() == 2
+    assert others[0].result(0)["action"].item() == 4
+
+
+def test_threads_that_share_a_client_get_their_own_replies_or_none(
+    together, tiny_switch_interval
+):
+    """Calls and submits of four threads, as often as they can; never another's reply."""
+    transport = SlotTransport(1)
+    client = transport.client()
+
+    def actor(index):
+        served = 0
+        for n in range(200):
+            value = 1000 * index + n
+            try:
+                way = client if n % 2 else (lambda td: client.submit(td).result())
+                reply = way(one(value))
+            except InFlightError:
+                continue
+            assert reply["action"].item() == 2 * value
+            served += 1
+        return served
+
+    with InferenceServer(double, transport):
+        assert sum(together(4, actor)) > 0
+        assert client(one(7))["action"].item() == 14

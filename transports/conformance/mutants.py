@@ -63,6 +63,45 @@ class MixesUpPartialBatches(PlainSystem):
         super().answer_all(batch, outcomes[::-1] if self.waiting else outcomes)
 
 
+class _OneReplyClient(PlainClient):
+    """One that keeps its reply in itself, for whoever asks."""
+
+    last: PlainRequest
+
+    def __call__(self, td: TensorDictBase) -> Any:
+        self.last = self.submit(td)
+        time.sleep(0)
+        return self.last.result()
+
+
+@_breaks("replies-match-requests-of-a-shared-client")
+class SharesReplies(PlainSystem):
+    """Of two threads that use a client, the first gets the reply of the second."""
+
+    client_class = _OneReplyClient
+
+
+class _AssertingClient(PlainClient):
+    """One that assumes to be alone."""
+
+    is_busy = False
+
+    def __call__(self, td: TensorDictBase) -> Any:
+        assert not self.is_busy
+        self.is_busy = True
+        try:
+            return super().__call__(td)
+        finally:
+            self.is_busy = False
+
+
+@_breaks("replies-match-requests-of-a-shared-client")
+class AssertsToBeAlone(PlainSystem):
+    """A second thread that uses a client meets an AssertionError, as if that were a defect."""
+
+    client_class = _AssertingClient
+
+
 @_breaks("requests-served-once")
 class ServesTwice(PlainSystem):
     """Now and then a request that was taken stays in the list."""

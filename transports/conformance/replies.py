@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -13,16 +13,24 @@ from tensordict import TensorDict
 from tensordict.base import TensorDictBase
 
 from transports.conformance._actors import (
+    MEETING_S,
     Served,
+    Task,
     WatchedModel,
     expect,
     expect_reply,
     request,
     serve,
 )
-from transports.conformance._api import CheckFailedError, SystemFactory, check
+from transports.conformance._api import (
+    CheckFailedError,
+    SystemFactory,
+    check,
+    describe,
+)
 
 _NUM_REQUESTS = 20
+_NUM_SHARING = 4
 
 
 @check(1)
@@ -37,6 +45,34 @@ def replies_match_requests_in_partial_batches(factory: SystemFactory) -> None:
     """Nor are replies mixed up where a batch takes a few of the waiting requests."""
     with serve(factory, num_clients=64, max_batch_size=5, min_batch_size=3) as served:
         _run_actors(served, 64)
+
+
+@check(1)
+def replies_match_requests_of_a_shared_client(factory: SystemFactory) -> None:
+    """Threads that share a client get their own replies, or are refused with a RuntimeError."""
+    with serve(factory, num_clients=1) as served:
+        shared = served.client()
+        held = served.hold(shared)
+        second = served.call(shared, request(1), "call by another thread")
+        second.is_over(MEETING_S)  # time to wait for a reply that is not its own
+        served.model.release()
+        expect_reply(held.reply())
+        _expect_own_or_refused(second)
+
+        def ask(actor: int) -> None:
+            for sequence in range(_NUM_REQUESTS):
+                with suppress(RuntimeError):
+                    expect_reply(shared(request(actor, sequence)), actor, sequence)
+
+        with _tiny_switch_interval():
+            tasks = [
+                served.task(f"thread {i} of {_NUM_SHARING}", lambda i=i: ask(i))  # type: ignore[misc]  # as below
+                for i in range(_NUM_SHARING)
+            ]
+            served.wait_for(tasks)
+        for task in tasks:
+            task.reply()
+        expect_reply(served.call(shared, request(), "call after all these").reply())
 
 
 @check(1)
@@ -67,6 +103,16 @@ def nested_leaves_arrive(factory: SystemFactory) -> None:
         reply = served.call(served.client(), nested).reply()
         expect(reply, ("agent", "action"), 6.0)
         expect(reply, ("agent", "obs"), 3.0)
+
+
+def _expect_own_or_refused(task: Task) -> None:
+    error = task.ending()
+    if error is None:
+        expect_reply(task.reply(), 1)
+    elif not isinstance(error, RuntimeError):
+        raise CheckFailedError(
+            f"{task.name}: expected its reply or a RuntimeError, got {describe(error)}"
+        )
 
 
 def _run_actors(served: Served, count: int) -> None:
