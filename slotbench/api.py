@@ -3,7 +3,7 @@
 Loads no torch; pandas only when a frame is asked for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from slotbench.records import RunRecord
 if TYPE_CHECKING:
     import pandas as pd
 
+    from slotbench.compute.between import TwoRuns
     from slotbench.compute.comparison import Comparison
 
 
@@ -71,6 +72,7 @@ class Run:
         threshold: float | None = None,
         *,
         metrics: Sequence[str] | None = None,
+        thresholds: Mapping[str, float] | None = None,
     ) -> "Comparison":
         """Compare every contender with the baseline, in every cell.
 
@@ -78,19 +80,60 @@ class Run:
             baseline: label of the contender to compare with; None is the scenario's.
             threshold: δ, a ratio (0.03 is 3 %); None is the scenario's.
             metrics: names of metrics; None is the usual ones.
+            thresholds: metric → another δ for it.
 
         Raises:
             SlotbenchError: no such contender or metric, or a threshold outside 0 to 1.
         """
         from slotbench.compute import comparison
 
-        chosen = {} if metrics is None else {"metrics": tuple(metrics)}
         return comparison.compare(
             self.stored.run,
             self.stored.trials,
+            metrics=comparison.DEFAULT_METRICS if metrics is None else tuple(metrics),
             threshold=threshold,
+            thresholds=thresholds,
             baseline=baseline,
-            **chosen,
+        )
+
+    def compare_to(
+        self,
+        base: "Run",
+        *,
+        baseline: str | None = None,
+        threshold: float | None = None,
+        metrics: Sequence[str] | None = None,
+        thresholds: Mapping[str, float] | None = None,
+        absolute: bool = False,
+        allow_different: bool = False,
+    ) -> "TwoRuns":
+        """Say what changed from another run to this one, in every cell that both have.
+
+        Args:
+            base: the run to compare with, such as that of the main branch.
+            baseline: label of the contender that each run is divided by; None is the
+                scenarios' own, which must then be the same.
+            threshold: δ, a ratio (0.03 is 3 %); None is this run's scenario's.
+            metrics: names of metrics; None is the usual ones.
+            thresholds: metric → another δ for it.
+            absolute: compare the values, not their ratios to the baseline.
+            allow_different: compare across machines, Pythons, torches and workloads, too.
+
+        Raises:
+            SlotbenchError: the runs have nothing in common or are not comparable, or there
+                is no such contender or metric.
+        """
+        from slotbench.compute import between, comparison
+
+        return between.compare(
+            (base.stored.run, base.stored.trials),
+            (self.stored.run, self.stored.trials),
+            metrics=comparison.DEFAULT_METRICS if metrics is None else tuple(metrics),
+            threshold=threshold,
+            thresholds=thresholds,
+            baseline=baseline,
+            is_absolute=absolute,
+            allow_different=allow_different,
         )
 
     def __repr__(self) -> str:

@@ -8,6 +8,8 @@ from typing import Final
 
 EXIT_OK: Final = 0
 EXIT_CHECK_FAILED: Final = 1
+EXIT_GATE_FAILED: Final = 1
+"""As `EXIT_CHECK_FAILED`: what was asked was answered, and the answer is no."""
 EXIT_USAGE: Final = 2
 EXIT_INVALID: Final = 3
 EXIT_TRIAL_FAILED: Final = 4

@@ -3,11 +3,14 @@
 ``python tests/test_docs.py`` prints the tables.
 """
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pytest
 import scipy.stats
 
 import slotbench
@@ -98,6 +101,15 @@ def test_the_table_of_rules_is_that_of_the_code() -> None:
     assert shown.strip() == rules_table()
 
 
+@pytest.mark.parametrize("command", ["run", "compare", "show", "export", "check", "list"])
+def test_the_options_of_a_command_are_those_it_has(command: str) -> None:
+    """Its help, as a terminal of 100 columns shows it; ``python tests/test_docs.py`` prints all."""
+    page = (ROOT / "docs/cli.md").read_text()
+    begin, end = f"<!-- help-{command}:begin -->", f"<!-- help-{command}:end -->"
+
+    assert page.partition(begin)[2].partition(end)[0].strip() == help_block(command)
+
+
 def test_reference_runs_are_complete_and_small() -> None:
     """Every committed run is whole, free of this machine's paths, and at most 8 MB.
 
@@ -151,6 +163,18 @@ def limits_table(run: Run) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def help_block(command: str) -> str:
+    """``slotbench COMMAND --help`` in a fence."""
+    text = subprocess.run(
+        [sys.executable, "-m", "slotbench", command, "--help"],
+        env={**os.environ, "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return f"```text\n{text.strip()}\n```"
 
 
 def rules_table() -> str:
@@ -299,4 +323,6 @@ if __name__ == "__main__":
     sys.stdout.write(
         again_table(slotbench.load(LIMITS_FIRST), slotbench.load(LIMITS)) + "\n\n"
     )
-    sys.stdout.write(rules_table() + "\n")
+    sys.stdout.write(rules_table() + "\n\n")
+    for name in ("run", "compare", "show", "export", "check", "list"):
+        sys.stdout.write(help_block(name) + "\n\n")

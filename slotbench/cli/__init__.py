@@ -15,7 +15,11 @@ from slotbench.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, SlotbenchErr
 
 __all__ = ["main"]
 
-EXIT_UNEXPECTED: Final = 1
+EXIT_UNEXPECTED: Final = 70
+"""A defect of slotbench, as sysexits.h has it: no verdict, so no code that a gate could mean."""
+EXIT_BROKEN_PIPE: Final = 141
+"""Whom nobody reads any more; as a shell says of a process that SIGPIPE ended."""
+
 _DEBUG: Final = "--debug"
 
 
@@ -51,7 +55,7 @@ def _invoke(arguments: list[str], *, debug: bool) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         _discard_stdout()
-        return EXIT_UNEXPECTED
+        return EXIT_BROKEN_PIPE
     except OSError as error:  # a full disk behind stdout, a deleted working directory
         _discard_stdout()
         _say_error(str(error), debug=debug)

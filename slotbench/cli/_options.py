@@ -1,5 +1,6 @@
 """Options and arguments that commands share, each declared once."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,31 @@ def parse_threshold(text: str) -> float:
     return ratio
 
 
+@dataclass(frozen=True, slots=True)
+class MetricThreshold:
+    """One ``--threshold``.
+
+    Attributes:
+        metric: that it is for; None is every metric that has none of its own.
+        ratio: δ, between 0 and 1.
+    """
+
+    metric: str | None
+    ratio: float
+
+
+def parse_metric_threshold(text: str) -> MetricThreshold:
+    """Read "3%" or "latency_p99=10%".
+
+    Raises:
+        typer.BadParameter: as `parse_threshold`, or nothing stands before the "=".
+    """
+    name, equals, ratio = text.rpartition("=")
+    if equals and not name.strip():
+        raise typer.BadParameter(f"{text!r} names no metric: write latency_p99=10%")
+    return MetricThreshold(name.strip() or None, parse_threshold(ratio))
+
+
 ResultsDir = Annotated[
     Path, typer.Option("--results", metavar="DIR", help="The folder that holds the runs.")
 ]
@@ -38,13 +64,13 @@ RunReference = Annotated[
     ),
 ]
 
-Threshold = Annotated[
-    float | None,
+Thresholds = Annotated[
+    list[MetricThreshold] | None,
     typer.Option(
         "--threshold",
-        metavar="RATIO",
-        parser=parse_threshold,
-        help="A difference below this does not matter: 3% or 0.03.",
+        metavar="[METRIC=]RATIO",
+        parser=parse_metric_threshold,
+        help="A difference below this does not matter: 3%, 0.03 or latency_p99=10%; may be repeated.",
         show_default="the scenario's",
     ),
 ]

@@ -1,21 +1,60 @@
-"""``slotbench compare``: verdicts inside one run."""
+"""``slotbench compare``: verdicts inside one run, or from one run to another; gates."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from slotbench.cli._options import RESULTS_DIR, ResultsDir, RunReference, Threshold
-from slotbench.errors import EXIT_INVALID, EXIT_OK, RecordError
+from slotbench.cli._options import RESULTS_DIR, MetricThreshold, ResultsDir, Thresholds
+from slotbench.errors import (
+    EXIT_GATE_FAILED,
+    EXIT_INVALID,
+    EXIT_OK,
+    EXIT_TRIAL_FAILED,
+    RecordError,
+    SlotbenchError,
+)
+
+if TYPE_CHECKING:
+    from slotbench.api import Run
+    from slotbench.compute.between import Compared
+
+_EXIT_CODES: Final = {
+    "passed": EXIT_OK,
+    "regression": EXIT_GATE_FAILED,
+    "inconclusive": EXIT_GATE_FAILED,
+    "failed trial": EXIT_TRIAL_FAILED,
+    "INVALID": EXIT_INVALID,
+}
+"""Of what a gate decided."""
 
 
 def compare(
-    run: RunReference = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RUN",
+            help="A run's id, the beginning or end of one, its folder, a scenario (its newest run), or 'newest'.",
+            show_default="newest",
+        ),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="HEAD",
+            help="A second run: say what changed from RUN, the base, to this one.",
+            show_default="compare inside RUN",
+        ),
+    ] = None,
     *,
     results: ResultsDir = RESULTS_DIR,
     format_name: Annotated[
-        str, typer.Option("--format", metavar="text|md|json|csv", help="How to write it.")
+        str,
+        typer.Option(
+            "--format", metavar="text|md|github|json|csv", help="How to write it."
+        ),
     ] = "text",
     baseline: Annotated[
         str | None,
@@ -25,7 +64,7 @@ def compare(
             show_default="the scenario's",
         ),
     ] = None,
-    threshold: Threshold = None,
+    threshold: Thresholds = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(
@@ -34,55 +73,96 @@ def compare(
             show_default="throughput, p50 and p99 latency",
         ),
     ] = None,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="regression|inconclusive",
+            help="Exit with 1 if a contender is worse beyond the threshold; or if that is not decided, too.",
+        ),
+    ] = None,
+    absolute: Annotated[
+        bool,
+        typer.Option(
+            "--absolute",
+            help="Of two runs compare the values, not their ratios to each run's baseline.",
+        ),
+    ] = False,
+    allow_different: Annotated[
+        bool,
+        typer.Option(
+            "--allow-different",
+            help="Compare two runs of different machines, Pythons, torches or workloads, too.",
+        ),
+    ] = False,
 ) -> int:
-    """Say who is faster in a run, by how much, and how sure that is.
+    """Say who is faster in a run, or what changed between two, and how sure that is.
 
-    Every contender is compared with the run's baseline inside each cell, block by block.
-    A difference counts when its 95 % interval lies beyond no difference, and matters when
-    it exceeds the threshold. Exit code 3: every trial of the run is INVALID.
+    Inside a run every contender is compared with the run's baseline in each cell, block by
+    block. Between two runs the ratios to that baseline are compared; what the machine did to
+    only one of the runs is not controlled. A difference counts when its 95 % interval lies
+    beyond no difference, and matters when it exceeds the threshold.
+
+    Exit codes: 1 the gate of --fail-on failed; 3 every trial is INVALID, or with --fail-on
+    one behind a gated row; 4 with --fail-on, a trial behind a gated row failed.
 
     Examples:
-      slotbench compare
       slotbench compare 3fa9c1 --format md > comparison.md
       slotbench compare quickstart --results results/reference --threshold 5%
+      slotbench compare 3fa9c1 newest --fail-on regression --threshold latency_p99=10%
     """
-    return show_comparison(
-        run,
-        results,
-        format_name=format_name,
-        baseline=baseline,
-        threshold=threshold,
-        metrics=metric,
+    if head is None and (absolute or allow_different):
+        option = "--absolute" if absolute else "--allow-different"
+        raise SlotbenchError(f"{option} compares two runs: name the second one after RUN")
+    base = _load(run, results, "" if head is None else "base: ")
+    options: dict[str, Any] = {
+        "baseline": baseline,
+        "metrics": metric or None,
+        **_thresholds(threshold or ()),
+    }
+    if head is None:
+        return _show(base.compare(**options), (base,), format_name, fail_on or ())
+    other = _load(head, results, "head: ")
+    compared = other.compare_to(
+        base, absolute=absolute, allow_different=allow_different, **options
     )
+    return _show(compared, (base, other), format_name, fail_on or ())
 
 
-def show_comparison(
-    run: str | Path | None,
-    results: Path,
-    *,
-    format_name: str = "text",
-    baseline: str | None = None,
-    threshold: float | None = None,
-    metrics: list[str] | None = None,
-) -> int:
-    """Write the comparison to stdout and notes to stderr.
-
-    Returns:
-        The exit code: EXIT_INVALID where every trial is INVALID, else EXIT_OK.
-
-    Raises:
-        SlotbenchError: there is no such run, contender, metric or format.
-    """
-    from slotbench import draw
+def _load(reference: str | None, results: Path, side: str) -> "Run":
+    """Read a run that holds trials; notes go to stderr, after the run's side."""
     from slotbench.api import load
-    from slotbench.cli._screen import stdout_screen
 
-    loaded = load(run, results_dir=results)
-    for note in loaded.notes:
-        print(f"slotbench: note: {note}", file=sys.stderr)
-    trials = loaded.stored.trials
-    if not trials:
-        raise RecordError(f"{loaded.path} holds no trials yet: there is nothing to compare")
-    comparison = loaded.compare(baseline, threshold, metrics=metrics or None)
-    print(draw.render(comparison, format_name, stdout_screen()), end="")
-    return EXIT_INVALID if all(trial.is_invalid for trial in trials) else EXIT_OK
+    run = load(reference, results_dir=results)
+    for note in run.notes:
+        print(f"slotbench: note: {side}{note}", file=sys.stderr)
+    if not run.stored.trials:
+        raise RecordError(f"{run.path} holds no trials yet: there is nothing to compare")
+    return run
+
+
+def _thresholds(given: Sequence[MetricThreshold]) -> dict[str, Any]:
+    """Of several for the same metric the last one holds."""
+    plain = [one.ratio for one in given if one.metric is None]
+    return {
+        "threshold": plain[-1] if plain else None,
+        "thresholds": {one.metric: one.ratio for one in given if one.metric is not None},
+    }
+
+
+def _show(
+    compared: "Compared",
+    runs: "Sequence[Run]",
+    format_name: str,
+    fail_on: Sequence[str],
+) -> int:
+    """Write the comparison to stdout; return the exit code."""
+    from slotbench import draw
+    from slotbench.cli._screen import stdout_screen
+    from slotbench.compute import gates
+
+    gate = gates.judge(compared, fail_on) if fail_on else None
+    print(draw.render(compared, format_name, stdout_screen(), gate), end="")
+    if gate is not None:
+        return _EXIT_CODES[gate.result]
+    is_void = any(all(trial.is_invalid for trial in run.stored.trials) for run in runs)
+    return EXIT_INVALID if is_void else EXIT_OK

@@ -1,11 +1,11 @@
 """One run, compared inside itself: every contender against the baseline, cell by cell.
 
 Blocks pair the trials, so drift of the machine between rounds cancels; verdicts come
-from `slotbench.compute.statistics` and from nothing else.
+from `slotbench.compute.statistics` and from nothing else. Two runs: `slotbench.compute.between`.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,25 +32,35 @@ FLOOR: Final = "floor"
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRow:
-    """One contender in one cell, by one metric.
+    """One contender in one cell, by one metric; inside a run, or between two.
+
+    Between two runs ``sides`` holds the row of each run, ``ratio`` and ``verdict`` are of
+    head over base, and everything else is as said below of head, unless it says more.
 
     Attributes:
+        threshold: δ of this row's metric.
         value: geometric mean over the trials that count, in the metric's unit; with
             complete pairs two rows' values divide to exactly ``ratio.point``. None where
             no trial has a value.
         num_trials: trials behind ``value`` (first arm only).
         mean_batch_size: rows per batch, mean over usable trials.
         ratio: over the baseline; None for the baseline itself and where no pair is left.
+            Between runs None only where a run has nothing to form it of.
         verdict: None where ``ratio`` is; "inconclusive" also where a trial of either
-            side has the value 0, which no ratio can take in.
+            side has the value 0, which no ratio can take in. "limit" and "drift" judge
+            nothing.
         more_blocks: about how many more rounds until a verdict; 0 where there is one,
-            None where none is in sight.
+            None where none is in sight, and between runs, whose drift no number of rounds
+            takes away.
         noise_floor: half-width of the A/A interval as a ratio less 1, of the scenario's
-            own baseline, which alone ran twice; None without two pairs of it.
+            own baseline, which alone ran twice; None without two pairs of it. Between
+            runs the larger one.
         can_resolve: whether the noise floor is at most the threshold, and the A/A interval
-            holds 1: the baseline does not differ from itself.
-        num_invalid: INVALID trials of the attempts that count (first arm).
-        num_failed: trials of these without numbers.
+            holds 1: the baseline does not differ from itself. Between runs: in both.
+        num_invalid: INVALID trials of the attempts that count (first arm); between runs
+            of both.
+        num_failed: trials of these without numbers; likewise.
+        sides: base's row and head's, each inside its own run; None inside one run.
     """
 
     cell: str
@@ -58,6 +68,7 @@ class ComparisonRow:
     metric: str
     is_baseline: bool
     is_floor: bool
+    threshold: float
     value: float | None
     num_trials: int
     mean_batch_size: float | None
@@ -68,6 +79,13 @@ class ComparisonRow:
     can_resolve: bool | None
     num_invalid: int
     num_failed: int
+    sides: "tuple[ComparisonRow, ComparisonRow] | None" = None
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether it can be better or worse: no baseline, no floor, a good direction."""
+        is_aside = self.is_baseline or self.is_floor
+        return not is_aside and get_metric(self.metric).better != "neither"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +98,15 @@ class Comparison:
         num_planned: trials as planned, without repeated attempts.
         num_recorded: trials in the record, all attempts.
         baseline: label of the contender that the others are divided by.
-        threshold: δ of the verdicts.
+        threshold: δ of the verdicts, where ``thresholds`` says no other.
+        thresholds: metric → its δ, of every metric compared.
         confidence: of every interval.
         metrics: names; the first is the one that the opening sentence speaks of.
         contenders: the baseline first, floors last, the scenario's order between.
         rows: by cell, contender and metric, in these orders.
         problems: of every trial, used or not.
+        command: the command line that made the run.
+        commit: of slotbench; "" where it is not known.
     """
 
     run_id: str
@@ -97,6 +118,7 @@ class Comparison:
     num_recorded: int
     baseline: str
     threshold: float
+    thresholds: Mapping[str, float]
     confidence: float
     metrics: tuple[str, ...]
     cells: tuple[Cell, ...]
@@ -104,6 +126,8 @@ class Comparison:
     skipped: tuple[Skipped, ...]
     rows: tuple[ComparisonRow, ...]
     problems: tuple[Problem, ...]
+    command: tuple[str, ...]
+    commit: str
 
 
 def compare(
@@ -112,6 +136,7 @@ def compare(
     *,
     metrics: Sequence[str] = DEFAULT_METRICS,
     threshold: float | None = None,
+    thresholds: Mapping[str, float] | None = None,
     baseline: str | None = None,
 ) -> Comparison:
     """Compares every contender of a run with its baseline.
@@ -125,26 +150,25 @@ def compare(
         trials: its trials in any order, all attempts.
         metrics: names; see `slotbench.compute.metrics.available`.
         threshold: δ; the scenario's where None.
+        thresholds: metric → another δ for it.
         baseline: label of another contender to divide by; the scenario's where None.
 
     Raises:
-        SlotbenchError: an unknown metric or baseline, no metric, or a threshold below 0.
+        SlotbenchError: an unknown metric or baseline, no metric, a threshold below 0 or for
+            a metric that is not compared.
         RecordError: the trials are not this run's.
     """
     scenario = run.scenario
     delta = scenario.threshold if threshold is None else threshold
-    _check(metrics, delta)
-    base = _baseline_label(scenario.contenders, baseline)
+    deltas = _thresholds(metrics, delta, thresholds or {})
+    base = baseline_label(scenario.contenders, baseline)
     contenders = _in_order(scenario.contenders, base)
-    pairing = _Pairing(
-        arms=blocks.arrange(run, trials),
-        baseline=base,
-        repeated=next((c.label for c in contenders if c.baseline), None),
-        threshold=delta,
-    )
-    chosen = [get_metric(name) for name in dict.fromkeys(metrics)]
+    pairing = pair(run, trials, base)
     places = [
-        (c.name, who, m) for c in scenario.cells for who in contenders for m in chosen
+        (c.name, who, get_metric(name))
+        for c in scenario.cells
+        for who in contenders
+        for name in deltas
     ]
     return Comparison(
         run_id=run.run_id,
@@ -156,34 +180,56 @@ def compare(
         num_recorded=len(trials),
         baseline=base,
         threshold=delta,
+        thresholds=deltas,
         confidence=CONFIDENCE,
-        metrics=tuple(metric.name for metric in chosen),
+        metrics=tuple(deltas),
         cells=scenario.cells,
         contenders=contenders,
         skipped=run.skipped,
-        rows=tuple(pairing.row(*place) for place in places),
+        rows=tuple(
+            pairing.row(cell, who, metric, deltas[metric.name])
+            for cell, who, metric in places
+        ),
         problems=blocks.find_problems(run, trials)
         + tuple(zero for place in places for zero in pairing.zeros(*place)),
+        command=run.command,
+        commit=str(run.environment.get("git_commit", "")),
     )
 
 
+def pair(run: RunRecord, trials: Sequence[TrialRecord], baseline: str) -> "Pairing":
+    """The trials of a run that count, ready to be held against one of its contenders.
+
+    Raises:
+        RecordError: the trials are not this run's.
+    """
+    repeated = next((c.label for c in run.scenario.contenders if c.baseline), None)
+    return Pairing(blocks.arrange(run, trials), baseline, repeated)
+
+
 @dataclass(frozen=True, slots=True)
-class _Pairing:
-    """The trials that count, and what they are held against."""
+class Pairing:
+    """The trials that count, and what they are held against.
+
+    Attributes:
+        baseline: label of the contender that the others are divided by.
+        repeated: label of the scenario's own baseline, which ran twice in each block.
+    """
 
     arms: blocks.Arms
     baseline: str
     repeated: str | None
-    threshold: float
 
-    def row(self, cell: str, contender: Contender, metric: Metric) -> ComparisonRow:
+    def row(
+        self, cell: str, contender: Contender, metric: Metric, threshold: float
+    ) -> ComparisonRow:
+        """The contender in that cell, by that metric."""
         label = contender.label
         trials = self.arms.get((cell, label, 0), {})
         values = self._values(cell, label, 0, metric)
         is_baseline = label == self.baseline
         ratio = None if is_baseline else self._ratio(values, cell, self.baseline, metric)
-        below = self._values(cell, self.baseline, 0, metric)
-        has_zero = 0.0 in values.values() or 0.0 in below.values()
+        has_zero = self.has_zero(cell, (label, self.baseline), metric)
         repeat = self._repeat(cell, metric)
         noise = None if repeat is None else statistics.noise_floor(repeat)
         is_floor = contender.name == FLOOR
@@ -193,19 +239,36 @@ class _Pairing:
             metric=metric.name,
             is_baseline=is_baseline,
             is_floor=is_floor,
+            threshold=threshold,
             value=statistics.geometric_mean(tuple(values.values())),
             num_trials=len(values),
             mean_batch_size=_mean_batch_size(trials),
             ratio=ratio,
-            verdict="limit" if is_floor else self._verdict(ratio, metric, has_zero),
-            more_blocks=None if is_floor else self._more_blocks(ratio, has_zero),
+            verdict="limit" if is_floor else verdict(ratio, metric, threshold, has_zero),
+            more_blocks=None if is_floor else _more_blocks(ratio, threshold, has_zero),
             noise_floor=noise,
-            can_resolve=_can_resolve(repeat, noise, self.threshold),
+            can_resolve=_can_resolve(repeat, noise, threshold),
             num_invalid=sum(trial.is_invalid for trial in trials.values()),
             num_failed=sum(_has_failed(trial) for trial in trials.values()),
         )
 
+    def log_values(self, cell: str, label: str, metric: Metric) -> list[float]:
+        """Logarithms of the positive values, one a trial, in the order of the rounds."""
+        values = self._values(cell, label, 0, metric).values()
+        return [math.log(value) for value in values if value > 0]
+
+    def log_ratios(self, cell: str, label: str, metric: Metric) -> list[float]:
+        """Logarithms of the ratios to the baseline, one a pair, in the order of the rounds."""
+        values = self._values(cell, label, 0, metric)
+        pairs = self._pairs(values, cell, self.baseline, metric)
+        return [math.log(above) - math.log(below) for above, below in pairs]
+
+    def has_zero(self, cell: str, labels: Iterable[str], metric: Metric) -> bool:
+        """Whether a value of one of these contenders is 0."""
+        return any(0.0 in self._values(cell, label, 0, metric).values() for label in labels)
+
     def zeros(self, cell: str, contender: Contender, metric: Metric) -> list[Problem]:
+        """A warning for each of the contender's values that is 0."""
         trials = self.arms.get((cell, contender.label, 0), {})
         values = self._values(cell, contender.label, 0, metric)
         return [
@@ -225,15 +288,20 @@ class _Pairing:
                 found[number] = value
         return found
 
-    def _ratio(
+    def _pairs(
         self, values: Mapping[int, float], cell: str, below: str, metric: Metric
-    ) -> RatioEstimate | None:
+    ) -> list[tuple[float, float]]:
         base = self._values(cell, below, 0, metric)
-        pairs = [
+        return [
             (value, base[number])
             for number, value in values.items()
             if value > 0 and base.get(number, 0.0) > 0
         ]
+
+    def _ratio(
+        self, values: Mapping[int, float], cell: str, below: str, metric: Metric
+    ) -> RatioEstimate | None:
+        pairs = self._pairs(values, cell, below, metric)
         if not pairs:
             return None
         above, under = zip(*pairs, strict=True)
@@ -246,19 +314,31 @@ class _Pairing:
         second = self._values(cell, self.repeated, BASELINE_REPEAT, metric)
         return self._ratio(second, cell, self.repeated, metric)
 
-    def _verdict(
-        self, ratio: RatioEstimate | None, metric: Metric, has_zero: bool
-    ) -> Verdict | None:
-        if ratio is None:
-            return None
-        if has_zero:
-            return "inconclusive"
-        return statistics.verdict(ratio, self.threshold, metric.better)
 
-    def _more_blocks(self, ratio: RatioEstimate | None, has_zero: bool) -> int | None:
-        if ratio is None or has_zero:
-            return None
-        return statistics.blocks_to_decide(ratio, self.threshold)
+def verdict(
+    ratio: RatioEstimate | None, metric: Metric, threshold: float, has_zero: bool
+) -> Verdict | None:
+    """`slotbench.compute.statistics.verdict`, withheld where a value is 0.
+
+    Args:
+        ratio: None where there is none.
+        metric: its good direction decides.
+        threshold: δ.
+        has_zero: whether a trial has the value 0, which no ratio can take in.
+    """
+    if ratio is None:
+        return None
+    if has_zero:
+        return "inconclusive"
+    return statistics.verdict(ratio, threshold, metric.better)
+
+
+def _more_blocks(
+    ratio: RatioEstimate | None, threshold: float, has_zero: bool
+) -> int | None:
+    if ratio is None or has_zero:
+        return None
+    return statistics.blocks_to_decide(ratio, threshold)
 
 
 def _can_resolve(
@@ -289,7 +369,12 @@ def _in_order(contenders: Sequence[Contender], base: str) -> tuple[Contender, ..
     return tuple(sorted(contenders, key=lambda c: (c.label != base, c.name == FLOOR)))
 
 
-def _baseline_label(contenders: Sequence[Contender], wanted: str | None) -> str:
+def baseline_label(contenders: Sequence[Contender], wanted: str | None) -> str:
+    """The label to divide by: the one wanted, or the scenario's own.
+
+    Raises:
+        SlotbenchError: no such contender, or none is wanted and none is the baseline.
+    """
     labels = [contender.label for contender in contenders]
     if wanted is None:
         flagged = [c.label for c in contenders if c.baseline]
@@ -303,10 +388,23 @@ def _baseline_label(contenders: Sequence[Contender], wanted: str | None) -> str:
     return wanted
 
 
-def _check(metrics: Sequence[str], threshold: float) -> None:
+def _thresholds(
+    metrics: Sequence[str], threshold: float, others: Mapping[str, float]
+) -> dict[str, float]:
+    """Metric → δ, in the order asked for, each metric once."""
     if not metrics:
         raise SlotbenchError("a comparison needs at least one metric")
-    if not 0.0 <= threshold < math.inf:
-        raise SlotbenchError(
-            f"threshold is {threshold}: it must be 0 or more (0.03 is 3 %)"
-        )
+    names = dict.fromkeys(get_metric(name).name for name in metrics)
+    for name in others:
+        if get_metric(name).name not in names:
+            raise SlotbenchError(
+                f"a threshold is given for {name}, which is not compared: "
+                f"it is {', '.join(names)}; add {name} to the metrics"
+            )
+    found = {name: others.get(name, threshold) for name in names}
+    for delta in (threshold, *found.values()):
+        if not 0.0 <= delta < math.inf:
+            raise SlotbenchError(
+                f"threshold is {delta}: it must be 0 or more (0.03 is 3 %)"
+            )
+    return found

@@ -1,4 +1,4 @@
-"""Ratios of paired trials, their intervals, and what may be said about them.
+"""Ratios of trials, paired or of two runs, their intervals, and what may be said about them.
 
 The trial is the sample: one number a trial, one pair a block. Everything happens on the
 logarithm, where a ratio of 2 and one of 1/2 are equally far from 1.
@@ -19,9 +19,12 @@ import numpy.typing as npt
 Better = Literal["higher", "lower", "neither"]
 """Which way of a metric is good."""
 
-Verdict = Literal["faster", "slower", "equivalent", "inconclusive", "different", "limit"]
+Verdict = Literal[
+    "faster", "slower", "equivalent", "inconclusive", "different", "limit", "drift"
+]
 """What a comparison says; "different" only for a metric without a good direction, "limit"
-only of the floor, which bounds the race and does not run in it."""
+only of the floor, which bounds the race and does not run in it, "drift" only of the
+baseline between two runs, which nothing is there to be held against."""
 
 CONFIDENCE: Final = 0.95
 """Of every interval, unless a caller says otherwise."""
@@ -37,14 +40,17 @@ _MAX_EXPONENT: Final = 709.0
 
 @dataclass(frozen=True, slots=True)
 class RatioEstimate:
-    """Candidate over baseline, from pairs.
+    """Candidate over baseline, from pairs; or one run over another, from two samples.
 
     Attributes:
-        point: geometric mean of the pairs' ratios.
+        point: geometric mean of the pairs' ratios; ratio of the samples' geometric means.
         low: lower end of the interval; None where one pair alone gives no interval.
         high: upper end; None likewise.
-        num_pairs: sample size.
-        log_sd: standard deviation of the pairs' log ratios; None for one pair.
+        num_pairs: sample size; of two samples, the smaller one's.
+        log_sd: standard deviation of the pairs' log ratios; None for one pair, and for
+            two samples, which have one each.
+        log_se: standard error of the logarithm of ``point``; None without an interval.
+        degrees: of freedom of ``log_se``; None likewise.
     """
 
     point: float
@@ -52,6 +58,8 @@ class RatioEstimate:
     high: float | None
     num_pairs: int
     log_sd: float | None
+    log_se: float | None = None
+    degrees: float | None = None
 
 
 def geometric_mean(values: Sequence[float]) -> float | None:
@@ -102,9 +110,58 @@ def paired_log_ratio(
     if num_pairs < 2:
         return RatioEstimate(_exp(mean), None, None, num_pairs, None)
     log_sd = float(logs.std(ddof=1))
-    half = _half_width(log_sd, num_pairs, confidence)
+    log_se = log_sd / math.sqrt(num_pairs)
+    low, high = _interval(mean, log_se, num_pairs - 1, confidence)
     return RatioEstimate(
-        _exp(mean), _exp(mean - half), _exp(mean + half), num_pairs, log_sd
+        _exp(mean), low, high, num_pairs, log_sd, log_se=log_se, degrees=num_pairs - 1
+    )
+
+
+def welch_log_ratio(
+    head: Sequence[float], base: Sequence[float], confidence: float = CONFIDENCE
+) -> RatioEstimate:
+    """Ratio of two runs that share no block: Welch's t interval on logarithms.
+
+    The runs need not be of one length nor of one spread. What the machine did to one of
+    them and not to the other is in the ratio, and not in its interval.
+
+    Args:
+        head: one logarithm a trial: of its value, or of its ratio to its block's baseline.
+        base: the same of the other run.
+        confidence: of the two-sided interval, between 0 and 1.
+
+    Returns:
+        exp(mean of head - mean of base); without an interval where a run has one trial.
+
+    Raises:
+        ValueError: no numbers on one side, one that is not finite, or a confidence
+            outside 0 to 1.
+
+    Source: Welch, "The generalization of 'Student's' problem when several different
+    population variances are involved", Biometrika 34 (1947); degrees of freedom after
+    Satterthwaite, Biometrics Bulletin 2 (1946).
+    """
+    samples = np.asarray(head, float), np.asarray(base, float)
+    if any(sample.ndim != 1 or sample.size == 0 for sample in samples):
+        raise ValueError("a run without numbers has no ratio")
+    if not all(np.isfinite(sample).all() for sample in samples):
+        raise ValueError("a ratio needs finite logarithms")
+    _check_confidence(confidence)
+    mean = float(samples[0].mean() - samples[1].mean())
+    num_pairs = min(sample.size for sample in samples)
+    if num_pairs < 2:
+        return RatioEstimate(_exp(mean), None, None, num_pairs, None)
+    above, below = (float(sample.var(ddof=1)) / sample.size for sample in samples)
+    free_above, free_below = (sample.size - 1 for sample in samples)
+    log_se = math.sqrt(above + below)
+    degrees = float(free_above + free_below)
+    if log_se > 0.0:
+        # The usual quotient divided by (above + below)², whose squares would underflow.
+        share = above / (above + below)
+        degrees = 1.0 / (share**2 / free_above + (1.0 - share) ** 2 / free_below)
+    low, high = _interval(mean, log_se, degrees, confidence)
+    return RatioEstimate(
+        _exp(mean), low, high, num_pairs, None, log_se=log_se, degrees=degrees
     )
 
 
@@ -151,6 +208,36 @@ def verdict(estimate: RatioEstimate, threshold: float, better: Better) -> Verdic
     return "faster" if (estimate.low > 1.0) == (better == "higher") else "slower"
 
 
+def p_worse(estimate: RatioEstimate, threshold: float, better: Better) -> float | None:
+    """One-sided p-value of "not worse than δ", by Student's t on the logarithm.
+
+    Below (1 - confidence) / 2 exactly where the two-sided interval lies wholly beyond δ on
+    the bad side of the metric.
+
+    Args:
+        estimate: candidate over baseline.
+        threshold: δ, at least 0.
+        better: the metric's good direction.
+
+    Returns:
+        None without an interval, and for a metric without a good direction.
+
+    Raises:
+        ValueError: the threshold is negative or not finite.
+    """
+    _check_threshold(threshold)
+    if better == "neither" or estimate.log_se is None or estimate.degrees is None:
+        return None
+    # Turned so that more is better: worse is then below -δ for every metric.
+    log_gain = _log(estimate.point) * (1.0 if better == "higher" else -1.0)
+    distance = log_gain + math.log1p(threshold)
+    if estimate.log_se == 0.0:
+        return 0.0 if distance < 0.0 else 1.0
+    from scipy import special
+
+    return float(special.stdtr(estimate.degrees, distance / estimate.log_se))
+
+
 def blocks_to_decide(
     estimate: RatioEstimate, threshold: float, confidence: float = CONFIDENCE
 ) -> int | None:
@@ -183,13 +270,15 @@ def blocks_to_decide(
     return int(np.argmax(is_decided)) + 1 if is_decided.any() else None
 
 
-def _half_width(log_sd: float, num_pairs: int, confidence: float) -> float:
-    quantile = float(_t_quantile(np.asarray([num_pairs - 1]), confidence)[0])
-    return quantile * log_sd / math.sqrt(num_pairs)
+def _interval(
+    mean: float, log_se: float, degrees: float, confidence: float
+) -> tuple[float, float]:
+    half = float(_t_quantile(np.asarray([degrees]), confidence)[0]) * log_se
+    return _exp(mean - half), _exp(mean + half)
 
 
 def _t_quantile(
-    degrees: npt.NDArray[np.integer[Any]], confidence: float
+    degrees: npt.NDArray[np.number[Any]], confidence: float
 ) -> npt.NDArray[np.float64]:
     """Student's t that a two-sided interval of this confidence needs."""
     from scipy import special  # 0.3 s to import; scipy.stats takes 1.3 s
@@ -199,6 +288,10 @@ def _t_quantile(
 
 def _exp(exponent: float) -> float:
     return math.exp(exponent) if exponent < _MAX_EXPONENT else math.inf
+
+
+def _log(ratio: float) -> float:
+    return math.log(ratio) if ratio > 0.0 else -math.inf
 
 
 def _check_threshold(threshold: float) -> None:

@@ -1,7 +1,7 @@
 """From comparisons to text; knows compute and rich, prints nothing.
 
 Every module ``as_<format>.py`` of this folder is a format and has
-``render(comparison, screen) -> str``. Adding a format is adding a file.
+``render(compared, screen, gate) -> str``. Adding a format is adding a file.
 """
 
 import difflib
@@ -13,7 +13,8 @@ from slotbench.draw.screen import PAPER, Screen
 from slotbench.errors import SlotbenchError
 
 if TYPE_CHECKING:
-    from slotbench.compute.comparison import Comparison
+    from slotbench.compute.between import Compared
+    from slotbench.compute.gates import Gate
 
 __all__ = ["PAPER", "Screen", "available", "render"]
 
@@ -21,7 +22,7 @@ _PREFIX: Final = "as_"
 
 
 def available() -> tuple[str, ...]:
-    """Names of all formats, sorted: csv, json, md, text."""
+    """Names of all formats, sorted: csv, github, json, md, text."""
     return tuple(
         sorted(
             module.name.removeprefix(_PREFIX)
@@ -31,13 +32,19 @@ def available() -> tuple[str, ...]:
     )
 
 
-def render(comparison: "Comparison", name: str = "text", screen: Screen = PAPER) -> str:
+def render(
+    compared: "Compared",
+    name: str = "text",
+    screen: Screen = PAPER,
+    gate: "Gate | None" = None,
+) -> str:
     """The comparison in a format, ending in one newline.
 
     Args:
-        comparison: what to show.
+        compared: what to show: one run, or two.
         name: of the format.
         screen: width and colour, for the formats that people read in a terminal.
+        gate: what was decided of it, where that was asked.
 
     Raises:
         SlotbenchError: no such format; the nearest names are offered.
@@ -47,4 +54,4 @@ def render(comparison: "Comparison", name: str = "text", screen: Screen = PAPER)
         near = difflib.get_close_matches(name, known, n=2, cutoff=0.4) or known
         raise SlotbenchError(f"unknown format {name!r}: did you mean {', '.join(near)}?")
     module = importlib.import_module(f"{__name__}.{_PREFIX}{name}")
-    return str(module.render(comparison, screen)).rstrip("\n") + "\n"
+    return str(module.render(compared, screen, gate)).rstrip("\n") + "\n"

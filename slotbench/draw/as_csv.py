@@ -2,7 +2,7 @@
 
 The axes of all grids are columns ``cell.<axis>``; the other columns are the fields of a
 row in the JSON format. Empty is missing, also an axis that the cell's grid does not have;
-truth is "true" or "false".
+truth is "true" or "false". Of two runs there is the id of each instead of ``run_id``.
 """
 
 import csv
@@ -10,29 +10,31 @@ import io
 import json
 from typing import Any
 
-from slotbench.compute.comparison import Comparison
+from slotbench.compute.between import Compared, TwoRuns
+from slotbench.compute.gates import Gate
 from slotbench.draw.as_json import row_fields
 from slotbench.draw.screen import PAPER, Screen
 
 
-def render(comparison: Comparison, screen: Screen = PAPER) -> str:
+def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None) -> str:
     """CSV text with a header; the screen is ignored."""
     del screen
-    axes = list(
-        dict.fromkeys(axis for cell in comparison.cells for axis in cell.coordinates)
-    )
-    coordinates = {cell.name: cell.coordinates for cell in comparison.cells}
+    axes = list(dict.fromkeys(axis for cell in compared.cells for axis in cell.coordinates))
+    coordinates = {cell.name: cell.coordinates for cell in compared.cells}
+    if isinstance(compared, TwoRuns):
+        ids = {"base_run_id": compared.base.run_id, "head_run_id": compared.head.run_id}
+    else:
+        ids = {"run_id": compared.run_id}
     rows = []
-    for row in comparison.rows:
-        fields = row_fields(row)
-        point = {f"cell.{axis}": coordinates[row.cell].get(axis) for axis in axes}
+    for fields in row_fields(compared, gate):
+        point = {f"cell.{axis}": coordinates[fields["cell"]].get(axis) for axis in axes}
         shared = {
-            "run_id": comparison.run_id,
-            "cell": fields.pop("cell"),
+            **ids,
+            "cell": fields["cell"],
             **point,
-            "baseline": comparison.baseline,
-            "threshold_ratio": comparison.threshold,
-            "confidence": comparison.confidence,
+            "baseline": compared.baseline,
+            "threshold_ratio": fields["threshold_ratio"],
+            "confidence": compared.confidence,
         }
         rows.append({name: _text(value) for name, value in (shared | fields).items()})
     text = io.StringIO()

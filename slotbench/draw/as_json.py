@@ -5,9 +5,21 @@ named ``…_ratio`` are ratios. ``noise_floor_ratio`` and ``threshold_ratio`` ar
 differences from 1 (0.03 is 3 %). null stands for what is missing and for an interval's
 end that is not finite.
 
+Of two runs ("kind" is "two_runs") ``ratio`` is head over base and ``value`` is head's; each
+row has what either run says by itself as ``base_…`` and ``head_…``, where ``…_ratio`` is over
+that run's own baseline.
+
+``p_worse`` is the one-sided p-value of "not worse than the threshold", ``p_worse_holm`` the same
+among all gated rows; both, and ``gate_outcome``, are null for rows that are not gated.
+
 History of the format (``schema_version``):
 
 1. First version.
+2. ``kind``, ``thresholds_ratio``, ``command``, ``commit`` and ``gate``; of a row
+   ``threshold_ratio``, ``log_ratio_se``, ``degrees_of_freedom``, ``p_worse``,
+   ``p_worse_holm`` and ``gate_outcome``. Two runs: no ``run_id``, ``status``,
+   ``num_rounds``, ``num_trials_…``, ``skipped``, ``problems``, ``command`` and ``commit``
+   but in ``base`` and ``head``.
 """
 
 import dataclasses
@@ -16,49 +28,93 @@ import math
 from typing import Any, Final
 
 from slotbench.compute import metrics
+from slotbench.compute.between import Compared, TwoRuns
 from slotbench.compute.comparison import Comparison, ComparisonRow
+from slotbench.compute.gates import Gate, GatedRow
+from slotbench.draw.gate_line import gate_line
 from slotbench.draw.opening import opening
 from slotbench.draw.screen import PAPER, Screen
 
 SCHEMA: Final = "slotbench.comparison"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 
-def render(comparison: Comparison, screen: Screen = PAPER) -> str:
+def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None) -> str:
     """JSON text; the screen is ignored."""
     del screen
-    return json.dumps(document(comparison), indent=2, ensure_ascii=False, allow_nan=False)
+    found = document(compared, gate)
+    return json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def document(comparison: Comparison) -> dict[str, Any]:
+def document(compared: Compared, gate: Gate | None = None) -> dict[str, Any]:
     """The same as plain lists and dictionaries."""
+    head = compared.head if isinstance(compared, TwoRuns) else compared
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
-        "run_id": comparison.run_id,
-        "title": comparison.title,
-        "question": comparison.question,
-        "opening": opening(comparison),
-        "status": comparison.status,
-        "num_rounds": comparison.num_rounds,
-        "num_trials_planned": comparison.num_planned,
-        "num_trials_recorded": comparison.num_recorded,
-        "baseline": comparison.baseline,
-        "threshold_ratio": comparison.threshold,
-        "confidence": comparison.confidence,
+        "kind": "two_runs" if isinstance(compared, TwoRuns) else "run",
+        **_about(compared),
+        "title": head.title,
+        "question": head.question,
+        "opening": opening(compared),
+        "baseline": compared.baseline,
+        "threshold_ratio": compared.threshold,
+        "thresholds_ratio": dict(compared.thresholds),
+        "confidence": compared.confidence,
         "cells": [
             {"name": cell.name, "coordinates": dict(cell.coordinates)}
-            for cell in comparison.cells
+            for cell in compared.cells
         ],
-        "contenders": [c.label for c in comparison.contenders],
-        "skipped": [dataclasses.asdict(skipped) for skipped in comparison.skipped],
-        "rows": [row_fields(row) for row in comparison.rows],
-        "problems": [dataclasses.asdict(problem) for problem in comparison.problems],
+        "contenders": [c.label for c in compared.contenders],
+        "rows": row_fields(compared, gate),
+        "gate": None if gate is None else _gate(gate),
     }
 
 
-def row_fields(row: ComparisonRow) -> dict[str, Any]:
-    """One row, flat; the columns of the CSV format too."""
+def row_fields(compared: Compared, gate: Gate | None = None) -> list[dict[str, Any]]:
+    """Every row, flat; the columns of the CSV format too."""
+    gated = {} if gate is None else {_place(found.row): found for found in gate.rows}
+    return [_fields(row) | _judged(gated.get(_place(row))) for row in compared.rows]
+
+
+def _about(compared: Compared) -> dict[str, Any]:
+    if not isinstance(compared, TwoRuns):
+        return _run(compared)
+    return {
+        "base": _run(compared.base),
+        "head": _run(compared.head),
+        "is_absolute": compared.is_absolute,
+        "differences": [dataclasses.asdict(found) for found in compared.differences],
+        "notes": list(compared.notes),
+    }
+
+
+def _run(run: Comparison) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "status": run.status,
+        "num_rounds": run.num_rounds,
+        "num_trials_planned": run.num_planned,
+        "num_trials_recorded": run.num_recorded,
+        "command": list(run.command),
+        "commit": run.commit or None,
+        "skipped": [dataclasses.asdict(skipped) for skipped in run.skipped],
+        "problems": [dataclasses.asdict(problem) for problem in run.problems],
+    }
+
+
+def _gate(gate: Gate) -> dict[str, Any]:
+    return {
+        "fail_on": list(gate.fail_on),
+        "result": gate.result,
+        "said": gate_line(gate),
+        "num_rows": len(gate.rows),
+        "num_failed": sum(gate.failed.values()),
+        "num_invalid": sum(gate.invalid.values()),
+    }
+
+
+def _fields(row: ComparisonRow) -> dict[str, Any]:
     metric = metrics.get(row.metric)
     ratio = row.ratio
     return {
@@ -69,21 +125,55 @@ def row_fields(row: ComparisonRow) -> dict[str, Any]:
         "metric": row.metric,
         "unit": metric.unit,
         "better": metric.better,
-        "value": _finite(row.value),
-        "num_trials": row.num_trials,
-        "mean_batch_size_rows": _finite(row.mean_batch_size),
-        "ratio": None if ratio is None else _finite(ratio.point),
-        "low_ratio": None if ratio is None else _finite(ratio.low),
-        "high_ratio": None if ratio is None else _finite(ratio.high),
+        "threshold_ratio": row.threshold,
+        **_values(row),
         "num_pairs": 0 if ratio is None else ratio.num_pairs,
         "log_ratio_sd": None if ratio is None else _finite(ratio.log_sd),
+        "log_ratio_se": None if ratio is None else _finite(ratio.log_se),
+        "degrees_of_freedom": None if ratio is None else ratio.degrees,
         "verdict": row.verdict,
         "num_more_blocks": row.more_blocks,
         "noise_floor_ratio": _finite(row.noise_floor),
         "can_resolve": row.can_resolve,
         "num_invalid": row.num_invalid,
         "num_failed": row.num_failed,
+        **_sides(row),
     }
+
+
+def _sides(row: ComparisonRow) -> dict[str, Any]:
+    if row.sides is None:
+        return {}
+    named = zip(("base", "head"), row.sides, strict=True)
+    return {
+        f"{name}_{field}": value
+        for name, side in named
+        for field, value in _values(side).items()
+    }
+
+
+def _values(row: ComparisonRow) -> dict[str, Any]:
+    ratio = row.ratio
+    return {
+        "value": _finite(row.value),
+        "num_trials": row.num_trials,
+        "mean_batch_size_rows": _finite(row.mean_batch_size),
+        "ratio": None if ratio is None else _finite(ratio.point),
+        "low_ratio": None if ratio is None else _finite(ratio.low),
+        "high_ratio": None if ratio is None else _finite(ratio.high),
+    }
+
+
+def _judged(gated: GatedRow | None) -> dict[str, Any]:
+    return {
+        "p_worse": None if gated is None else gated.p_worse,
+        "p_worse_holm": None if gated is None else gated.p_holm,
+        "gate_outcome": None if gated is None else gated.outcome,
+    }
+
+
+def _place(row: ComparisonRow) -> tuple[str, str, str]:
+    return row.cell, row.contender, row.metric
 
 
 def _finite(number: float | None) -> float | None:

@@ -1,39 +1,45 @@
 """The comparison as GitHub Markdown, for READMEs and pull requests."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
-from slotbench.compute.comparison import Comparison
-from slotbench.draw.cell_table import CellTable, facts, legend, remarks, tables
-from slotbench.draw.opening import opening
+from slotbench.compute.between import Compared
+from slotbench.compute.gates import Gate
+from slotbench.draw.cell_table import CellTable
+from slotbench.draw.page import page
 from slotbench.draw.screen import PAPER, Screen
 
 
-def render(comparison: Comparison, screen: Screen = PAPER) -> str:
+def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None) -> str:
     """Markdown: the opening, a table a cell, and what to know; the screen is ignored."""
     del screen
+    shown = page(compared, gate)
     parts = [
-        f"## {escape(comparison.title)}",
-        escape(comparison.question),
-        f"**{escape(opening(comparison))}**",
-        *(_cell(table) for table in tables(comparison)),
-        escape(legend(comparison)),
-        _bullets(remarks(comparison)),
-        f"<sub>{escape(facts(comparison))}</sub>",
+        f"## {escape(shown.title)}",
+        escape(shown.question),
+        f"**{escape(shown.opening)}**",
+        bullets(shown.differences),
+        *(cell(table) for table in shown.tables),
+        escape(shown.legend),
+        bullets(shown.remarks),
+        f"**{escape(shown.gate)}**" if shown.gate else "",
+        f"<sub>{'<br>'.join(map(escape, shown.facts))}</sub>",
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def _cell(table: CellTable) -> str:
-    lines = [_line(table.header), _line(_rules(len(table.header)))]
-    lines += [_line((f"`{row[0]}`", *row[1:])) for row in table.rows]
-    return "\n\n".join(
-        (f"### {escape(table.name)}", "\n".join(lines), _bullets(table.notes))
-    )
+def cell(table: CellTable) -> str:
+    """One cell under its heading."""
+    rows = ((f"`{row[0]}`", *row[1:]) for row in table.rows)
+    lines = pipes(table.header, rows, table.left)
+    return "\n\n".join((f"### {escape(table.name)}", lines, bullets(table.notes)))
 
 
-def _rules(columns: int) -> Sequence[str]:
-    """Names and verdicts to the left, numbers to the right."""
-    return ["---" if column in {0, 3} else "---:" for column in range(columns)]
+def pipes(
+    header: Sequence[str], rows: Iterable[Sequence[str]], left: Container[int]
+) -> str:
+    """A table of text that is Markdown already, but for "|"; words left, numbers right."""
+    rules = ["---" if column in left else "---:" for column in range(len(header))]
+    return "\n".join(map(_line, (header, rules, *rows)))
 
 
 def _line(cells: Iterable[str]) -> str:
@@ -41,7 +47,8 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(escaped)} |"
 
 
-def _bullets(lines: Iterable[str]) -> str:
+def bullets(lines: Iterable[str]) -> str:
+    """A list; "" for no lines."""
     return "\n".join(f"- {escape(text)}" for text in lines)
 
 

@@ -14,24 +14,24 @@ from rich.console import Console, Group
 from rich.padding import Padding
 from rich.text import Text
 
-from slotbench.compute.comparison import Comparison
-from slotbench.draw.cell_table import BASELINE, CellTable, facts, legend, remarks, tables
-from slotbench.draw.opening import opening
+from slotbench.compute.between import Compared
+from slotbench.compute.gates import Gate
+from slotbench.draw.cell_table import BASELINE, CellTable
+from slotbench.draw.page import Page, page
 from slotbench.draw.screen import PAPER, Screen
 
 MIN_WIDTH: Final = 24
 
 _GAP: Final = 2
-_LEFT: Final = frozenset({0, 3})  # contender and verdict; everything else is a number
 _STYLES: Final = (
     (r"\bfaster\b|▲", "green"),
-    (r"\bslower\b|▼|\bINVALID\b|\bfailed\b", "red"),
+    (r"\bslower\b|▼|\bINVALID\b|\bfailed\b|\bFORBIDS\b", "red"),
     (r"\binconclusive\b|\?|cannot resolve", "yellow"),
-    (r"\bequivalent\b|\bbaseline\b", "cyan"),
+    (r"\bequivalent\b|(?<!vs )\bbaseline\b|\bdrift\b", "cyan"),
 )
 
 
-def render(comparison: Comparison, screen: Screen = PAPER) -> str:
+def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None) -> str:
     """Text as wide as the screen, with colours where it has them."""
     target = io.StringIO()
     console = Console(
@@ -42,24 +42,24 @@ def render(comparison: Comparison, screen: Screen = PAPER) -> str:
         no_color=not screen.color,
         legacy_windows=False,
     )
-    console.print(renderable(comparison, console.width))
+    console.print(renderable(page(compared, gate), console.width))
     return "\n".join(line.rstrip() for line in target.getvalue().splitlines())
 
 
-def renderable(comparison: Comparison, width: int) -> Group:
+def renderable(shown: Page, width: int) -> Group:
     """The same for a rich console of that many columns."""
-    parts: list[Text | Padding] = [
-        Text(opening(comparison), style="bold"),
-        Text(facts(comparison), style="dim"),
-    ]
-    drawn = tables(comparison)
-    layout = _layout(drawn, width)
-    for table in drawn:
+    parts: list[Text | Padding] = [Text(shown.opening, style="bold")]
+    parts += [Text(line, style="dim") for line in shown.facts]
+    parts += [_styled(line) for line in shown.differences]
+    layout = _layout(shown.tables, width)
+    for table in shown.tables:
         parts += [Text(""), Text(table.name, style="bold underline")]
         parts += [_styled(line) for line in layout(table)]
         parts += [Padding(_styled(note), (0, 0, 0, _GAP)) for note in table.notes]
-    parts += [Text(""), Text(legend(comparison), style="dim")]
-    parts += [_styled(remark) for remark in remarks(comparison)]
+    parts += [Text(""), Text(shown.legend, style="dim")]
+    parts += [_styled(remark) for remark in shown.remarks]
+    if shown.gate:
+        parts += [Text(""), _styled(shown.gate)]
     return Group(*parts)
 
 
@@ -72,13 +72,13 @@ def _layout(drawn: Sequence[CellTable], width: int) -> Callable[[CellTable], lis
 
 
 def _in_columns(table: CellTable) -> list[str]:
-    return _columns((table.header, *table.rows), _LEFT)
+    return _columns((table.header, *table.rows), table.left)
 
 
 def _under_names(table: CellTable) -> list[str]:
     numbers = _columns(
         [row[1:] for row in (table.header, *table.rows)],
-        frozenset(index - 1 for index in _LEFT),
+        frozenset(index - 1 for index in table.left),
     )
     header, *lines = (" " * _GAP + line for line in numbers)
     pairs = zip(table.rows, lines, strict=True)
@@ -105,7 +105,8 @@ def _words(header: Sequence[str], row: Sequence[str], width: int) -> Iterable[st
     """The name, then "column value" after "column value", broken between them."""
     yield row[0]
     line = ""
-    for name, cell in zip(header[1:], row[1:], strict=True):
+    for name, padded in zip(header[1:], row[1:], strict=True):
+        cell = padded.strip()
         if not cell:
             continue
         piece = cell if name == "verdict" or cell == BASELINE else f"{name} {cell}"

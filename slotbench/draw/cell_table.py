@@ -1,6 +1,9 @@
-"""One cell of a comparison as words in columns: what the text and Markdown formats share."""
+"""One cell of a run's comparison as words in columns, and the lines around it.
 
-from collections.abc import Iterable, Sequence
+`slotbench.draw.between_table` is the same for two runs, `slotbench.draw.page` chooses.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,12 +34,14 @@ class CellTable:
         header: names of the columns; the first is the contender.
         rows: as wide as the header; the first column is the contender's full label.
         notes: what a reader must know besides, a line each.
+        left: columns of words; the others are of numbers, and end below each other.
     """
 
     name: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
+    left: frozenset[int]
 
 
 def tables(comparison: Comparison) -> tuple[CellTable, ...]:
@@ -46,22 +51,45 @@ def tables(comparison: Comparison) -> tuple[CellTable, ...]:
 
 def legend(comparison: Comparison) -> str:
     """What the verdicts and their signs mean, in one line."""
-    within = f"within ±{units.percent(comparison.threshold)}"
+    return (
+        f"{signs(comparison.thresholds)}; [low, high] is the "
+        f"{units.percent(comparison.confidence)} interval of the ratio over blocks"
+    )
+
+
+def signs(thresholds: Mapping[str, float]) -> str:
+    """The signs of the verdicts with their words."""
+    is_one = len(set(thresholds.values())) == 1
+    within = f"within {'±' if is_one else 'its δ: '}{deltas(thresholds)}"
     return (
         f"{MARKS['faster']} faster  {MARKS['slower']} slower  "
         f"{MARKS['equivalent']} equivalent ({within})  "
-        f"{MARKS['inconclusive']} inconclusive; [low, high] is the "
-        f"{units.percent(comparison.confidence)} interval of the ratio over blocks"
+        f"{MARKS['inconclusive']} inconclusive"
+    )
+
+
+def deltas(thresholds: Mapping[str, float]) -> str:
+    """Every δ: "3 %", or where they differ "throughput 3 %, p99 latency 10 %"."""
+    if len(set(thresholds.values())) == 1:
+        return units.percent(next(iter(thresholds.values())))
+    return ", ".join(
+        f"{metrics.get(name).label} {units.percent(delta)}"
+        for name, delta in thresholds.items()
     )
 
 
 def facts(comparison: Comparison) -> str:
     """The run in one line: id, state, rounds, baseline, threshold."""
-    rounds = units.count(comparison.num_rounds, "round")
     return (
-        f"run {comparison.run_id} · {comparison.status} · {rounds} · "
-        f"baseline {comparison.baseline} · δ {units.percent(comparison.threshold)}"
+        f"run {run_facts(comparison)} · baseline {comparison.baseline} · "
+        f"δ {deltas(comparison.thresholds)}"
     )
+
+
+def run_facts(comparison: Comparison) -> str:
+    """A run's id, state and rounds."""
+    rounds = units.count(comparison.num_rounds, "round")
+    return f"{comparison.run_id} · {comparison.status} · {rounds}"
 
 
 def remarks(comparison: Comparison) -> tuple[str, ...]:
@@ -89,10 +117,7 @@ def _remark(problems: Sequence[Problem]) -> str:
 
 
 def _table(comparison: Comparison, cell: str) -> CellTable:
-    by_label: dict[str, list[ComparisonRow]] = {}
-    for row in comparison.rows:
-        if row.cell == cell:
-            by_label.setdefault(row.contender, []).append(row)
+    by_label = of_cell(comparison.rows, cell)
     first, *others = comparison.metrics
     header = ("contender", metrics.get(first).label, f"vs {comparison.baseline}", "verdict")
     labels = tuple(metrics.get(name).label for name in others)
@@ -100,15 +125,25 @@ def _table(comparison: Comparison, cell: str) -> CellTable:
         name=cell,
         header=(*header, "mean batch", *labels),
         rows=tuple(_cells(comparison, rows) for rows in by_label.values()),
-        notes=tuple(_notes(comparison, cell, by_label)),
+        notes=tuple(_notes(comparison, by_label)),
+        left=frozenset({0, 3}),
     )
+
+
+def of_cell(rows: Iterable[ComparisonRow], cell: str) -> dict[str, list[ComparisonRow]]:
+    """Contender → its rows of that cell, in the order of the metrics."""
+    by_label: dict[str, list[ComparisonRow]] = {}
+    for row in rows:
+        if row.cell == cell:
+            by_label.setdefault(row.contender, []).append(row)
+    return by_label
 
 
 def _cells(comparison: Comparison, rows: Sequence[ComparisonRow]) -> tuple[str, ...]:
     first, *others = rows
     return (
         first.contender,
-        _value(first),
+        value(first),
         _versus(first),
         _verdict(comparison, first),
         units.value(first.mean_batch_size, "rows"),
@@ -116,7 +151,8 @@ def _cells(comparison: Comparison, rows: Sequence[ComparisonRow]) -> tuple[str, 
     )
 
 
-def _value(row: ComparisonRow) -> str:
+def value(row: ComparisonRow) -> str:
+    """A row's value with its unit, or what became of its trials."""
     if row.value is None and row.num_invalid:
         return "INVALID"
     if row.value is None and row.num_failed:
@@ -127,26 +163,27 @@ def _value(row: ComparisonRow) -> str:
 def _versus(row: ComparisonRow) -> str:
     if row.is_baseline:
         return ""
+    return ratio(row)
+
+
+def ratio(row: ComparisonRow) -> str:
+    """A row's ratio, with its interval where it has one."""
     if row.ratio is None:
         return units.MISSING
-    return f"{units.ratio(row.ratio.point)} {_interval(row)}".rstrip()
-
-
-def _interval(row: ComparisonRow) -> str:
-    if row.ratio is None or row.ratio.low is None:
-        return ""
-    return units.interval(row.ratio.low, row.ratio.high)
+    if row.ratio.low is None:
+        return units.ratio(row.ratio.point)
+    return f"{units.ratio(row.ratio.point)} {units.interval(row.ratio.low, row.ratio.high)}"
 
 
 def _verdict(comparison: Comparison, row: ComparisonRow) -> str:
     if row.is_baseline:
         return BASELINE
     if row.verdict is None:
-        return _why_missing(comparison, row)
+        return why_missing(comparison, row)
     return LIMIT if row.is_floor else row.verdict
 
 
-def _why_missing(comparison: Comparison, row: ComparisonRow) -> str:
+def why_missing(comparison: Comparison, row: ComparisonRow) -> str:
     """The rule that made the trials INVALID, "failed", or nothing known."""
     rules = dict.fromkeys(
         p.rule
@@ -160,21 +197,24 @@ def _why_missing(comparison: Comparison, row: ComparisonRow) -> str:
 
 def _aside(row: ComparisonRow) -> str:
     """A further metric in one column: value, ratio, sign."""
-    value = _value(row)
+    shown = value(row)
     if row.ratio is None:
-        return value
-    # A blank where there is no sign keeps the ratios of a column below each other.
-    mark = MARKS[row.verdict] if row.verdict and not row.is_floor else " "
-    return f"{value}  {units.ratio(row.ratio.point)} {mark}"
+        return shown
+    return f"{shown}  {units.ratio(row.ratio.point)} {mark(row)}"
+
+
+def mark(row: ComparisonRow) -> str:
+    """The verdict's sign; a blank, which keeps a column's ratios below each other, for none."""
+    return MARKS.get(row.verdict or "", " ")
 
 
 def _notes(
-    comparison: Comparison, cell: str, by_label: dict[str, list[ComparisonRow]]
+    comparison: Comparison, by_label: dict[str, list[ComparisonRow]]
 ) -> Iterable[str]:
     base = by_label[comparison.baseline]
-    yield _noise(comparison, base)
-    for label, rows in by_label.items():
-        yield from _left_out(comparison, cell, label, rows[0])
+    yield noise(base)
+    for rows in by_label.values():
+        yield from left_out(comparison, rows[0])
     waits = [
         f"{label} {_wait(rows[0])}" for label, rows in by_label.items() if _wait(rows[0])
     ]
@@ -182,30 +222,38 @@ def _notes(
         yield f"to decide {metrics.get(comparison.metrics[0]).label}: {', '.join(waits)}"
 
 
-def _noise(comparison: Comparison, rows: Sequence[ComparisonRow]) -> str:
+def noise(rows: Sequence[ComparisonRow], label: str = "noise floor") -> str:
+    """What a cell can show at all, by metric: one line.
+
+    Args:
+        rows: of one contender, every metric once.
+        label: what the line begins with.
+    """
     if all(row.noise_floor is None for row in rows):
-        return (
-            "noise floor: n/a (needs two rounds in which the scenario's baseline ran twice)"
-        )
+        return f"{label}: n/a (needs two rounds in which the scenario's baseline ran twice)"
     known = [f"{metrics.get(r.metric).label} {units.percent(r.noise_floor)}" for r in rows]
-    line = f"noise floor: {', '.join(known)}"
-    coarse = [metrics.get(row.metric).label for row in rows if row.can_resolve is False]
-    if not coarse:
-        return line
-    delta = units.percent(comparison.threshold)
-    return f"{line}; cannot resolve {delta} here in {', '.join(coarse)}"
+    line = f"{label}: {', '.join(known)}"
+    coarse: dict[float, list[str]] = {}
+    for row in rows:
+        if row.can_resolve is False:
+            coarse.setdefault(row.threshold, []).append(metrics.get(row.metric).label)
+    blind = [
+        f"cannot resolve {units.percent(delta)} here in {', '.join(names)}"
+        for delta, names in coarse.items()
+    ]
+    return "; ".join((line, *blind))
 
 
-def _left_out(
-    comparison: Comparison, cell: str, label: str, row: ComparisonRow
-) -> Iterable[str]:
+def left_out(comparison: Comparison, row: ComparisonRow) -> Iterable[str]:
+    """How many trials of a contender in a cell count, where not all do."""
     kinds = []
     for kind, number in (("INVALID", row.num_invalid), ("failed", row.num_failed)):
         if number:
-            kinds.append(f"{number} {kind}{_rules(comparison, cell, label, kind)}")
+            rules = _rules(comparison, row.cell, row.contender, kind)
+            kinds.append(f"{number} {kind}{rules}")
     if kinds:
         counted = units.count(row.num_trials, "trial")
-        yield f"{label}: {counted} counted, {', '.join(kinds)}"
+        yield f"{row.contender}: {counted} counted, {', '.join(kinds)}"
 
 
 def _rules(comparison: Comparison, cell: str, label: str, kind: str) -> str:

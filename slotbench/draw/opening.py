@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from slotbench.compute import metrics
+from slotbench.compute.between import Compared, TwoRuns
 from slotbench.compute.comparison import Comparison, ComparisonRow
 from slotbench.compute.statistics import Verdict
 from slotbench.draw import units
@@ -11,19 +12,54 @@ from slotbench.draw import units
 _THROUGHPUT: Final = {"faster": "serves more requests", "slower": "serves fewer requests"}
 
 
-def opening(comparison: Comparison) -> str:
+def opening(compared: Compared) -> str:
     """One to three sentences on the comparison's first metric, usually throughput.
 
     Ranges are those of the point estimates in the cells that the verdict names. A floor
-    is a limit: its ratio is told, its verdict is not.
+    is a limit: its ratio is told, its verdict is not; likewise the baseline's drift.
     """
-    rows = [row for row in comparison.rows if row.metric == comparison.metrics[0]]
-    said = _nothing_usable(rows) or _nothing_to_compare(comparison, rows)
+    rows = [row for row in compared.rows if row.metric == compared.metrics[0]]
+    if isinstance(compared, TwoRuns):
+        return " ".join(_between(compared, rows))
+    said = _nothing_usable(rows) or _nothing_to_compare(compared, rows)
     if said:
-        return f"{said}{_caveat(comparison)}"
+        return f"{said}{_caveat(compared)}"
     rivals = [row for row in rows if not row.is_baseline and not row.is_floor]
-    sentences = [_verdicts(comparison, rivals)] if rivals else []
-    return " ".join([*sentences, *_floors(rows)]) + _caveat(comparison)
+    start = f"Against {compared.baseline}, "
+    sentences = [_verdicts(compared, start, rivals)] if rivals else []
+    return " ".join([*sentences, *_floors(rows)]) + _caveat(compared)
+
+
+def _between(runs: TwoRuns, rows: Sequence[ComparisonRow]) -> Iterable[str]:
+    """Who changed from base to head; how far the baseline, or the floor, moved by itself."""
+    rivals = [row for row in rows if not row.is_baseline and not row.is_floor]
+    by = "" if runs.is_absolute else f" by ratios to {runs.baseline}"
+    if not rivals:
+        yield f"No contender but {runs.baseline or 'the floor'} is in both runs."
+    elif not any(row.ratio for row in rivals):
+        yield "No contender has a usable ratio in both runs: there is nothing to compare."
+    elif all(row.ratio is None or row.ratio.low is None for row in rivals):
+        yield (
+            "Nothing is decided: in no cell do both runs have the two usable "
+            f"{'trials' if runs.is_absolute else 'blocks'} an interval needs."
+        )
+    else:
+        yield _verdicts(runs, f"Head against base{by}, ", rivals)
+    drifting = [row for row in rows if row.ratio is not None]
+    if runs.is_absolute:
+        still = [row for row in drifting if row.is_floor]
+        name = "The floor (no payload)"
+    else:
+        still = [row for row in drifting if row.is_baseline]
+        name = f"{runs.baseline} itself"
+    if still:
+        yield f"{name} stands at {_span(still)} of its base; drift is not controlled."
+    else:
+        yield "Drift between runs is not controlled."
+    for side, run in (("base", runs.base), ("head", runs.head)):
+        caveat = _caveat(run).strip()
+        if caveat:
+            yield f"In {side}: {caveat[0].lower()}{caveat[1:]}"
 
 
 def _nothing_usable(rows: Sequence[ComparisonRow]) -> str:
@@ -56,33 +92,33 @@ def _nothing_to_compare(comparison: Comparison, rows: Sequence[ComparisonRow]) -
     return ""
 
 
-def _verdicts(comparison: Comparison, rivals: Sequence[ComparisonRow]) -> str:
-    cells = len(comparison.cells)
+def _verdicts(compared: Compared, start: str, rivals: Sequence[ComparisonRow]) -> str:
+    cells = len(compared.cells)
     where = "in the one cell" if cells == 1 else f"over {units.count(cells, 'cell')}"
-    start = f"Against {comparison.baseline}, {where}"
+    start = f"{start}{where}"
     if all(row.verdict in {"inconclusive", None} for row in rivals):
-        label = metrics.get(comparison.metrics[0]).label
+        label = metrics.get(compared.metrics[0]).label
         return f"{start}: no difference in {label} is decided{_more(rivals)}."
     names = dict.fromkeys(row.contender for row in rivals)
-    clauses = [_clause(comparison, name, rivals) for name in names]
+    clauses = [_clause(compared, name, rivals) for name in names]
     return f"{start}: {'; '.join(clauses)}."
 
 
-def _clause(comparison: Comparison, name: str, rivals: Sequence[ComparisonRow]) -> str:
+def _clause(compared: Compared, name: str, rivals: Sequence[ComparisonRow]) -> str:
     mine = [row for row in rivals if row.contender == name]
     total = len(mine)
     parts: list[str] = []
     for verdict in ("faster", "slower", "different", "equivalent", "inconclusive", None):
         hits = [row for row in mine if row.verdict == verdict]
         if hits:
-            parts.append(_part(comparison, verdict, hits, total, not parts))
+            parts.append(_part(compared, verdict, hits, total, not parts))
     if len(parts) == 1:
         return f"{name} {parts[0]}"
     return f"{name} {', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def _part(
-    comparison: Comparison,
+    compared: Compared,
     verdict: Verdict | None,
     hits: Sequence[ComparisonRow],
     total: int,
@@ -92,12 +128,13 @@ def _part(
     if total > 1:
         where = f" in {len(hits)} of {total}" if is_first else f" in {len(hits)}"
     if verdict is None:
-        return f"has no usable pair{where}"
+        of_what = "pair" if isinstance(compared, Comparison) else "ratio"
+        return f"has no usable {of_what}{where}"
     if verdict == "inconclusive":
         return f"is undecided{where}"
     if verdict == "equivalent":
-        return f"is equivalent{where} (within ±{units.percent(comparison.threshold)})"
-    return f"{_phrase(comparison.metrics[0], verdict)}{where} ({_span(hits)})"
+        return f"is equivalent{where} (within ±{units.percent(hits[0].threshold)})"
+    return f"{_phrase(compared.metrics[0], verdict)}{where} ({_span(hits)})"
 
 
 def _phrase(name: str, verdict: Verdict) -> str:

@@ -91,6 +91,11 @@ def percent(share: float | None) -> str:
     return f"{_rounded(share * 100):.3g} %" if share < 9.995 else "1 000 %"
 
 
+def p_value(number: float) -> str:
+    """A probability: "0.0012", "0.31", "< 0.0001"."""
+    return f"{number:.2g}" if number >= 1e-4 else "< 0.0001"
+
+
 def count(number: int, noun: str) -> str:
     """A number of things: "1 cell", "1 200 trials"."""
     return f"{number:,} ".replace(",", " ") + (noun if number == 1 else f"{noun}s")

@@ -1,10 +1,11 @@
-"""``slotbench compare`` on a stored run."""
+"""``slotbench compare`` on stored runs: formats, thresholds, two runs, gates, exit codes."""
 
 import csv
 import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from slotbench import draw
 from slotbench.cli import _options
+from slotbench.store import RunFolder
 
 
 @pytest.mark.parametrize("name", draw.available())
@@ -71,6 +73,42 @@ def test_a_threshold_that_is_none_is_refused(text: str, slotbench: Any) -> None:
     outcome = slotbench("compare", f"--threshold={text}")
     assert outcome.code == 2
     assert "write 3% or 0.03" in outcome.stderr
+
+
+def test_thresholds_of_metrics_and_of_all_are_mixed(record: Any, slotbench: Any) -> None:
+    """One for a metric holds there, the last of the plain ones everywhere else."""
+    record()
+    told = ["--threshold", "1%", "--threshold", "latency_p99=40%", "--threshold", "2%"]
+    found = json.loads(slotbench("compare", *told, "--format", "json").stdout)
+    assert found["threshold_ratio"] == 0.02
+    assert found["thresholds_ratio"] == {
+        "throughput": 0.02, "latency_p50": 0.02, "latency_p99": 0.4,
+    }  # fmt: skip
+    verdicts = {r["metric"]: r["verdict"] for r in found["rows"] if not r["is_baseline"]}
+    assert verdicts == {
+        "throughput": "faster", "latency_p50": "faster", "latency_p99": "equivalent",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("latency_p98=3%", "unknown metric 'latency_p98': did you mean latency_p99"),
+        ("mean_batch_size=3%", "given for mean_batch_size, which is not compared"),
+        ("=3%", "names no metric"),
+        ("latency_p99=3", "write 3% or 0.03"),
+        ("latency_p99=", "write 3% or 0.03"),
+    ],
+)
+def test_a_threshold_of_no_metric_is_one_line(
+    text: str, words: str, record: Any, slotbench: Any
+) -> None:
+    """A misspelt metric would be gated by another threshold than was meant."""
+    record()
+    outcome = slotbench("compare", f"--threshold={text}")
+    assert outcome.code == 2
+    assert words in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -148,3 +186,172 @@ def test_compare_loads_no_torch_and_no_pandas(record: Any) -> None:
         check=True,
     )
     assert result.stderr == "set()\n"
+
+
+RATES = {"threading": [1000.0, 1010.0, 990.0], "slot": [1200.0, 1214.0, 1187.0]}
+SLOWER = RATES | {"slot": [1080.0, 1092.0, 1068.0]}
+NOISY = RATES | {"slot": [1080.0, 1450.0, 1150.0]}
+
+
+@pytest.fixture
+def runs(tmp_path: Path, make_run: Any, make_trials: Any) -> Any:
+    """Store runs named base and head from contender → throughputs, or from trials."""
+
+    def store(**made: Any) -> list[Path]:
+        paths = []
+        for name, given in made.items():
+            run = make_run(rounds=3)
+            environment = {"git_commit": name}
+            if isinstance(given, tuple):
+                environment, given = given  # noqa: PLW2901  # one name for what is given
+            trials = given if isinstance(given, list) else make_trials(given)
+            run = replace(run, run_id=f"run-{name}", environment=environment)
+            folder = RunFolder.create(tmp_path / "results", run)
+            for trial in trials:
+                folder.append(trial)
+            folder.close()
+            paths.append(folder.path)
+        return paths
+
+    return store
+
+
+@pytest.mark.parametrize("name", draw.available())
+def test_two_runs_in_every_format(name: str, runs: Any, slotbench: Any) -> None:
+    """BASE and HEAD in this order; stderr is silent."""
+    runs(base=RATES, head=SLOWER)
+    outcome = slotbench("compare", "run-base", "run-head", "--format", name)
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert "slower" in outcome.stdout
+    assert "drift" in outcome.stdout
+
+
+def test_a_run_against_itself_passes_every_gate_on_regressions(
+    runs: Any, slotbench: Any
+) -> None:
+    """All ratios are 1, and nothing has regressed."""
+    runs(base=RATES)
+    told = ["run-base", "run-base", "--format", "json", "--fail-on", "regression"]
+    outcome = slotbench("compare", *told)
+    assert outcome.code == 0
+    found = json.loads(outcome.stdout)
+    assert {row["ratio"] for row in found["rows"]} == {1.0}
+    assert all(row["low_ratio"] <= 1.0 <= row["high_ratio"] for row in found["rows"])
+
+
+def test_two_runs_take_the_same_options(runs: Any, slotbench: Any) -> None:
+    """Baseline, threshold, metric, and --absolute."""
+    runs(base=RATES, head=SLOWER)
+    told = ["run-base", "run-head", "--format", "json", "--metric", "throughput"]
+    found = json.loads(
+        slotbench("compare", *told, "--baseline", "slot", "--threshold", "20%").stdout
+    )
+    rows = {row["contender"]: row for row in found["rows"]}
+    assert (rows["slot"]["verdict"], rows["threading"]["verdict"]) == (
+        "drift",
+        "equivalent",
+    )
+    found = json.loads(slotbench("compare", *told, "--absolute").stdout)
+    rows = {row["contender"]: row for row in found["rows"]}
+    assert (found["baseline"], rows["threading"]["ratio"]) == (None, 1.0)
+    assert rows["slot"]["ratio"] == pytest.approx(0.9, abs=0.001)
+
+
+def test_runs_of_two_machines_are_refused_and_can_be_forced(
+    runs: Any, slotbench: Any
+) -> None:
+    """Exit code 2 with one line; with --allow-different the comparison names them on top."""
+    runs(base=({"machine_id": "aa"}, RATES), head=({"machine_id": "bb"}, RATES))
+    outcome = slotbench("compare", "run-base", "run-head")
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert outcome.stderr.count("\n") == 1
+    assert "machine_id is aa and bb" in outcome.stderr
+    assert "--allow-different" in outcome.stderr
+    outcome = slotbench("compare", "run-base", "run-head", "--allow-different")
+    assert outcome.code == 0
+    above, _, _ = outcome.stdout.partition("num_slots=8\n")
+    assert "FORBIDS: machine_id: aa → bb (another machine)" in above
+
+
+@pytest.mark.parametrize("option", ["--absolute", "--allow-different"])
+def test_what_needs_two_runs_says_so(option: str, record: Any, slotbench: Any) -> None:
+    """Of one run it has no meaning, and is not passed over."""
+    record()
+    outcome = slotbench("compare", "newest", option)
+    assert outcome.code == 2
+    assert f"{option} compares two runs" in outcome.stderr
+
+
+def test_notes_name_the_run_they_are_of(runs: Any, slotbench: Any) -> None:
+    """A truncated line of head is not taken for one of base."""
+    _, head = runs(base=RATES, head=RATES)
+    file = head / "trials.jsonl"
+    file.write_bytes(file.read_bytes()[:-9])
+    outcome = slotbench("compare", "run-base", "run-head")
+    notes = [line for line in outcome.stderr.splitlines() if "cut short" in line]
+    assert len(notes) == 1
+    assert notes[0].startswith("slotbench: note: head: ")
+
+
+@pytest.mark.parametrize(
+    ("head", "asked", "code"),
+    [
+        (SLOWER, "regression", 1),
+        (SLOWER, "inconclusive", 1),
+        (RATES, "regression", 0),
+        (RATES, "inconclusive", 0),
+        (NOISY, "regression", 0),
+        (NOISY, "inconclusive", 1),
+        (RATES | {"slot": [None, 1214.0, 1187.0]}, "regression", 4),
+        (RATES | {"threading": [None, 1010.0, 990.0]}, "regression", 4),
+        (SLOWER | {"threading": [None, 1010.0, 990.0]}, "regression", 1),
+    ],
+)
+@pytest.mark.parametrize("is_one_run", [False, True])
+def test_gates_decide_the_exit_code(
+    head: Any, asked: str, code: int, is_one_run: bool, runs: Any, slotbench: Any
+) -> None:
+    """Of head against base, and of slot against threading in one run, with a line of why."""
+    told = ["--fail-on", asked, "--threshold", "4%", "--metric", "throughput"]
+    if is_one_run:
+        # Against a threading that is 1.2 times as fast, slot loses as much as between runs.
+        level = {"threading": [1.2 * (v or 0) or None for v in head["threading"]]}
+        (path,) = runs(base=head | level)
+        outcome = slotbench("compare", path, *told)
+    else:
+        outcome = slotbench("compare", *runs(base=RATES, head=head), *told)
+    assert outcome.code == code
+    last = "".join(outcome.stdout.split("\n\n")[-1:])
+    assert last.startswith("gate: passed: " if code == 0 else "gate: failed: ")
+
+
+def test_an_invalid_trial_behind_a_gated_row_is_code_3(
+    runs: Any, make_trials: Any, make_trial: Any, slotbench: Any
+) -> None:
+    """Without a gate the rest is a result; with one it is not enough. A regression is more."""
+    bad = make_trial("slot", 1.0, round=3, invalid="lost_reply")
+    runs(
+        base=RATES, head=[*make_trials(RATES), bad], worse=[*make_trials(SLOWER), bad]
+    )  # fmt: skip
+    told = ["--threshold", "4%", "--metric", "throughput"]
+    gate = ["--fail-on", "inconclusive"]
+    assert slotbench("compare", "run-base", "run-head", *told).code == 0
+    assert slotbench("compare", "run-base", "run-head", *told, *gate).code == 3
+    assert slotbench("compare", "run-base", "run-worse", *told, *gate).code == 1
+
+
+def test_a_run_of_invalid_trials_among_two_is_code_3(
+    runs: Any, make_trial: Any, slotbench: Any
+) -> None:
+    """Also where no gate is asked."""
+    bad = [make_trial(who, invalid="lost") for who in ("threading", "slot")]
+    runs(base=RATES, head=bad)
+    assert slotbench("compare", "run-base", "run-head").code == 3
+
+
+def test_a_gate_that_is_none_is_one_line(record: Any, slotbench: Any) -> None:
+    """And nothing is printed that could be taken for a result."""
+    record()
+    outcome = slotbench("compare", "--fail-on", "regresion")
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "did you mean regression?" in outcome.stderr

@@ -79,7 +79,7 @@ def test_a_defect_asks_for_a_report(
 
     monkeypatch.setattr(listing, "recorded_runs", fail)
     outcome = slotbench("list", "--runs")
-    assert outcome.code == 1
+    assert outcome.code == 70
     assert outcome.stderr == (
         "slotbench: error: ZeroDivisionError: division by zero "
         "(run with --debug for the traceback, and please report it)\n"
@@ -138,7 +138,7 @@ def test_a_reader_that_goes_away_is_met_in_silence(
     ) as process:
         os.close(writer)
         _, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stderr) == (1, "")
+    assert (process.returncode, stderr) == (141, "")
 
 
 def test_text_that_the_terminal_cannot_show_is_no_error(record: Any) -> None:

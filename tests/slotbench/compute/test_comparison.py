@@ -274,6 +274,21 @@ def test_a_threshold_replaces_the_scenarios(make_run: Any, make_trials: Any) -> 
     assert row(found, "slot").verdict == "equivalent"
 
 
+def test_a_metric_may_have_its_own_threshold(make_run: Any, make_trials: Any) -> None:
+    """Its verdicts and what it can resolve follow it; the others keep theirs."""
+    trials = make_trials(
+        {"threading": BASE, "slot": FAST}, repeat=[1.06 * value for value in BASE]
+    )
+    found = compare(make_run(), trials, threshold=0.02, thresholds={"latency_p50": 0.6})
+    assert dict(found.thresholds) == {
+        "throughput": 0.02, "latency_p50": 0.6, "latency_p99": 0.02,
+    }  # fmt: skip
+    assert [r.threshold for r in found.rows if r.contender == "slot"] == [0.02, 0.6, 0.02]
+    assert row(found, "slot").verdict == "faster"
+    assert row(found, "slot", "latency_p50").verdict == "equivalent"
+    assert row(found, "slot", "latency_p50").more_blocks == 0
+
+
 def test_a_metric_without_direction_is_different_or_equivalent(
     make_run: Any, make_trials: Any
 ) -> None:
@@ -292,6 +307,12 @@ def test_a_metric_without_direction_is_different_or_equivalent(
         ({"metrics": []}, "^a comparison needs at least one metric$"),
         ({"threshold": -0.1}, "^threshold is -0.1"),
         ({"threshold": math.nan}, "^threshold is nan"),
+        ({"thresholds": {"latency_p99": -1.0}}, "^threshold is -1.0"),
+        ({"thresholds": {"p99": 0.1}}, "^unknown metric 'p99'"),
+        (
+            {"thresholds": {"mean_batch_size": 0.1}},
+            "^a threshold is given for mean_batch_size, which is not compared",
+        ),
     ],
 )
 def test_what_a_user_can_get_wrong_is_one_line(

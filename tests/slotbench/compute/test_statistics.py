@@ -16,14 +16,21 @@ from slotbench.compute.statistics import (
     blocks_to_decide,
     geometric_mean,
     noise_floor,
+    p_worse,
     paired_log_ratio,
     verdict,
+    welch_log_ratio,
 )
 
 SLEEP = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
 """Student (1908): hours of sleep gained, second drug less first, of ten patients."""
 
+SLEEP_FIRST = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+SLEEP_SECOND = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+"""Student (1908): hours of sleep gained by either drug."""
+
 POSITIVE = st.floats(1e-6, 1e6)
+LOGS = st.lists(st.floats(-9, 9), min_size=2, max_size=15)
 
 
 def estimate(low: float | None, high: float | None, pairs: int = 5) -> RatioEstimate:
@@ -278,3 +285,133 @@ def test_geometric_mean(values: list[float], mean: float | None) -> None:
     got = geometric_mean(values)
 
     assert got == (mean if mean is None else pytest.approx(mean))
+
+
+def test_students_sleep_data_give_the_printed_welch_interval() -> None:
+    """R prints for ``t.test(extra ~ group, data = sleep)``, page ``?t.test``: means 0.75 and
+    2.33, t = -1.8608, df = 17.776, p = 0.07939, 95 percent interval -3.3654832 to 0.2054832.
+    """  # noqa: D205
+    found = welch_log_ratio(SLEEP_FIRST, SLEEP_SECOND)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.degrees is not None
+    assert found.log_se is not None
+    assert math.log(found.point) == pytest.approx(0.75 - 2.33, abs=1e-9)
+    assert math.log(found.low) == pytest.approx(-3.3654832, abs=5e-8)
+    assert math.log(found.high) == pytest.approx(0.2054832, abs=5e-8)
+    assert found.degrees == pytest.approx(17.776, abs=5e-4)
+    assert math.log(found.point) / found.log_se == pytest.approx(-1.8608, abs=5e-5)
+    assert p_worse(found, 0.0, "higher") == pytest.approx(0.07939 / 2, abs=5e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Precision loss:RuntimeWarning")  # scipy, of no spread
+@given(LOGS, LOGS, st.sampled_from([0.5, 0.9, 0.95, 0.99]))
+def test_welchs_interval_is_scipys(
+    head: list[float], base: list[float], confidence: float
+) -> None:
+    """ttest_ind with unequal variances has the same interval and degrees of freedom."""
+    found = welch_log_ratio(head, base, confidence)
+    if found.log_se is None or found.log_se < 1e-6:
+        return  # scipy divides by a spread of nothing
+    test: Any = stats.ttest_ind(head, base, equal_var=False)
+    expected = test.confidence_interval(confidence)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.degrees == pytest.approx(test.df, rel=1e-6)
+    assert math.log(found.point) == pytest.approx(np.mean(head) - np.mean(base), abs=1e-9)
+    if found.low > 0.0 and math.isfinite(found.high):
+        assert math.log(found.low) == pytest.approx(expected.low, rel=1e-6, abs=1e-6)
+        assert math.log(found.high) == pytest.approx(expected.high, rel=1e-6, abs=1e-6)
+
+
+@given(LOGS)
+def test_a_sample_against_itself_is_1(logs: list[float]) -> None:
+    """The ratio is exactly 1, and its interval holds 1."""
+    found = welch_log_ratio(logs, logs)
+    assert found.point == 1.0
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= 1.0 <= found.high
+
+
+def test_welch_without_spread_has_no_width() -> None:
+    """Two constant samples have a ratio with both ends on it; one spread counts alone."""
+    still = welch_log_ratio([1.0, 1.0, 1.0], [0.0, 0.0])
+    assert (still.low, still.high) == (pytest.approx(math.e), pytest.approx(math.e))
+    assert still.degrees == 3.0
+    tiny = welch_log_ratio([1e-200, -1e-200, 0.0], [0.0, 0.0])
+    assert tiny.degrees in {2.0, 3.0}
+    one = welch_log_ratio([0.1, -0.1, 0.0], [0.0] * 9)
+    assert one.degrees == pytest.approx(2.0)
+
+
+def test_welch_needs_two_trials_a_side_for_an_interval() -> None:
+    """One trial of a run gives a point and no verdict."""
+    found = welch_log_ratio([0.5], [0.0, 0.2, 0.1])
+    assert found.point == pytest.approx(math.exp(0.4))
+    assert (found.low, found.high, found.log_se, found.degrees) == (None,) * 4
+    assert verdict(found, 0.03, "higher") == "inconclusive"
+    assert p_worse(found, 0.03, "higher") is None
+
+
+@pytest.mark.parametrize(
+    ("head", "base", "message"),
+    [([], [1.0], "numbers"), ([1.0], [], "numbers"), ([math.inf, 1.0], [1.0], "finite")],
+)
+def test_welch_refuses_what_has_no_logarithm(
+    head: list[float], base: list[float], message: str
+) -> None:
+    """An empty side and a number that is none are ValueErrors."""
+    with pytest.raises(ValueError, match=message):
+        welch_log_ratio(head, base)
+
+
+def test_welch_covers_the_true_ratio_where_spreads_and_sizes_differ() -> None:
+    """5 trials of a wide spread against 20 of a narrow one: 95 %, where pooling has less."""
+    rng = np.random.default_rng(3)
+    heads = rng.normal(math.log(1.2), 0.20, (REPLICATIONS, 5))
+    bases = rng.normal(0.0, 0.02, (REPLICATIONS, 20))
+    found = [welch_log_ratio(h, b) for h, b in zip(heads, bases, strict=True)]
+    covered = np.mean([e.low <= 1.2 <= e.high for e in found])  # type: ignore[operator]
+    low, high = band(0.95)
+    assert low <= covered <= high
+
+
+@given(
+    st.lists(st.tuples(POSITIVE, POSITIVE), min_size=2, max_size=12),
+    st.sampled_from([0.0, 0.03, 0.2]),
+    st.sampled_from(["higher", "lower"]),
+)
+def test_p_is_below_a_fortieth_where_the_interval_lies_beyond(
+    pairs: list[tuple[float, float]], threshold: float, better: Better
+) -> None:
+    """One-sided 2.5 % and two-sided 95 % decide alike, on the metric's bad side."""
+    above, below = zip(*pairs, strict=True)
+    found = paired_log_ratio(above, below)
+    p_value = p_worse(found, threshold, better)
+    assert p_value is not None
+    assert found.low is not None
+    assert found.high is not None
+    edge = 1 / (1 + threshold) if better == "higher" else 1 + threshold
+    end = found.high if better == "higher" else found.low
+    if abs(math.log(end or 5e-324) - math.log(edge)) > 1e-9:
+        assert (p_value < 0.025) == ((end < edge) == (better == "higher"))
+
+
+def test_p_is_scipys_against_the_threshold() -> None:
+    """ttest_1samp of the log ratios against -log(1 + δ), one-sided, has the same p."""
+    above, below = [0.95, 0.97, 0.92, 0.96], [1.0, 1.0, 1.01, 0.99]
+    logs = np.log(np.array(above) / np.array(below))
+    expected = stats.ttest_1samp(logs, -math.log(1.03), alternative="less").pvalue
+    found = paired_log_ratio(above, below)
+    assert p_worse(found, 0.03, "higher") == pytest.approx(expected)
+    turned = paired_log_ratio(below, above)
+    assert p_worse(turned, 0.03, "lower") == pytest.approx(expected)
+
+
+def test_p_without_direction_or_spread() -> None:
+    """No good side, no p; no spread, no doubt."""
+    still = paired_log_ratio([0.9, 0.9], [1.0, 1.0])
+    assert p_worse(still, 0.03, "neither") is None
+    assert p_worse(still, 0.03, "higher") == 0.0
+    assert p_worse(still, 0.03, "lower") == 1.0

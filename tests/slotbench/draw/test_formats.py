@@ -1,4 +1,4 @@
-"""The four formats on small synthetic runs."""
+"""Every format on small synthetic runs, one by itself and two, with gates and without."""
 
 import csv
 import io
@@ -6,13 +6,17 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
 
 from slotbench import draw
+from slotbench.compute import between, gates
+from slotbench.compute.between import TwoRuns
 from slotbench.compute.comparison import Comparison, compare
+from slotbench.draw.as_github import MAX_LENGTH
 from slotbench.draw.as_json import document
 from slotbench.draw.screen import Screen
 from slotbench.errors import SlotbenchError
@@ -87,7 +91,7 @@ def test_text_golden(make_run: Any, make_trials: Any) -> None:
 
 def test_the_formats_of_the_folder_are_found() -> None:
     """Discovery goes by file name; every format ends in one newline."""
-    assert {"csv", "json", "md", "text"} <= set(draw.available())
+    assert {"csv", "github", "json", "md", "text"} <= set(draw.available())
 
 
 @pytest.mark.parametrize("name", draw.available())
@@ -213,7 +217,7 @@ def test_markdown_tables_are_whole(comparison: Comparison) -> None:
 def test_json_keeps_every_number(comparison: Comparison) -> None:
     """It reads back to the row's floats to the last digit, with a schema and units."""
     read = json.loads(draw.render(comparison, "json"))
-    assert (read["schema"], read["schema_version"]) == ("slotbench.comparison", 1)
+    assert (read["schema"], read["schema_version"]) == ("slotbench.comparison", 2)
     assert len(read["rows"]) == len(comparison.rows)
     for fields, row in zip(read["rows"], comparison.rows, strict=True):
         assert (fields["cell"], fields["contender"]) == (row.cell, row.contender)
@@ -269,3 +273,301 @@ def test_csv_of_axes_that_are_tables_or_lists(make_run: Any) -> None:
     first = next(csv.DictReader(io.StringIO(text)))
     assert first["cell.model.hidden"] == "[64, 64]"
     assert first["cell.think"] == '{"mode": "idle"}'
+
+
+@pytest.fixture
+def two(make_run: Any, make_trials: Any, make_trial: Any) -> TwoRuns:
+    """Slot loses a tenth on a machine that lost a third; LONG is noisy; one trial is INVALID."""
+    both = []
+    for rate, gain, commit in ((1.0, 1.5, "aaaa"), (0.67, 1.35, "bbbb")):
+        rates = {
+            "threading": [rate * value for value in BASE],
+            "slot": [rate * gain * value for value in reversed(BASE)],
+            LONG: [rate * value for value in (800.0, 1300.0, 900.0, 1200.0, 1000.0)],
+            "floor": [7 * rate * value for value in BASE],
+        }
+        run = replace(
+            make_run(list(rates)), environment={"git_commit": commit, "machine_id": commit}
+        )
+        both.append((run, make_trials(rates)))
+    both[1][1].append(make_trial(LONG, 1.0, round=5, invalid="clock"))
+    return between.compare(*both, allow_different=True)
+
+
+TWO_GOLDEN = """\
+Head against base by ratios to threading, in the one cell: slot serves fewer requests (0.90×).
+threading itself stands at 0.67× of its base; drift is not controlled.
+base run-1 · complete · 5 rounds
+head run-2 · complete · 5 rounds
+baseline threading · δ 3 %
+FORBIDS: machine_id: m1 → m2 (another machine)
+differs: git_commit: 111111111111 → 222222222222 (another commit of slotbench)
+
+num_slots=8
+       throughput    vs baseline              change  verdict   mean batch  p50 latency, change
+threading
+  1 000/s → 670/s                 0.67× [0.67, 0.67]  drift    4.00 → 4.00              1.49×
+slot
+  1 500/s → 904/s  1.50× → 1.35×  0.90× [0.90, 0.90]  slower   4.00 → 4.00              1.11× ▼
+  noise floor of the noisier run: throughput 0.136 %, p50 latency 0.136 %
+
+▲ faster  ▼ slower  = equivalent (within ±3 %)  ? inconclusive; base → head; change is head over
+base, of ratios to threading; [low, high] is its 95 % interval by Welch's t over blocks; drift
+between runs is not controlled
+
+gate: failed: slot in num_slots=8 p50 latency 1.11× [1.11, 1.11], Holm p < 0.0001; slot in
+num_slots=8 throughput 0.90× [0.90, 0.90], Holm p < 0.0001
+"""
+
+
+def test_two_runs_golden(make_run: Any, make_trials: Any) -> None:
+    """Two small runs read exactly like this on 100 columns."""
+    both = []
+    for rate, gain, fact in ((1.0, 1.5, "1"), (0.67, 1.35, "2")):
+        run = replace(
+            make_run(["threading", "slot"]),
+            run_id=f"run-{fact}",
+            environment={"machine_id": f"m{fact}", "git_commit": fact * 40},
+        )
+        rates = {
+            "threading": [rate * value for value in BASE],
+            "slot": [rate * gain * value for value in BASE],
+        }
+        both.append((run, make_trials(rates)))
+    found = between.compare(
+        *both, allow_different=True, metrics=["throughput", "latency_p50"]
+    )
+    gate = gates.judge(found, ["regression"])
+    assert draw.render(found, "text", gate=gate) == TWO_GOLDEN
+
+
+@pytest.mark.parametrize("name", draw.available())
+def test_every_format_draws_two_runs(name: str, two: TwoRuns) -> None:
+    """With a gate and without one, in one newline's end."""
+    for gate in (None, gates.judge(two, ["regression"])):
+        text = draw.render(two, name, gate=gate)
+        assert text.endswith("\n")
+        assert not text.endswith("\n\n")
+        assert "slot" in text
+
+
+@pytest.mark.parametrize("width", [200, 100, 60, 40])
+def test_text_of_two_runs_never_cuts(width: int, two: TwoRuns) -> None:
+    """No ellipsis, no line beyond the screen, every number of both runs."""
+    gate = gates.judge(two, ["regression"])
+    text = draw.render(two, "text", Screen(width), gate)
+    assert "…" not in text
+    assert max(map(cell_len, text.splitlines())) <= width
+    joined = "".join(text.split())
+    for needed in (
+        LONG,
+        "1500/s→904/s",
+        "1.50×→1.35×",
+        "0.90×[0.90,0.90]",
+        "FORBIDS:machine_id:aaaa→bbbb(anothermachine)",
+        "driftbetweenrunsisnotcontrolled",
+        "head:INVALIDclock",
+        "gate:failed:slotinnum_slots=8",
+        "throughput0.90×[0.90,0.90],Holmp<0.0001",
+    ):
+        assert "".join(needed.split()) in joined
+
+
+def test_json_of_two_runs(two: TwoRuns) -> None:
+    """Each run's facts, both sides of every row, the differences and the gate's numbers."""
+    read = json.loads(draw.render(two, "json", gate=gates.judge(two, ["regression"])))
+    assert (read["kind"], read["is_absolute"]) == ("two_runs", False)
+    assert (read["base"]["commit"], read["head"]["commit"]) == ("aaaa", "bbbb")
+    assert [d["name"] for d in read["differences"]] == ["machine_id", "git_commit"]
+    slot = next(
+        r for r in read["rows"] if (r["contender"], r["metric"]) == ("slot", "throughput")
+    )
+    assert slot["base_ratio"] == pytest.approx(1.5, rel=1e-3)
+    assert slot["head_ratio"] == pytest.approx(1.35, rel=1e-3)
+    assert slot["ratio"] == pytest.approx(slot["head_ratio"] / slot["base_ratio"])
+    assert slot["value"] == slot["head_value"]
+    assert slot["p_worse"] < slot["p_worse_holm"] < 0.025
+    assert slot["gate_outcome"] == "regressed"
+    assert read["gate"]["result"] == "regression"
+    base = next(r for r in read["rows"] if r["is_baseline"])
+    assert (base["p_worse"], base["gate_outcome"], base["verdict"]) == (None, None, "drift")
+
+
+def test_json_without_a_gate_has_none(comparison: Comparison) -> None:
+    """Its fields are there, and null."""
+    read = json.loads(draw.render(comparison, "json"))
+    assert (read["kind"], read["gate"]) == ("run", None)
+    assert {row["p_worse"] for row in read["rows"]} == {None}
+
+
+def test_csv_of_two_runs(two: TwoRuns) -> None:
+    """A row per cell, contender and metric, with both sides and both runs' ids."""
+    gate = gates.judge(two, ["regression"])
+    rows = list(csv.DictReader(io.StringIO(draw.render(two, "csv", gate=gate))))
+    assert len(rows) == 4 * 3
+    assert {"base_run_id", "head_run_id", "base_value", "head_low_ratio"} <= set(rows[0])
+    slot = next(r for r in rows if (r["contender"], r["metric"]) == ("slot", "throughput"))
+    assert float(slot["p_worse_holm"]) < 0.025
+    assert next(r for r in rows if r["is_baseline"] == "true")["p_worse_holm"] == ""
+
+
+def test_a_threshold_of_its_own_is_said(make_run: Any, make_trials: Any) -> None:
+    """Where metrics differ in δ the legend and the facts name each; a row holds its own."""
+    trials = make_trials({"threading": BASE, "slot": BASE[::-1]})
+    found = compare(make_run(), trials, thresholds={"latency_p99": 0.1})
+    text = draw.render(found, "text", Screen(300))
+    each = "throughput 3 %, p50 latency 3 %, p99 latency 10 %"
+    assert f"equivalent (within its δ: {each})" in text
+    assert f"δ {each}" in text
+    rows = json.loads(draw.render(found, "json"))["rows"]
+    assert {r["metric"]: r["threshold_ratio"] for r in rows}["latency_p99"] == 0.1
+    loose = compare(
+        make_run(),
+        make_trials({"threading": BASE, "slot": BASE}, repeat=[1.05 * v for v in BASE]),
+        thresholds={"latency_p99": 0.1},
+    )
+    assert (
+        "cannot resolve 3 % here in throughput, p50 latency; cannot resolve 10 % here"
+        in (draw.render(loose, "text", Screen(300)))
+    )
+
+
+def test_a_comment_begins_with_its_marker_and_what_got_worse(two: TwoRuns) -> None:
+    """The marker, the opening, the gate, what is slower before what is undecided; then folds."""
+    text = draw.render(two, "github", gate=gates.judge(two, ["regression"]))
+    lines = text.splitlines()
+    assert lines[0] == "<!-- slotbench -->"
+    places = [
+        text.index(part)
+        for part in (
+            "Head against base",
+            "gate: failed",
+            "| ▼ | `slot`",
+            f"| ? | `{LONG}`",
+            "<summary>All numbers, 1 cell</summary>",
+            "<summary>Differences between the runs</summary>",
+            "FORBIDS: machine\\_id",
+            "<summary>How to reproduce</summary>",
+            "slotbench compare ",
+        )
+    ]
+    assert places == sorted(places)
+    assert text.count("<details>") == text.count("</details>") == 4
+    assert "✗" in next(line for line in lines if line.startswith("| ▼ | `slot`"))
+    table = [line for line in lines if line.startswith(("| ▼", "| ?"))]
+    assert {line.count("|") for line in table} == {8}
+    assert "`floor`" not in text[: text.index("<details>")]
+
+
+def test_a_comment_of_one_run_has_no_differences(comparison: Comparison) -> None:
+    """Nor a gate where none was asked; faster is told before undecided."""
+    text = draw.render(comparison, "github")
+    assert "Differences" not in text
+    assert "gate:" not in text
+    assert "Holm" not in text
+    assert text.index("| ▲ | `slot`") < text.index(f"| ? | `{LONG}`")
+    assert "slotbench compare 20250102T030405-synthetic-abc123 --baseline threading" in text
+
+
+def test_a_comment_says_that_all_is_equivalent(make_run: Any, make_trials: Any) -> None:
+    """An empty table would leave a reader in doubt."""
+    found = compare(make_run(), make_trials({"threading": BASE, "slot": BASE}))
+    text = draw.render(found, "github")
+    assert "Every contender that has a verdict is equivalent." in text
+
+
+def test_a_comment_fits_whatever_the_run(make_run: Any, make_trials: Any) -> None:
+    """Hundreds of cells with long names: whole tables are left out, and counted."""
+    workload = make_run().scenario.cells[0].workload
+    names = [f"{'model_with_a_long_name' * 6}={number}" for number in range(150)]
+    cells = [Cell(name, {"x": name}, workload) for name in names]
+    labels = ["threading", *(f"mine{number}[{'a_b' * 60}]" for number in range(6))]
+    rates = {
+        label: [(1 + number / 9) * value for value in BASE]
+        for number, label in enumerate(labels)
+    }
+    found = compare(
+        replace(make_run(labels, cells=cells), command=("x" * 100_000,)),
+        make_trials(rates, cells=names),
+    )
+    text = draw.render(found, "github", gate=gates.judge(found, ["regression"]))
+    assert MAX_LENGTH - 20_000 < len(text) <= MAX_LENGTH
+    shown = text.count("\n### ") - 1
+    assert 0 < shown < 150
+    assert f"{150 - shown} cells of 150 left out" in text
+    assert text.count("<details>") == text.count("</details>")
+    assert re.search(r"\d+ more are in the tables below", text)
+
+
+def test_the_command_line_of_a_comment_says_the_same_again(two: TwoRuns) -> None:
+    """Metrics, thresholds, baseline and gate are all spelled out."""
+    gate = gates.judge(two, ["inconclusive"])
+    line = draw.render(two, "github", gate=gate).partition("slotbench compare ")[2]
+    words = line.splitlines()[0].split()
+    assert words[2:4] == ["--baseline", "threading"]
+    assert "throughput=0.03" in words
+    assert words[-3:] == ["--allow-different", "--fail-on", "inconclusive"]
+
+
+@pytest.mark.parametrize(
+    ("rates", "asked", "line"),
+    [
+        ({"slot": 1.5}, "inconclusive", r"gate: passed: 3 rows, none beyond 3 %"),
+        (
+            {"slot": 0.9, "other": 0.8},
+            "regression",
+            r"gate: failed: .*; .*; .*, Holm p < 0\.0001; and 3 more",
+        ),
+        (
+            {"absent": None, "slot": 1.5},
+            "regression",
+            r"gate: failed: 5 trials behind gated rows failed \(absent\)",
+        ),
+    ],
+)
+def test_the_gates_line(
+    rates: dict[str, Any], asked: str, line: str, make_run: Any, make_trials: Any
+) -> None:
+    """What was decided, and of which rows."""
+    made = {
+        label: [None if factor is None else factor * value for value in BASE]
+        for label, factor in rates.items()
+    }
+    found = compare(
+        make_run(["threading", *rates]), make_trials({"threading": BASE, **made})
+    )
+    text = draw.render(found, "text", Screen(400), gates.judge(found, [asked]))
+    assert re.fullmatch(line, text.splitlines()[-1])
+
+
+def test_the_gates_line_says_what_is_open(comparison: Comparison) -> None:
+    """Undecided rows are counted where they pass, and named where they do not."""
+    kept = replace(
+        comparison, rows=tuple(r for r in comparison.rows if r.contender == LONG)
+    )
+    passed = draw.render(kept, "json", gate=gates.judge(kept, ["regression"]))
+    assert json.loads(passed)["gate"]["said"] == (
+        "gate: passed: 6 rows, none beyond 3 %, 3 inconclusive, 3 without a ratio"
+    )
+    failed = draw.render(kept, "json", gate=gates.judge(kept, ["inconclusive"]))
+    assert json.loads(failed)["gate"]["said"].startswith(
+        f"gate: failed: 6 of 6 rows not decided: {LONG} in num_slots=1 throughput 1.0"
+    )
+
+
+def test_the_gates_line_tells_of_rows_that_are_beyond_alone(
+    make_run: Any, make_trials: Any
+) -> None:
+    """What Holm's correction does not bear out is said, not hidden."""
+    rates = {f"same{number}": [1.01 * value for value in BASE] for number in range(19)}
+    rates["near"] = [850.0, 940.0, 890.0, 870.0, 945.0]
+    found = compare(
+        make_run(["threading", *rates]),
+        make_trials({"threading": [1e3] * 5, **rates}),
+        metrics=["throughput"],
+    )
+    said = document(found, gates.judge(found, ["regression"]))["gate"]["said"]
+    assert said == (
+        "gate: passed: 20 rows, none beyond 3 % with all rows taken together (alone 1 is, at "
+        "a Holm p of 0.025 or more)"
+    )

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from slotbench.compute import between
 from slotbench.compute.comparison import compare
 from slotbench.draw.opening import opening
 
@@ -164,3 +165,76 @@ def test_latency_is_said_in_its_own_words(make_run: Any, make_trials: Any) -> No
     assert opening(found) == (
         "Against threading, in the one cell: slot has less p50 latency (0.50×)."
     )
+
+
+def two_runs(make_run: Any, make_trials: Any, head: Any, **options: Any) -> str:
+    """The opening of head against a base in which slot is 1.5 times threading."""
+    rates = {"threading": BASE, "slot": times(1.5), "floor": times(7)}
+    made = []
+    for of_run in (rates, head):
+        run = make_run(list(rates), slots=(1, 8))
+        cells = [cell.name for cell in run.scenario.cells]
+        made.append((run, make_trials(of_run, cells=cells)))
+    return opening(between.compare(*made, **options))
+
+
+def test_two_runs_are_told_by_verdict(make_run: Any, make_trials: Any) -> None:
+    """What changed is of ratios; how far the baseline moved is told and not judged."""
+    half = {"threading": times(0.5), "slot": times(0.6), "floor": times(3)}
+    assert two_runs(make_run, make_trials, half) == (
+        "Head against base by ratios to threading, over 2 cells: slot serves fewer requests "
+        "in 2 of 2 (0.80×). threading itself stands at 0.50× of its base; drift is not "
+        "controlled."
+    )
+    assert two_runs(make_run, make_trials, half, is_absolute=True) == (
+        "Head against base, over 2 cells: threading serves fewer requests in 2 of 2 (0.50×); "
+        "slot serves fewer requests in 2 of 2 (0.40×). The floor (no payload) stands at "
+        "0.43× of its base; drift is not controlled."
+    )
+
+
+def test_two_runs_that_are_equal_or_noisy_claim_nothing(
+    make_run: Any, make_trials: Any
+) -> None:
+    """Equivalent is said as such; undecided has no range and no number of rounds."""
+    same = {"threading": BASE, "slot": times(1.5), "floor": times(7)}
+    assert "slot is equivalent in 2 of 2 (within ±3 %)." in two_runs(
+        make_run, make_trials, same
+    )
+    said = two_runs(
+        make_run, make_trials, same | {"slot": NOISY[::-1]}, metrics=["latency_p50"]
+    )
+    assert "over 2 cells: slot has more p50 latency" in said
+    noisy = same | {"slot": [1.5 * value for value in NOISY]}
+    assert "over 2 cells: no difference in throughput is decided. threading" in two_runs(
+        make_run, make_trials, noisy
+    )
+
+
+def test_two_runs_with_nothing_to_judge_say_so(make_run: Any, make_trials: Any) -> None:
+    """No ratio, one block alone, and no contender but the baseline."""
+    only = {"threading": BASE}
+    assert two_runs(make_run, make_trials, only).startswith(
+        "No contender has a usable ratio in both runs: there is nothing to compare."
+    )
+    one = {"threading": BASE[:1], "slot": times(1.5)[:1]}
+    assert two_runs(make_run, make_trials, one).startswith(
+        "Nothing is decided: in no cell do both runs have the two usable blocks"
+    )
+    base = make_run(["threading", "slot"]), make_trials({"threading": BASE, "slot": BASE})
+    head = make_run(["threading", "mine"]), make_trials({"threading": BASE, "mine": BASE})
+    assert opening(between.compare(base, head)).startswith(
+        "No contender but threading is in both runs."
+    )
+
+
+def test_what_a_run_left_out_is_said_of_it(
+    make_run: Any, make_trials: Any, make_trial: Any
+) -> None:
+    """INVALID trials of base and the end of head, each beside its run."""
+    rates = {"threading": BASE, "slot": times(1.5)}
+    base = make_run(), [*make_trials(rates), make_trial(round=5, invalid="clock")]
+    head = make_run(status="interrupted"), make_trials(rates)
+    said = opening(between.compare(base, head))
+    assert "In base: left out: 1 INVALID of 16 trials." in said
+    assert said.endswith("In head: the run was interrupted: 15 trials of 15 planned.")

@@ -114,3 +114,18 @@ def test_counts() -> None:
 def test_waits(number: float, expected: str) -> None:
     """Minutes and hours, for people who wait."""
     assert units.duration(number) == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (1.0, "1"),
+        (0.312, "0.31"),
+        (0.00123, "0.0012"),
+        (1e-4, "0.0001"),
+        (9e-5, "< 0.0001"),
+    ],
+)
+def test_p_values(number: float, expected: str) -> None:
+    """Two digits, and nothing below one in ten thousand, which no trial can tell."""
+    assert units.p_value(number) == expected
