@@ -64,6 +64,14 @@ def compare(
             show_default="the scenario's",
         ),
     ] = None,
+    contender: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL",
+            help="Show, and gate, this contender and no other but the baseline; may be repeated.",
+            show_default="all",
+        ),
+    ] = None,
     threshold: Thresholds = None,
     metric: Annotated[
         list[str] | None,
@@ -119,13 +127,14 @@ def compare(
         "metrics": metric or None,
         **_thresholds(threshold or ()),
     }
+    chosen = contender or ()
     if head is None:
-        return _show(base.compare(**options), (base,), format_name, fail_on or ())
+        return _show(base.compare(**options), chosen, (base,), format_name, fail_on or ())
     other = _load(head, results, "head: ")
     compared = other.compare_to(
         base, absolute=absolute, allow_different=allow_different, **options
     )
-    return _show(compared, (base, other), format_name, fail_on or ())
+    return _show(compared, chosen, (base, other), format_name, fail_on or ())
 
 
 def _load(reference: str | None, results: Path, side: str) -> "Run":
@@ -151,6 +160,7 @@ def _thresholds(given: Sequence[MetricThreshold]) -> dict[str, Any]:
 
 def _show(
     compared: "Compared",
+    contenders: Sequence[str],
     runs: "Sequence[Run]",
     format_name: str,
     fail_on: Sequence[str],
@@ -159,7 +169,10 @@ def _show(
     from slotbench import draw
     from slotbench.cli._screen import stdout_screen
     from slotbench.compute import gates
+    from slotbench.compute.between import narrow
 
+    if contenders:
+        compared = narrow(compared, contenders)
     gate = gates.judge(compared, fail_on) if fail_on else None
     print(draw.render(compared, format_name, stdout_screen(), gate), end="")
     if gate is not None:

@@ -11,7 +11,7 @@ Runs of another machine, Python, torch or workload are not compared unless told 
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -143,6 +143,42 @@ def compare(
         rows=tuple(between.row(sides[0][place], sides[1][place]) for place in places),
         differences=found,
         notes=tuple(_notes(runs, threshold)),
+    )
+
+
+def narrow(compared: Compared, labels: Sequence[str]) -> Compared:
+    """Leaves out all contenders but these and the baseline: from rows, problems and gates.
+
+    Args:
+        compared: one run, or two.
+        labels: of contenders that it has.
+
+    Raises:
+        SlotbenchError: it has no such contender; all that it has are named.
+    """
+    known = [contender.label for contender in compared.contenders]
+    for label in labels:
+        if label not in known:
+            raise SlotbenchError(
+                f"no contender {label!r} to compare: there is {', '.join(known)}"
+            )
+    kept = {*labels} | ({compared.baseline} if compared.baseline is not None else set())
+    contenders = tuple(who for who in compared.contenders if who.label in kept)
+    rows = tuple(row for row in compared.rows if row.contender in kept)
+    if isinstance(compared, TwoRuns):
+        base, head = (_narrowed(one, kept) for one in (compared.base, compared.head))
+        return dataclasses.replace(
+            compared, base=base, head=head, contenders=contenders, rows=rows
+        )
+    return _narrowed(compared, kept)
+
+
+def _narrowed(one: Comparison, kept: Set[str]) -> Comparison:
+    return dataclasses.replace(
+        one,
+        contenders=tuple(who for who in one.contenders if who.label in kept),
+        rows=tuple(row for row in one.rows if row.contender in kept),
+        problems=tuple(problem for problem in one.problems if problem.contender in kept),
     )
 
 

@@ -110,8 +110,11 @@ def _remark(problems: Sequence[Problem]) -> str:
     trials = units.count(len({p.trial_id for p in problems}), "trial")
     name = first.kind if first.rule == first.kind else f"{first.kind} {first.rule}"
     such = "such as " if len(problems) > 1 else ""
+    replaced = len({p.trial_id for p in problems if not p.is_counted})
+    again = f", {replaced} of them measured again" if replaced else ""
     text = (
-        f"{name}: {trials} of {who}; {such}{first.trial_id} ({first.cell}): {first.detail}"
+        f"{name}: {trials} of {who}{again}; {such}{first.trial_id} ({first.cell}): "
+        f"{first.detail}"
     )
     return f"{text} → {first.remedy}" if first.remedy else text
 

@@ -355,3 +355,31 @@ def test_a_gate_that_is_none_is_one_line(record: Any, slotbench: Any) -> None:
     outcome = slotbench("compare", "--fail-on", "regresion")
     assert (outcome.code, outcome.stdout) == (2, "")
     assert "did you mean regression?" in outcome.stderr
+
+
+@pytest.mark.parametrize("is_two", [False, True])
+def test_one_contender_can_be_gated_alone(
+    is_two: bool, make_run: Any, make_trials: Any, slotbench: Any, tmp_path: Path
+) -> None:
+    """Another that is slower, as everybody knows, is neither shown nor gated."""
+    base = {"threading": [1e3, 1.01e3, 9.9e2], "slot": [1e3, 1.01e3, 9.9e2]}
+    rates = {**base, "other": [500.0, 505.0, 495.0]}
+    was = {**base, "other": [900.0, 909.0, 891.0]}
+    for name, made in (("was", was), ("now", rates)):
+        run = replace(make_run([*made], rounds=3), run_id=f"run-{name}")
+        with RunFolder.create(tmp_path / "results", run) as folder:
+            for trial in make_trials(made):
+                folder.append(trial)
+    told = [*(["run-was"] if is_two else []), "run-now", "--metric", "throughput"]
+    gate = ["--fail-on", "regression"]
+    assert slotbench("compare", *told, *gate).code == 1
+    alone = slotbench("compare", *told, *gate, "--contender", "slot")
+    assert (alone.code, "other" in alone.stdout) == (0, False)
+    assert "threading" in alone.stdout
+    both = slotbench("compare", *told, *gate, "--contender", "slot", "--contender", "other")
+    assert both.code == 1
+    unknown = slotbench("compare", *told, "--contender", "slto")
+    assert unknown.code == 2
+    assert (
+        "no contender 'slto' to compare: there is threading, slot, other" in unknown.stderr
+    )

@@ -6,7 +6,9 @@ import pytest
 
 from slotbench.compute import between
 from slotbench.compute.comparison import compare
+from slotbench.draw import cell_table
 from slotbench.draw.opening import opening
+from slotbench.records import Finding
 
 BASE = [1000.0, 1001.0, 999.0, 1000.5, 999.5]
 NOISY = [800.0, 1300.0, 900.0, 1200.0, 1000.0]
@@ -99,6 +101,33 @@ def test_an_invalid_contender_is_not_a_loser(
         "Against threading, in the one cell: slot serves more requests (1.50×); other has "
         "no usable pair. Left out: 5 INVALID of 20 trials."
     )
+
+
+def test_what_the_machine_disturbed_is_said_where_it_counts(
+    make_run: Any, make_trials: Any, make_trial: Any
+) -> None:
+    """Trials that were measured again are told apart from those that are used all the same."""
+    stolen = [Finding("steal", "DISTURBED", "a fifth of it", "wait")]
+    trials = make_trials({"threading": BASE, "slot": times(1.5)})
+    rates = (
+        ("threading", 0, BASE[0]),
+        ("slot", 0, 1.5 * BASE[0]),
+        ("threading", 1, BASE[0]),
+    )
+    trials = [trial for trial in trials if trial.round > 0]
+    for attempt, findings in ((0, stolen), (1, [])):
+        trials += [
+            make_trial(who, rate, arm=arm, attempt=attempt, findings=findings)
+            for who, arm, rate in rates
+        ]
+    found = compare(make_run(), trials)
+    assert opening(found).endswith("slot serves more requests (1.50×).")
+    assert cell_table.remarks(found) == (
+        "DISTURBED steal: 3 trials of threading, slot, 3 of them measured again; such as "
+        "num_slots=8/0.0/threading#0 (num_slots=8): a fifth of it → wait",
+    )
+    used = compare(make_run(), [trial for trial in trials if trial.attempt == 0])
+    assert opening(used).endswith("(1.50×). The machine disturbed 3 trials that are used.")
 
 
 def test_an_invalid_baseline_leaves_nothing_to_compare(
