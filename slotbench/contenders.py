@@ -29,6 +29,9 @@ CHECKOUT: Final = "from"
 HARNESS_OPTIONS: Final = frozenset({"collate", CHECKOUT})
 """Options that are not the transport's."""
 
+MAX_LABEL: Final = 1_000
+"""Characters; a label is a line of every table, and part of many messages."""
+
 _CONTRACT_VERSION: Final = 1
 _SERVERS: Final = ("reference", "torchrl")
 _FLAGS: Final[dict[str, tuple[str, ...]]] = {
@@ -77,8 +80,9 @@ def split(text: str) -> tuple[str, dict[str, Scalar], str | None]:
     """Reads the parts of ``name[option=value,…]@server`` without asking what they mean.
 
     Raises:
-        ContenderError: the text is not of that form, or gives an option twice.
+        ContenderError: the text is not of that form or too long, or gives an option twice.
     """
+    _check_length(text)
     match = _GRAMMAR.fullmatch(text.strip())
     if match is None:
         raise _syntax_error(text)
@@ -123,6 +127,7 @@ def make(
     label = (
         name + _written(kept) + ("" if chosen == _default_server(name) else f"@{chosen}")
     )
+    _check_length(label)
     return Contender(label, name, kept, chosen, optional, baseline)
 
 
@@ -143,10 +148,7 @@ def missing_requirement(contender: Contender) -> str | None:
         return None
     module = factory_module(contender.name)
     if module and not _can_find(module):
-        return (
-            f"module {module!r} of contender {contender.label} is not found; "
-            "install it or put its folder on PYTHONPATH"
-        )
+        return f"module {module!r} is not found; install it or put its folder on PYTHONPATH"
     return None
 
 
@@ -194,6 +196,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def _syntax_error(text: str) -> ContenderError:
     shown = json.dumps(text[:100], ensure_ascii=False)
     return ContenderError(f"contender {shown}: write it as name[option=value,…]@server")
+
+
+def _check_length(text: str) -> None:
+    if len(text) > MAX_LABEL:
+        raise ContenderError(
+            f"contender {_shown(text)}: {len(text)} characters; keep it to {MAX_LABEL}"
+        )
 
 
 def _split_options(text: str, whole: str) -> dict[str, Scalar]:

@@ -93,7 +93,8 @@ def test_the_example_prints_what_is_shown(tmp_path: Path) -> None:
         check=False,
     )
 
-    assert (done.returncode, done.stdout, done.stderr) == (1, shown, "")
+    assert (done.returncode, done.stdout) == (1, shown)
+    assert "slotbench: " not in done.stderr  # nothing but progress
 
 
 def test_the_example_can_be_checked_from_python(

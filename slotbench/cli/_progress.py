@@ -17,10 +17,12 @@ class ProgressBar:
 
     Args:
         expected_s: estimate of the whole run; corrected by what trials really take.
+        counted: what is counted, in the plural.
     """
 
-    def __init__(self, expected_s: float) -> None:
+    def __init__(self, expected_s: float, counted: str = "trials") -> None:
         self._expected_s = expected_s
+        self._counted = counted
         self._console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("{task.fields[left]}"),
@@ -58,7 +60,7 @@ class ProgressBar:
         elif time.monotonic() - self._last_line >= _LINE_EVERY_S:
             self._last_line = time.monotonic()
             self._console.print(
-                f"{_done(state)}{left}: {state.doing}",
+                f"{self._done(state)}{left}: {state.doing}",
                 soft_wrap=True,
                 highlight=False,
             )
@@ -72,6 +74,7 @@ class ProgressBar:
         at_pace_s = elapsed_s / done * (1 - done) if done > 0 else 0.0
         return done * at_pace_s + (1 - done) * (self._expected_s * (1 - done))
 
-
-def _done(state: State) -> str:
-    return f"{state.num_done}/{state.num_trials} trials, " if state.num_trials else ""
+    def _done(self, state: State) -> str:
+        if state.num_trials == 0:
+            return ""
+        return f"{state.num_done}/{state.num_trials} {self._counted}, "

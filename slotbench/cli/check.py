@@ -2,11 +2,10 @@
 
 import signal
 import sys
-from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 import typer
 
@@ -19,13 +18,15 @@ from slotbench.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from types import FrameType
 
-    from slotbench.measure.runner import Progress
     from slotbench.records import Conformance, Contender
 
 _CONTENDER_S: Final = 30.0
 """What all checks of a contender take, about; for the first estimate of the time left."""
+
+_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C, and what a cluster's scheduler sends."""
 
 
 def check(
@@ -57,10 +58,9 @@ def check(
       slotbench check my.module:factory --check replies-match-requests
       slotbench check --list
     """
-    from slotbench.cli._screen import stdout_screen
-    from slotbench.draw import findings
+    from slotbench.draw.findings import check_format
 
-    findings.check_format(format_name)
+    check_format(format_name)
     # The user's own modules can be checked, but never hide an installed one.
     sys.path.append(str(Path.cwd()))
     if contender and list_only:
@@ -72,20 +72,78 @@ def check(
         raise SlotbenchError(
             "no contender given: write one, as in 'slotbench check slot', or --list"
         )
-    chosen = _contenders(contender or [])
-    try:
-        found = _check(chosen, check_names or [])
-    except KeyboardInterrupt:
-        _say("interrupted; no check was made")
-        raise
+    with _Stop() as stop:
+        return _check_and_show(contender or [], check_names or [], format_name, stop)
+
+
+class _Stop:
+    """Makes of Ctrl-C and SIGTERM one KeyboardInterrupt, however often they come.
+
+    None is raised after `finish`: what was found is shown whole, and Ctrl-C changes only the
+    exit code. Until then the first may be lost where Python swallows exceptions, as in
+    ``__del__``; so those who loop ask `check`.
+
+    Threads: the main one.
+    """
+
+    def __init__(self) -> None:
+        self.is_asked = False
+        self._may_raise = True
+
+    def __enter__(self) -> Self:
+        # One that whoever started us ignores (a shell, for what it puts into the background)
+        # stays ignored.
+        self._before = {
+            number: handler
+            for number in _STOP_SIGNALS
+            if (handler := signal.getsignal(number)) not in {signal.SIG_IGN, None}
+        }
+        for number in self._before:
+            signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for number, handler in self._before.items():
+            # A process that was asked to end does so now. Python takes handlers of its own away
+            # before it has ended, and would die of the next signal.
+            signal.signal(number, signal.SIG_IGN if self.is_asked else handler)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if it was asked for."""
+        if self.is_asked:
+            raise KeyboardInterrupt
+
+    def finish(self) -> None:
+        """From now on only remember that it was asked for."""
+        self._may_raise = False
+
+    def _note(self, number: int, frame: "FrameType | None") -> None:
+        del number, frame
+        if self.is_asked:
+            return
+        self.is_asked = True
+        if self._may_raise:
+            raise KeyboardInterrupt
+
+
+def _check_and_show(
+    texts: list[str], names: list[str], format_name: str, stop: _Stop
+) -> int:
+    """Make the checks and print what was found; return the exit code."""
+    from slotbench.cli._screen import stdout_screen
+    from slotbench.draw import findings
+
+    chosen = _contenders(texts)
+    found = _check(chosen, names, stop)
+    if found is None:
+        return EXIT_INTERRUPTED
     outcomes = [finding.outcome for one in found.contenders for finding in one.findings]
-    num_all = len(chosen) * len(found.checks)
-    is_interrupted = len(outcomes) < num_all
-    if is_interrupted:
+    if stop.is_asked:
+        num_all = len(chosen) * len(found.checks)
         _say(f"interrupted after {len(outcomes)} of {num_all} checks")
-    if outcomes or list_only:
+    if outcomes or not chosen:
         print(findings.render(found, format_name, stdout_screen()), end="")
-    if is_interrupted:
+    if stop.is_asked:
         return EXIT_INTERRUPTED
     return EXIT_CHECK_FAILED if "fail" in outcomes else EXIT_OK
 
@@ -105,8 +163,15 @@ def _contenders(texts: list[str]) -> "list[Contender]":
     return chosen
 
 
-def _check(contenders: "list[Contender]", names: list[str]) -> "Conformance":
-    """Make the checks, with a progress bar if somebody sees it; Ctrl-C ends them early."""
+def _check(
+    contenders: "list[Contender]", names: list[str], stop: _Stop
+) -> "Conformance | None":
+    """Make the checks and show how far they are; Ctrl-C ends them early.
+
+    Returns:
+        What was found until then; None if it came before the checks were known, which is said.
+    """
+    from slotbench.cli._progress import ProgressBar
     from slotbench.measure import checking
     from slotbench.measure.runner import Progress
     from slotbench.records import (
@@ -117,36 +182,44 @@ def _check(contenders: "list[Contender]", names: list[str]) -> "Conformance":
     )
     from slotbench.store import environment
 
-    # What a cluster's scheduler sends ends the command as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     made: dict[str, list[CheckFinding]] = {one.label: [] for one in contenders}
-    with ExitStack() as stack:
-        on_progress = _progress(stack, len(contenders) * _CONTENDER_S)
-        on_progress(Progress(0, 0, "starting a worker: importing torch, tensordict, …"))
-        worker = stack.enter_context(checking.worker(contenders))
-        guarantees, checks = checking.plan(worker, names)
-        planned = Conformance(
-            schema_version=CONFORMANCE_SCHEMA_VERSION,
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            environment=environment.collect(),
-            guarantees=guarantees,
-            checks=tuple(checks),
-            contenders=(),
-        )
-        with suppress(KeyboardInterrupt):
-            for label, finding in checking.check(worker, contenders, checks, on_progress):
+    planned = None
+    at = Progress(0, 0, "starting a worker")
+
+    def show(state: Progress) -> None:
+        nonlocal at
+        stop.check()
+        at = state
+        bar.update(state)
+
+    def show_import(module: str) -> None:
+        show(replace(at, doing=f"starting a worker: importing {module}"))
+
+    try:
+        with (
+            ProgressBar(len(contenders) * _CONTENDER_S, "checks") as bar,
+            checking.worker(contenders, show_import) as worker,
+        ):
+            show(replace(at, doing=f"{at.doing}: importing torch, tensordict, …"))
+            guarantees, checks = checking.plan(worker, names)
+            show(replace(at, doing="looking at the machine"))
+            planned = Conformance(
+                schema_version=CONFORMANCE_SCHEMA_VERSION,
+                created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                environment=environment.collect(),
+                guarantees=guarantees,
+                checks=tuple(checks),
+                contenders=(),
+            )
+            for label, finding in checking.check(worker, contenders, checks, show):
                 made[label].append(finding)
+        stop.finish()
+    except KeyboardInterrupt:
+        if planned is None:
+            _say(f"interrupted before the first check, while {at.doing}")
+            return None
     checked = (CheckedContender(label, tuple(found)) for label, found in made.items())
     return replace(planned, contenders=tuple(checked))
-
-
-def _progress(stack: ExitStack, expected_s: float) -> "Callable[[Progress], None]":
-    """Open a progress bar, or nothing where stderr is no terminal."""
-    if not sys.stderr.isatty():
-        return lambda _: None
-    from slotbench.cli._progress import ProgressBar
-
-    return stack.enter_context(ProgressBar(expected_s)).update
 
 
 def _say(text: str) -> None:

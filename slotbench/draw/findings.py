@@ -1,5 +1,6 @@
 """What ``slotbench check`` found: a row a check, a column a contender, reasons below.
 
+A fail has a line with its reason; checks that do not apply (n/a) share the line of theirs.
 Where no contender was checked, the checks with their promises. A check that an interrupted
 command did not make is a dash.
 """
@@ -82,6 +83,10 @@ def _markdown(found: Conformance, screen: Screen) -> str:
         if failures := _failures(contender):
             lines += ["", f"`{contender.label}` fails:", ""]
             lines += [f"- `{name}`: {escape(reason)}" for name, reason in failures]
+        if exempt := _not_applicable(contender):
+            lines += ["", f"`{contender.label}` n/a:", ""]
+            for reason, names in exempt.items():
+                lines.append(f"- {escape(reason)}: {', '.join(f'`{n}`' for n in names)}")
     return "\n".join(lines)
 
 
@@ -129,6 +134,11 @@ def _lines(found: Conformance, width: int) -> Iterator[str]:
             yield ""
             yield f"{contender.label} fails:"
             yield from (f"{_INDENT}{name}: {reason}" for name, reason in failures)
+        if exempt := _not_applicable(contender):
+            yield ""
+            yield f"{contender.label} n/a:"
+            for reason, names in exempt.items():
+                yield f"{_INDENT}{reason}: {', '.join(names)}"
 
 
 def _columns(
@@ -164,6 +174,10 @@ def _wrap(before: str, text: str, indent: int, width: int) -> list[str]:
 def _summary(contender: CheckedContender, found: Conformance) -> str:
     count = Counter(finding.outcome for finding in contender.findings)
     counts = [f"{count[word]} {word}" for word in _WORDS]
+    broken = sorted({f.guarantee for f in contender.findings if f.outcome == "fail"})
+    if broken:
+        noun = "guarantee" if len(broken) == 1 else "guarantees"
+        counts[1] += f" ({noun} {', '.join(map(str, broken))})"
     if num_left := len(found.checks) - len(contender.findings):
         counts.append(f"{num_left} not made")
     return f"{contender.label}: {', '.join(counts)}"
@@ -188,3 +202,12 @@ def _row(found: Conformance, check: CheckPlan) -> list[str]:
 
 def _failures(contender: CheckedContender) -> list[tuple[str, str]]:
     return [(f.check, f.reason) for f in contender.findings if f.outcome == "fail"]
+
+
+def _not_applicable(contender: CheckedContender) -> dict[str, list[str]]:
+    """Why checks do not apply, each reason with the names of its checks."""
+    exempt: dict[str, list[str]] = {}
+    for finding in contender.findings:
+        if finding.outcome == "n/a":
+            exempt.setdefault(finding.reason, []).append(finding.check)
+    return exempt

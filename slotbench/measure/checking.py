@@ -7,6 +7,7 @@ runs in the caller's process, which loads no torch.
 import re
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,10 +34,17 @@ DEADLINE_S: Final = 30.0
 _FILE: Final = re.compile(r'(?<=File ")[^"]+')
 
 
-def worker(contenders: Sequence[Contender]) -> Worker:
-    """Give a worker that has imported what checks of these contenders need; to be closed."""
+def worker(
+    contenders: Sequence[Contender], on_import: Callable[[str], None] = lambda _: None
+) -> Worker:
+    """Give a worker that imports what checks of these contenders need; to be closed.
+
+    Args:
+        contenders: what will be checked.
+        on_import: see `Worker`.
+    """
     modules = ["slotbench.measure.preload", "transports.conformance"]
-    return Worker(modules + contender_modules(contenders))
+    return Worker(modules + contender_modules(contenders), on_import=on_import)
 
 
 def plan(by: Worker, names: Sequence[str] = ()) -> tuple[dict[int, str], list[CheckPlan]]:
@@ -81,16 +89,12 @@ def check(
         The contender's label and the finding, as soon as it is made: contender by contender.
 
     Raises:
-        ContenderError: a contender cannot be made; no check was made.
+        ContenderError: a contender cannot be made; no check was made. Its traceback, or its
+            stacks if it hung, are a note of the error (``add_note``).
         WorkerError: no worker process comes up.
     """
     for contender in contenders:
-        outcome = by.do(Task(f"{__name__}:admit", {"contender": contender}, DEADLINE_S))
-        problem = outcome.error or outcome.value
-        if problem and contender.label not in problem:
-            problem = f"contender {contender.label!r} cannot be made: {problem}"
-        if problem:
-            raise ContenderError(problem)
+        _admit(by, contender)
     num_done, num_all = 0, len(contenders) * len(checks)
     for contender in contenders:
         for one in checks:
@@ -98,6 +102,22 @@ def check(
             yield contender.label, _find(by, contender, one)
             num_done += 1
     on_progress(Progress(num_done, num_all, "done"))
+
+
+def _admit(by: Worker, contender: Contender) -> None:
+    """Raise what keeps the contender from being made, if anything does."""
+    outcome = by.do(Task(f"{__name__}:admit", {"contender": contender}, DEADLINE_S))
+    if isinstance(outcome.value, Outcome):
+        outcome = outcome.value
+    problem = outcome.error
+    if not problem:
+        return
+    if contender.label not in problem:
+        problem = f"contender {contender.label!r} cannot be made: {problem}"
+    error = ContenderError(problem)
+    if outcome.stacks:
+        error.add_note(f"In the process that made it:\n{outcome.stacks}")
+    raise error
 
 
 def _find(by: Worker, contender: Contender, one: CheckPlan) -> CheckFinding:
@@ -135,8 +155,8 @@ def catalogue() -> tuple[dict[int, str], list[CheckPlan]]:
     return dict(conformance.GUARANTEES), plans
 
 
-def admit(contender: Contender) -> str:
-    """Make the contender once; return what went wrong, or ""."""
+def admit(contender: Contender) -> Outcome:
+    """Make the contender once; return what went wrong and its traceback, or neither."""
     from slotbench.measure import systems
     from slotbench.measure.served import ServedModel
 
@@ -144,8 +164,9 @@ def admit(contender: Contender) -> str:
     try:
         systems.build(contender, 1, Batching(), model)
     except ContenderError as error:
-        return str(error)
-    return ""
+        cause = "".join(traceback.format_exception(error.__cause__ or error))
+        return Outcome(error=str(error), stacks=cause)
+    return Outcome()
 
 
 def run_check(contender: Contender, name: str) -> CheckFinding:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -23,7 +23,9 @@ from slotbench.measure.outcomes import failed
 from slotbench.measure.zygote import KILL_GRACE_S, Outcome, Ready, Task
 from slotbench.records import Contender, Scenario, TrialRecord, TrialSpec, Workload
 
-_START_TIMEOUT_S: Final = 300.0
+_START_TIMEOUT_S: Final = 120.0
+"""What one module may take to import; torch from a cold disk takes a part of it."""
+_TELL_EVERY_S: Final = 1.0
 _CHECK_DEADLINE_S: Final = 120.0
 _LOG_TAIL_BYTES: Final = 4000
 _CLOSE_TIMEOUT_S: Final = 2.0
@@ -61,9 +63,18 @@ class Worker:
         modules: what the zygote imports; "?" marks what may fail.
         use_fork: one child per task, forked from the zygote; otherwise one fresh process
             per task. Default: fork on Linux.
+        on_import: told which module a worker that starts is importing: at its beginning,
+            and every second or so until it is done. What it raises ends the start.
     """
 
-    def __init__(self, modules: Sequence[str], *, use_fork: bool | None = None) -> None:
+    def __init__(
+        self,
+        modules: Sequence[str],
+        *,
+        use_fork: bool | None = None,
+        on_import: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._on_import = on_import
         self._use_fork = sys.platform == "linux" if use_fork is None else use_fork
         self._modules = modules
         # A process with native threads cannot be forked safely; trials set torch's own.
@@ -87,8 +98,8 @@ class Worker:
         """Start a zygote and wait until it has imported everything.
 
         Raises:
-            WorkerError: it did not come up; with what it imported then, and the end of what it
-                printed.
+            WorkerError: it did not come up; with how it ended or that it hung, what it
+                imported then, and the end of what it printed.
         """
         self.close()
         began = time.perf_counter()
@@ -110,20 +121,19 @@ class Worker:
             )
         self._connection = Connection(ours.detach())
         self._is_fresh = True
-        importing = None
         try:
-            while isinstance(message := self._receive(_START_TIMEOUT_S), str):
-                importing = message
-        except KeyboardInterrupt:
+            is_ready, importing = self._await_ready()
+        except BaseException:  # Ctrl-C, above all
             self._process.kill()  # it would import to the end before it saw that we are gone
             raise
-        if not isinstance(message, Ready):
+        if not is_ready:
+            ending = self._ending()
             log = self._tail().strip().splitlines()
             self._process.kill()
             self.close()
             where = f" while it imported {importing}" if importing else ""
             raise WorkerError(
-                f"the worker process did not start: it ended or hung{where}, and printed "
+                f"the worker process did not start: {ending}{where}, and printed "
                 f"{log[-1] if log else 'nothing'}"
             )
         self.worker_start_s += time.perf_counter() - began
@@ -155,6 +165,37 @@ class Worker:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+    def _await_ready(self) -> tuple[bool, str]:
+        """Wait until the worker has imported everything.
+
+        Returns:
+            Whether it has, and the module that it imported last, "" if none.
+        """
+        assert self._connection is not None
+        importing = ""
+        began = time.monotonic()
+        while time.monotonic() - began < _START_TIMEOUT_S:
+            if self._connection.poll(_TELL_EVERY_S):
+                message = self._receive(0.0)
+                if not isinstance(message, str):
+                    return isinstance(message, Ready), importing
+                importing, began = message, time.monotonic()
+            if importing:
+                self._on_import(importing)
+        return False, importing
+
+    def _ending(self) -> str:
+        """Say how a worker that did not get ready ended, or that it is still there."""
+        assert self._process is not None
+        try:
+            # One that closed its end is about to be gone, not always gone.
+            code = self._process.wait(_CLOSE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            return "it hung and was killed"
+        if code < 0:
+            return f"it was killed by {signal.Signals(-code).name}"
+        return f"it ended with exit code {code}"
 
     def _ensure_worker(self) -> None:
         if self._connection is None or not (self._use_fork or self._is_fresh):

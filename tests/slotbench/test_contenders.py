@@ -248,10 +248,9 @@ def test_what_is_installed_misses_nothing(
 @pytest.mark.parametrize("module", ["no_such_pack", "no_such_pack.mod", "json.no_such", "re.x.y",
                                     "this_is_not.there.either"])  # fmt: skip
 def test_a_factory_that_is_not_there_is_named(module: str) -> None:
-    """The reason names module and contender and says what to do."""
+    """The reason names the module and says what to do; who shows it names the contender."""
     assert missing_requirement(parse(f"{module}:f")) == (
-        f"module '{module}' of contender {module}:f is not found; "
-        "install it or put its folder on PYTHONPATH"
+        f"module '{module}' is not found; install it or put its folder on PYTHONPATH"
     )
 
 

@@ -319,15 +319,15 @@ def construct(factory: SystemFactory, model: Model, **arguments: Any) -> System:
     return system
 
 
-def need(client: Any, method: str) -> Callable[..., Any]:
-    """Return a method that not every client or reply has.
+def need(handle: Any, method: str, of: str = "client") -> Callable[..., Any]:
+    """Return a method that not every client, or reply, has.
 
     Raises:
         NotApplicableError: this one has not.
     """
-    found: Callable[..., Any] | None = getattr(client, method, None)
+    found: Callable[..., Any] | None = getattr(handle, method, None)
     if found is None:
-        raise NotApplicableError(f"{type(client).__name__} has no {method}()")
+        raise NotApplicableError(f"its {of}, a {type(handle).__name__}, has no {method}()")
     return found
 
 

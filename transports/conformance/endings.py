@@ -230,7 +230,7 @@ def cancelled_reply(factory: SystemFactory) -> None:
         holder, canceller, other = served.clients(3)
         held = served.hold(holder)
         reply = served.submit(canceller, request(1))
-        cancel = need(reply, "cancel")
+        cancel = need(reply, "cancel", of="reply")
         waiting = served.ask(other, request(2), "call of another actor")
         was_cancelled = served.task("cancel()", cancel).value()
         result = served.task("result() of the cancelled request", reply.result)
@@ -250,7 +250,7 @@ def cancelled_reply_in_the_model(factory: SystemFactory) -> None:
         canceller, other = served.clients(2)
         served.model.hold()
         reply = served.submit(canceller, request())
-        cancel = need(reply, "cancel")
+        cancel = need(reply, "cancel", of="reply")
         # The other completes the batch. Its thread may run the model, but not the canceller's.
         held = served.call(other, request(1), "call in the same batch")
         served.model.wait_for_batches(1)

@@ -8,16 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from slotbench import contenders as contenders_module
+from slotbench.cli import _progress
+from slotbench.cli.check import _Stop
 from slotbench.measure import checking
 
 SUPPORT = str(Path(__file__).parent.parent / "support")
 NAME = "requests-served-once"
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @pytest.fixture(autouse=True)
@@ -27,14 +31,14 @@ def support_importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_right_transport_passes(slotbench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit code 0, a table, nothing on stderr; a module in the working directory will do."""
+    """Exit code 0, a table, no complaint; a module in the working directory will do."""
     monkeypatch.delenv("PYTHONPATH")
     source = (Path(SUPPORT) / "wrong_transports.py").read_text()
     Path("my_transport_checked_here.py").write_text(source)
     label = "my_transport_checked_here:honest"
     outcome = slotbench("check", label, "slot", " slot", "--check", NAME)
 
-    assert (outcome.code, outcome.stderr) == (0, "")
+    assert (outcome.code, _said(outcome.stderr)) == (0, [])
     lines = outcome.stdout.splitlines()
     assert lines[:2] == [f"{label}: 1 pass, 0 fail, 0 n/a", "slot: 1 pass, 0 fail, 0 n/a"]
     assert [line.split() for line in lines if NAME in line] == [[NAME, "pass", "pass"]]
@@ -53,7 +57,7 @@ def test_failures_are_exit_code_1_and_all_in_the_json(
     ]
     outcome = slotbench("check", *labels, "--check", NAME, "--format", "json")
 
-    assert (outcome.code, outcome.stderr) == (1, "")
+    assert (outcome.code, _said(outcome.stderr)) == (1, [])
     document = json.loads(outcome.stdout)
     assert document["schema_version"] == 1
     assert {"slotbench_version", "python_version", "torch_version", "tensordict_version",
@@ -73,7 +77,7 @@ def test_failures_are_exit_code_1_and_all_in_the_json(
 def test_the_checks_are_listed_with_their_promises(slotbench: Any) -> None:
     """Without a contender; ``--check`` and the format hold here, too."""
     outcome = slotbench("check", "--list")
-    assert (outcome.code, outcome.stderr) == (0, "")
+    assert (outcome.code, _said(outcome.stderr)) == (0, [])
     assert outcome.stdout.startswith("1. ")
     first_lines = [x for x in outcome.stdout.splitlines() if x[:3] == "   " != x[3:6]]
     rows = [line.split(maxsplit=1) for line in first_lines]
@@ -92,18 +96,30 @@ def test_an_unknown_check_is_one_line(slotbench: Any) -> None:
     outcome = slotbench("check", "slot", "--check", NAME.upper(), "--check", f"{NAME}x")
 
     assert (outcome.code, outcome.stdout) == (2, "")
-    assert outcome.stderr.count("\n") == 1
-    assert outcome.stderr.startswith(f"slotbench: error: unknown check '{NAME.upper()}'; ")
+    (line,) = _said(outcome.stderr)
+    assert line.startswith(f"slotbench: error: unknown check '{NAME.upper()}'; ")
 
 
 def test_a_contender_that_cannot_be_made_is_one_line(slotbench: Any) -> None:
-    """Exit code 2; what its factory raised is named."""
+    """Exit code 2; what was raised is named, and where."""
     outcome = slotbench("check", "fails_to_import:factory", "--check", NAME)
 
     assert (outcome.code, outcome.stdout) == (2, "")
-    assert outcome.stderr == (
+    assert _said(outcome.stderr) == [
         "slotbench: error: contender 'fails_to_import:factory' cannot be made: "
-        "ZeroDivisionError:\n"
+        "ZeroDivisionError (fails_to_import.py, line 3)"
+    ]
+
+
+def test_debug_shows_the_contenders_own_frames(slotbench: Any) -> None:
+    """The traceback is that of the process that made it; the line at the end stays."""
+    label = "wrong_transports:fails_to_build"
+    outcome = slotbench("check", label, "--check", NAME, "--debug")
+
+    assert outcome.code == 2
+    assert "in fails_to_build\n    raise ValueError" in outcome.stderr
+    assert outcome.stderr.splitlines()[-1].startswith(
+        f"slotbench: error: contender '{label}' cannot be made: ValueError: no wire ("
     )
 
 
@@ -113,18 +129,17 @@ def test_a_contender_that_exits_at_import_is_one_line(slotbench: Any) -> None:
     Path("dies_checked_here.py").write_text("import os\nos._exit(3)\n")
 
     outcome = slotbench("check", "exits_checked_here:f")
-    assert (outcome.code, outcome.stdout, outcome.stderr) == (
-        2,
-        "",
-        "slotbench: error: contender 'exits_checked_here:f' cannot be made: SystemExit: 3\n",
-    )
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert _said(outcome.stderr) == [
+        "slotbench: error: contender 'exits_checked_here:f' cannot be made: "
+        "SystemExit: 3 (exits_checked_here.py, line 2)"
+    ]
     outcome = slotbench("check", "dies_checked_here:f")
-    assert (outcome.code, outcome.stdout, outcome.stderr) == (
-        4,
-        "",
-        "slotbench: error: the worker process did not start: it ended or hung while it "
-        "imported dies_checked_here, and printed nothing\n",
-    )
+    assert (outcome.code, outcome.stdout) == (4, "")
+    assert _said(outcome.stderr) == [
+        "slotbench: error: the worker process did not start: it ended with exit code 3 "
+        "while it imported dies_checked_here, and printed nothing"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +156,7 @@ def test_a_contender_that_exits_at_import_is_one_line(slotbench: Any) -> None:
         ),
         (["slott"], 'unknown contender "slott"; did you mean slot?'),
         (["slot[prealocate]"], "contender slot: unknown option prealocate; did you mean"),
-        (["nosuchmodule:f"], "contender nosuchmodule:f: module 'nosuchmodule' of"),
+        (["nosuchmodule:f"], "contender nosuchmodule:f: module 'nosuchmodule' is not"),
         (["slot", "--format", "jsn"], "unknown format 'jsn': did you mean json?"),
     ],
 )
@@ -184,7 +199,27 @@ def test_the_command_itself_loads_no_torch() -> None:
 
     assert "slot: 1 pass, 0 fail, 0 n/a" in done.stdout
     assert done.stdout.endswith("set()\n")
-    assert done.stderr == ""
+    assert _said(done.stderr) == []
+
+
+def test_progress_is_lines_where_stderr_is_no_terminal(
+    slotbench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is imported, then what is checked; here all lines, else one now and then."""
+    monkeypatch.setattr(_progress, "_LINE_EVERY_S", 0.0)
+    label = "wrong_transports:honest"
+    outcome = slotbench("check", "slot", label, "--check", NAME)
+
+    assert outcome.code == 0
+    lines = [line.partition("left: ") for line in outcome.stderr.splitlines()]
+    doing = [text for _, _, text in lines]
+    assert doing[0].startswith("starting a worker: importing torch")
+    assert "starting a worker: importing wrong_transports" in doing
+    assert [text for text in doing if NAME in text] == [f"slot: {NAME}", f"{label}: {NAME}"]
+    assert [before.partition(",")[0] for before, _, text in lines if NAME in text] == [
+        "0/2 checks",
+        "1/2 checks",
+    ]
 
 
 def test_progress_is_shown_on_a_terminal(tmp_path: Path) -> None:
@@ -203,7 +238,7 @@ def test_progress_is_shown_on_a_terminal(tmp_path: Path) -> None:
 
     assert process.returncode == 0
     assert stdout.startswith("slot: 1 pass")
-    assert "starting a worker" in shown
+    assert "starting a worker: importing" in shown
     assert f"slot: {NAME}" in shown
 
 
@@ -218,7 +253,7 @@ def test_ctrl_c_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     stdout, stderr = process.communicate(timeout=60)
 
     assert process.returncode == 130
-    assert stderr == "slotbench: interrupted after 1 of 2 checks\n"
+    assert _said(stderr) == ["slotbench: interrupted after 1 of 2 checks"]
     lines = stdout.splitlines()
     assert lines[:2] == [
         "slot: 1 pass, 0 fail, 0 n/a",
@@ -231,7 +266,7 @@ def test_ctrl_c_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_ctrl_c_before_the_first_check(tmp_path: Path) -> None:
-    """A line that says so, and no table; a worker that still imports does not go on either."""
+    """What was imported is named; no table, and a worker that imports does not go on either."""
     place = tmp_path / "pid"
     (tmp_path / "hangs_at_import_here.py").write_text(
         "import os, pathlib, time\n"
@@ -244,9 +279,84 @@ def test_ctrl_c_before_the_first_check(tmp_path: Path) -> None:
     stdout, stderr = process.communicate(timeout=60)
 
     assert (process.returncode, stdout) == (130, "")
-    assert stderr == "slotbench: interrupted; no check was made\n"
+    assert _said(stderr) == [
+        "slotbench: interrupted before the first check, while starting a worker: "
+        "importing hangs_at_import_here"
+    ]
     assert worker != process.pid
     _wait_until_gone(worker)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_ctrl_c_may_be_pressed_all_the_time(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was found is shown once and whole, and the exit code is 130, to the very end."""
+    place = tmp_path / "pid"
+    monkeypatch.setenv("SAY_WHO_HANGS_IN", str(place))
+    process = _start_check(tmp_path, "slot", "deadly_transports:hangs", "--check", NAME)
+    _wait_for_pid(place, process)
+    process.send_signal(number)
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.002)  # a finger; nothing waits for it
+    stdout, stderr = process.communicate()
+
+    assert process.returncode == 130
+    assert _said(stderr) == ["slotbench: interrupted after 1 of 2 checks"]
+    assert "Traceback" not in stderr
+    rows = [line.split() for line in stdout.splitlines() if NAME in line]
+    assert rows == [[NAME, "pass", "-"]]
+
+
+@pytest.fixture
+def signals_restored() -> Iterator[None]:
+    """Handlers as before."""
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals_restored")
+def test_a_stop_is_one_keyboard_interrupt() -> None:
+    """The second is none; one that Python swallowed is still known."""
+    with _Stop() as stop:
+        stop.check()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            stop.check()
+
+
+@pytest.mark.usefixtures("signals_restored")
+def test_a_stop_after_the_last_check_cuts_nothing_short() -> None:
+    """It is known and raises nothing."""
+    with _Stop() as stop:
+        stop.finish()
+        assert not stop.is_asked
+        signal.raise_signal(signal.SIGINT)
+        assert stop.is_asked
+
+
+@pytest.mark.usefixtures("signals_restored")
+def test_signals_are_left_as_they_were() -> None:
+    """One that is ignored, as a shell does for what runs in the background, stays ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.getsignal(signal.SIGTERM)
+    with _Stop() as stop:
+        assert signal.getsignal(signal.SIGTERM) is not before
+        signal.raise_signal(signal.SIGINT)
+        assert not stop.is_asked
+
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def _said(stderr: str) -> list[str]:
+    """What the command said; progress is not that."""
+    return [line for line in stderr.splitlines() if line.startswith("slotbench: ")]
 
 
 def _start_check(folder: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -38,16 +38,19 @@ def conformance(*labels: str) -> Conformance:
 
 
 def test_text_has_a_row_a_check_and_a_column_a_contender() -> None:
-    """Counts first, checks under their guarantee's sentence, reasons last."""
+    """Counts and broken guarantees first, checks under their guarantee's sentence, reasons last."""
     assert findings.render(conformance("slot", "mine:f[x]")) == (
         "slot: 1 pass, 0 fail, 1 n/a\n"
-        "mine:f[x]: 0 pass, 2 fail, 0 n/a\n"
+        "mine:f[x]: 0 pass, 2 fail (guarantees 1, 6), 0 n/a\n"
         "\n"
         "                  slot  mine:f[x]\n"
         "1. None is lost.\n"
         "   replies-match  pass  FAIL\n"
         "6. A slot is reusable.\n"
         "   slot-reused    n/a   FAIL\n"
+        "\n"
+        "slot n/a:\n"
+        "   it has no close: slot-reused\n"
         "\n"
         "mine:f[x] fails:\n"
         "   replies-match: expected 1, got [2] | 'a_b'\n"
@@ -75,7 +78,7 @@ def test_checks_that_were_not_made_are_dashes() -> None:
 
     text = findings.render(found)
     assert "slot: 1 pass, 0 fail, 1 n/a\n" in text
-    assert "mine: 0 pass, 1 fail, 0 n/a, 1 not made\n" in text
+    assert "mine: 0 pass, 1 fail (guarantee 1), 0 n/a, 1 not made\n" in text
     assert "other: 0 pass, 0 fail, 0 n/a, 2 not made\n" in text
     assert "   replies-match  pass  FAIL  -\n" in text
     assert "   slot-reused    n/a   -     -\n" in text
@@ -142,10 +145,38 @@ def test_markdown_shows_labels_and_reasons_as_they_are() -> None:
         "| **6. A slot is reusable.** |  |  |\n"
         "| `slot-reused` | n/a | **FAIL** |\n"
         "\n"
+        "`slot` n/a:\n"
+        "\n"
+        "- it has no close: `slot-reused`\n"
+        "\n"
         '`m:f[x="a|b"]` fails:\n'
         "\n"
         "- `replies-match`: expected 1, got \\[2\\] \\| 'a\\_b'\n"
         "- `slot-reused`: hung\n"
+    )
+
+
+def test_checks_that_do_not_apply_share_the_line_of_their_reason() -> None:
+    """Below the failures, in the order in which the reasons first came up; in both formats."""
+    names = ["lost", "a", "b", "c", "fine"]
+    plans = [CheckPlan(name, 1, "p") for name in names]
+    found = CheckedContender(
+        "mine",
+        (
+            finding(plans[0], "fail", "hung"),
+            finding(plans[1], "n/a", "x_y has no submit()"),
+            finding(plans[2], "n/a", "it has no size"),
+            finding(plans[3], "n/a", "x_y has no submit()"),
+            finding(plans[4], "pass"),
+        ),
+    )
+    whole = replace(conformance(), checks=tuple(plans), contenders=(found,))
+
+    assert findings.render(whole).partition("mine fails:\n")[2] == (
+        "   lost: hung\n\nmine n/a:\n   x_y has no submit(): a, c\n   it has no size: b\n"
+    )
+    assert findings.render(whole, "md").partition("`mine` n/a:\n\n")[2] == (
+        "- x\\_y has no submit(): `a`, `c`\n- it has no size: `b`\n"
     )
 
 

@@ -166,7 +166,8 @@ def test_a_check_whose_process_dies_is_a_fail(
     [
         (
             "wrong_transports:fails_to_build",
-            "contender 'wrong_transports:fails_to_build' cannot be made: ValueError: no wire",
+            "contender 'wrong_transports:fails_to_build' cannot be made: ValueError: no wire "
+            r"\(wrong_transports\.py, line \d+\)",
         ),
         ("wrong_transports:without_drain", "is no transport: it has no wait_for_work"),
         (
@@ -191,6 +192,30 @@ def test_a_contender_that_cannot_be_made_is_no_finding(
         next(checking.check(worker, pair, checks, told.append))
 
     assert told == []
+
+
+@pytest.mark.parametrize(
+    ("label", "frame"),
+    [
+        ("wrong_transports:fails_to_build", "in fails_to_build"),
+        ("deadly_transports:never_made", "in never_made"),
+    ],
+)
+def test_where_a_contender_could_not_be_made_is_a_note(
+    label: str,
+    frame: str,
+    worker: Worker,
+    checks: list[CheckPlan],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The traceback of what it raised, or the stacks of one that hung: for who debugs it."""
+    monkeypatch.setattr(checking, "DEADLINE_S", 5.0)
+    with pytest.raises(ContenderError) as caught:
+        next(checking.check(worker, [contenders.parse(label)], checks))
+
+    (note,) = caught.value.__notes__
+    assert frame in note
+    assert frame not in str(caught.value)
 
 
 def test_progress_counts_every_check(worker: Worker, checks: list[CheckPlan]) -> None:

@@ -14,7 +14,9 @@ import pytest
 
 import transports
 from slotbench import contenders
-from slotbench.measure.executor import LocalExecutor
+from slotbench.errors import WorkerError
+from slotbench.measure import executor as executor_module
+from slotbench.measure.executor import LocalExecutor, Worker
 from slotbench.records import (
     Batching,
     Model,
@@ -27,6 +29,9 @@ from slotbench.records import (
 )
 
 Specs = Callable[..., TrialSpec]
+FAILS_TO_BUILD_LINE = (
+    Path(__file__).parent.parent / "support" / "wrong_transports.py"
+).read_text().partition('raise ValueError("no wire")')[0].count("\n") + 1
 
 
 def rules(record: TrialRecord) -> set[str]:
@@ -180,7 +185,8 @@ def test_a_trial_that_hangs_is_killed_at_its_deadline(
         ("wrong_transports:honest", ""),
         (
             "wrong_transports:fails_to_build",
-            "contender 'wrong_transports:fails_to_build' cannot be made: ValueError: no wire",
+            "contender 'wrong_transports:fails_to_build' cannot be made: ValueError: no wire "
+            f"(wrong_transports.py, line {FAILS_TO_BUILD_LINE})",
         ),
         (
             "wrong_transports:nosuch",
@@ -219,6 +225,60 @@ def test_a_dead_worker_costs_one_trial(
 
     assert (lost.status, lost.error) == ("failed", "the worker process died or hung")
     assert next_one.status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("source", "ending"),
+    [
+        ("os._exit(3)", "it ended with exit code 3"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "it was killed by SIGKILL"),
+    ],
+)
+def test_a_worker_that_ends_at_an_import_says_how(
+    source: str, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And in which module, and the last line it printed."""
+    monkeypatch.chdir(tmp_path)
+    code = f"import os, signal\nprint('one\\ntwo', flush=True)\n{source}\n"
+    (tmp_path / "ends_at_import.py").write_text(code)
+
+    with Worker(["?ends_at_import"]) as worker, pytest.raises(WorkerError) as caught:
+        worker.start_worker()
+
+    assert str(caught.value) == (
+        f"the worker process did not start: {ending} while it imported ends_at_import, "
+        "and printed two"
+    )
+
+
+def test_a_worker_that_hangs_at_an_import_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When its time is up; the module is named all the while, and in the error."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hangs_at_import.py").write_text(
+        "import time\nwhile True:\n    time.sleep(0.01)\n"
+    )
+    monkeypatch.setattr(executor_module, "_TELL_EVERY_S", 0.01)
+    told: list[str] = []
+
+    def hear(module: str) -> None:
+        told.append(module)
+        if told.count("hangs_at_import") == 3:
+            monkeypatch.setattr(executor_module, "_START_TIMEOUT_S", 0.0)
+
+    with (
+        Worker(["string", "?hangs_at_import"], on_import=hear) as worker,
+        pytest.raises(WorkerError) as caught,
+    ):
+        worker.start_worker()
+
+    assert told[0] == "string"
+    assert told[-3:] == ["hangs_at_import"] * 3
+    assert str(caught.value) == (
+        "the worker process did not start: it hung and was killed while it imported "
+        "hangs_at_import, and printed nothing"
+    )
 
 
 def test_without_fork_every_trial_has_a_fresh_process(

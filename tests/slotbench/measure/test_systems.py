@@ -1,6 +1,8 @@
 """A contender becomes exactly the transport, server and settings that its name says."""
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,6 +143,69 @@ def test_what_a_factory_raises_is_one_line() -> None:
         ContenderError, match=r"^contender 'wrong_transports:fails_to_build' cannot"
     ):
         build("wrong_transports:fails_to_build")
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero (placed/__init__.py, line 2)"),
+        ("raise SystemExit(3)", "SystemExit: 3 (placed/__init__.py, line 2)"),
+        (
+            "import json\njson.loads('{')",  # raised deep in the standard library
+            "(placed/__init__.py, line 3)",
+        ),
+        ("import torch\ntorch.stack([])", "(placed/__init__.py, line 3)"),
+        ("from placed import inner", "KeyError: 'k' (placed/inner.py, line 3)"),
+        (
+            "def factory(num_slots):\n    raise OSError",
+            "made: OSError (placed/__init__.py, line 3)",
+        ),
+        ("def factory(num_slots):\n    retrun 1", "invalid syntax (__init__.py, line 3)"),
+        ("", "AttributeError: module 'placed' has no attribute 'factory'"),
+    ],
+)
+def test_an_error_names_the_line_of_the_contenders_own_code(
+    source: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The innermost one, at import and in the factory, by the name it is imported by."""
+    (tmp_path / "placed").mkdir()
+    (tmp_path / "placed" / "__init__.py").write_text(f"# placed\n{source}\n")
+    (tmp_path / "placed" / "inner.py").write_text(
+        "def get():\n    {}\n    {}['k']\n\nget()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    try:
+        with pytest.raises(ContenderError) as caught:
+            build("placed:factory")
+    finally:
+        for name in ("placed", "placed.inner"):
+            sys.modules.pop(name, None)
+
+    assert str(caught.value).endswith(told)
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_our_own_files_are_named_where_they_come_from_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who compares two states of a package wants to know which line of it broke."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = {
+        name: sys.modules[name]
+        for name in sys.modules
+        if name.split(".")[0] == "transports"
+    }
+    (tmp_path / "transports").mkdir()
+    (tmp_path / "transports" / "__init__.py").write_text("broken = 1 / 0\n")
+
+    try:
+        with pytest.raises(ContenderError) as caught:
+            build(f"slot[from={tmp_path}]")
+    finally:
+        sys.modules.update(before)
+
+    assert str(caught.value).endswith("division by zero (transports/__init__.py, line 1)")
 
 
 @pytest.mark.parametrize(
