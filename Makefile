@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: bench test stress kills lint format types imports wheel clean
+.PHONY: bench test stress kills fuzz lint format types imports wheel clean
 
 bench: $(STAMP)
 	$(BIN)/slotbench run quickstart
@@ -19,6 +19,10 @@ stress: $(STAMP)
 # Fifty runs, and fifty programs that only record, killed at random moments and resumed; 20 minutes.
 kills: $(STAMP)
 	SLOTBENCH_KILLS=50 $(BIN)/python -m pytest tests/slotbench/test_resume.py $(PYTEST_ARGS)
+
+# 10 000 scenario files and 1 000 damaged results folders, through every command; 20 minutes.
+fuzz: $(STAMP)
+	SLOTBENCH_FUZZ=1 $(BIN)/python -m pytest tests/fuzz --timeout 3600 $(PYTEST_ARGS)
 
 # One install of everything: the package in place, TorchRL to race against, the tools.
 $(STAMP): pyproject.toml constraints.txt

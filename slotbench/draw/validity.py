@@ -205,11 +205,11 @@ def _rules_table(spoken: Counter[str]) -> Table:
     for name in [*rules, *sorted(set(spoken) - set(rules))]:
         if spoken[name] and name in rules:
             rule = rules[name]
-            table.add_row(
-                name, _styled(rule.severity), str(spoken[name]), rule.threshold, rule.remedy
-            )
+            said = (rule.severity, str(spoken[name]), rule.threshold, rule.remedy)
+            table.add_row(*map(_styled, (name, *said)))
         elif spoken[name]:
-            table.add_row(name, "", str(spoken[name]), "a rule of another version", "")
+            said = ("", str(spoken[name]), "a rule of another version", "")
+            table.add_row(*map(_styled, (name, *said)))
     return table
 
 
@@ -224,13 +224,9 @@ def _trials_table(trials: Iterable[TrialRecord], counted: dict[blocks.Block, int
             units.value(value, metrics.get(name).unit)
             for name, value in zip(_METRICS, _values(trial), strict=True)
         ]
-        table.add_row(
-            trial.trial_id,
-            trial.cell,
-            f"{trial.contender}{again}",
-            *shown,
-            _styled(_state(trial, counted)),
-        )
+        row = (trial.trial_id, trial.cell, f"{trial.contender}{again}", *shown)
+        # Text, since a plain string is markup to rich: "slot[inline]" would lose its option.
+        table.add_row(*map(Text, row), _styled(_state(trial, counted)))
     return table
 
 

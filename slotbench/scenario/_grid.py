@@ -17,6 +17,7 @@ from slotbench.scenario._schema import Head, Workload
 from slotbench.scenario._table import field_names
 from slotbench.scenario._text import (
     Table,
+    check_name,
     compact,
     flatten,
     freeze,
@@ -26,6 +27,13 @@ from slotbench.scenario._text import (
 )
 
 MAX_CELLS: Final = 10_000
+MAX_FIELDS: Final = 4_000
+"""Fixed or varied; 1 024 leaves with a shape and a dtype each are some 2 000."""
+
+MAX_CELL_NAME: Final = 1_000
+"""Characters; the name is a line of every table."""
+
+_MAX_SHOWN: Final = 10**15
 
 _HEAD: Final = field_names(Head)
 _WORKLOAD: Final = field_names(Workload)
@@ -87,7 +95,8 @@ class Fields:
         """Takes all but the contenders out of a parsed file.
 
         Raises:
-            ScenarioError: an unknown field, or an axis that is not a list of values.
+            ScenarioError: an unknown field, too many of them, or an axis that is not a list
+                of values.
         """
         rest = {
             key: value
@@ -97,6 +106,11 @@ class Fields:
         fixed = flatten(rest, where) if rest else {}
         written = document.get("grid", {})
         fields = cls(where, fixed, _grids(written, where), isinstance(written, list))
+        count = len(fixed) + sum(len(grid.axes) for grid in fields.grids)
+        if count > MAX_FIELDS:
+            raise ScenarioError(
+                f"{where}: {count} fields; keep it to {MAX_FIELDS} by splitting the scenario"
+            )
         for name in fields.fixed:
             fields._check_known(name)
         for grid in fields.grids:
@@ -114,7 +128,10 @@ class Fields:
         name, equals, text = override.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise ScenarioError(f"--set {override}: write field=value or field=value,value")
+            raise ScenarioError(
+                f"--set {override[:100]}: write field=value or field=value,value"
+            )
+        check_name(name, "--set")
         origin = f"--set {name}"
         self.origins[name] = origin
         self._check_known(name)
@@ -134,6 +151,7 @@ class Fields:
         flat = flatten(value, origin) if isinstance(value, dict) and value else {"": value}
         for key, inner in flat.items():
             full = f"{name}.{key}".removesuffix(".")
+            check_name(full, origin)
             self.origins[full] = origin + full.removeprefix(name)
             self._check_known(full)
             self.fixed[full] = inner
@@ -163,13 +181,15 @@ class Fields:
                 is named), two grids of the file make the same cell, or there are more than
                 10 000 cells.
         """
-        for grid in self.grids:
-            self._check_overlaps(grid)
         count = sum(grid.num_cells() for grid in self.grids)
         if count > MAX_CELLS:
+            # Python refuses to write an integer of thousands of digits.
+            number = str(count) if count < _MAX_SHOWN else f"over {_MAX_SHOWN:.0e}"
             raise ScenarioError(
-                f"{self.where}: grid: {count} cells; keep it to {MAX_CELLS} by shorter axes"
+                f"{self.where}: grid: {number} cells; keep it to {MAX_CELLS} by shorter axes"
             )
+        for grid in self.grids:
+            self._check_overlaps(grid)
         cells: list[Cell] = []
         makers: dict[object, Grid] = {}
         for grid in self.grids:
@@ -196,6 +216,11 @@ class Fields:
             if key not in _HEAD and coordinates.keys().isdisjoint(_starts(key))
         }
         name = _name(coordinates)
+        if len(name) > MAX_CELL_NAME:
+            raise ScenarioError(
+                f"{self.where}: {grid.place}: the name of cell {show(name)} has {len(name)} "
+                f"characters; keep it to {MAX_CELL_NAME} by shorter values"
+            )
         try:
             workload = Workload.model_validate(nest(fixed | coordinates))
         except ValidationError as error:
@@ -249,22 +274,23 @@ class Fields:
 
     def _check_overlaps(self, grid: Grid) -> None:
         """Refuses a field given twice: fixed and varied, or with and as part of a table."""
+        known = {**self.fixed, **grid.axes}
         for name in self.fixed:
-            wholes = {} if self.may_replace else grid.axes
-            self._check_apart(name, self._place(name), {**self.fixed, **wholes})
+            self._check_apart(name, self.fixed if self.may_replace else known)
         for name in grid.axes:
-            place = self._place(name, grid)
             if name in self.fixed and not self.may_replace:
                 raise ScenarioError(
-                    f"{place}: is fixed outside of the grid as well; keep one"
+                    f"{self._place(name, grid)}: is fixed outside of the grid as well; "
+                    "keep one"
                 )
-            self._check_apart(name, place, {**self.fixed, **grid.axes})
+            self._check_apart(name, known, grid)
 
-    def _check_apart(self, name: str, place: str, known: Table) -> None:
+    def _check_apart(self, name: str, known: Table, grid: Grid | None = None) -> None:
         for start in _starts(name)[2:]:
             if start in known:
                 raise ScenarioError(
-                    f"{place}: {start} is given as a whole as well; keep one"
+                    f"{self._place(name, grid)}: {start} is given as a whole as well; "
+                    "keep one"
                 )
 
 

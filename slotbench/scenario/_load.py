@@ -1,11 +1,15 @@
 """From a scenario's name and the command line's changes to `records.Scenario`."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from slotbench.errors import ScenarioError
 from slotbench.records import Cell, Contender, Scenario
 from slotbench.scenario._find import find, shown
 from slotbench.scenario._text import parse_toml, read_text
+
+MAX_TRIALS: Final = 1_000_000
+"""Of a run: a week and more at half a second each, and its plan alone takes 100 MB."""
 
 
 def load(
@@ -85,6 +89,7 @@ def loads(
     if contenders:
         raced = _contenders.replaced(raced, contenders)
     _check_floor(raced, cells, where)
+    _check_size(head.rounds, len(cells), len(raced), where)
     return Scenario(
         name=name,
         title=head.title,
@@ -113,3 +118,13 @@ def _check_floor(
                 f"{where}: contender floor has no service time for model.kind {kind} "
                 f'(in cell "{cell.name}"); remove floor, or use sleep or spin'
             )
+
+
+def _check_size(rounds: int, num_cells: int, num_contenders: int, where: str) -> None:
+    """Refuse a run that nobody could wait for."""
+    num_trials = rounds * num_cells * (num_contenders + 1)
+    if num_trials > MAX_TRIALS:
+        raise ScenarioError(
+            f"{where}: {num_trials} trials ({rounds} rounds of {num_cells} cells with "
+            f"{num_contenders} contenders, the baseline twice); keep it to {MAX_TRIALS}"
+        )

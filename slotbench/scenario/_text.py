@@ -13,6 +13,19 @@ from slotbench.errors import ScenarioError
 Table = dict[str, Any]
 
 _MAX_BYTES: Final = 1_000_000
+MAX_DEPTH: Final = 64
+"""Of tables and arrays in each other; the schema needs 6. A bound of our own, so that no
+function that walks a document meets Python's."""
+
+MAX_NAME: Final = 300
+"""Characters of a field's dotted name; what is longer is data in the place of a key."""
+
+_PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
+_LONG_KEY: Final = re.compile(
+    rf"(?<![\w.\"'-]){_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{MAX_DEPTH}}}", re.ASCII
+)
+"""A dotted key that nests too deeply; reading one takes the square of its length."""
+
 _PLACE: Final = re.compile(r"(?s)(.*) \(at (?:line (\d+), column (\d+)|end of document)\)")
 _OPENING, _CLOSING = "[{(", "]})"
 
@@ -45,16 +58,29 @@ def parse_toml(text: str, where: str) -> Table:
 
     Raises:
         ScenarioError: malformed (with line and column), nested without end, or holding a
-            number of more than 64 bits.
+            number of more than 64 bits or a key without end.
     """
     try:
-        document = tomllib.loads(text.removeprefix("\ufeff"))
-    except RecursionError:
-        raise ScenarioError(f"{where}: nested too deeply; flatten it") from None
+        document = _parse(text.removeprefix("\ufeff"), where)
     except ValueError as error:
         raise ScenarioError(f"{where}: {_malformed(str(error), text)}") from None
     _check(document, where)
     return document
+
+
+def _parse(text: str, where: str) -> Table:
+    """Calls tomllib where its time is bounded.
+
+    Raises:
+        ScenarioError: nested too deeply.
+        ValueError: malformed.
+    """
+    try:
+        if not _LONG_KEY.search(text):
+            return tomllib.loads(text)
+    except RecursionError:
+        pass
+    raise ScenarioError(f"{where}: nested too deeply; flatten it")
 
 
 def parse_values(text: str, where: str) -> list[Any]:
@@ -83,10 +109,11 @@ def flatten(table: Table, where: str) -> dict[str, Any]:
     """Nested tables as dotted names; an empty table stays a value.
 
     Raises:
-        ScenarioError: a quoted and a nested key give the same name.
+        ScenarioError: a quoted and a nested key give the same name, or a name is too long.
     """
     flat: dict[str, Any] = {}
     for name, value in _walk(table, ""):
+        check_name(name, where)
         if name in flat:
             raise ScenarioError(f"{where}: {name}: given twice; keep one")
         flat[name] = value
@@ -123,14 +150,31 @@ def _malformed(message: str, text: str) -> str:
     return f"line {line}, column {column}: not TOML: {match[1]}"
 
 
-def _check(value: object, where: str) -> None:
-    """Refuses numbers that TOML does not allow and that Python could not even print."""
+def check_name(name: str, where: str) -> None:
+    """Refuses a key or dotted name that is too long to be shown whole.
+
+    Raises:
+        ScenarioError: it is longer than `MAX_NAME`.
+    """
+    if len(name) > MAX_NAME:
+        raise ScenarioError(
+            f"{where}: {show(name)}: a name of {len(name)} characters; "
+            f"keep it to {MAX_NAME}"
+        )
+
+
+def _check(value: object, where: str, depth: int = 0) -> None:
+    """Refuses numbers that TOML does not allow and that Python could not even print.
+
+    Also what is nested too deeply, and keys that are too long.
+    """
     if isinstance(value, dict | list):
-        try:
-            for inner in value.values() if isinstance(value, dict) else value:
-                _check(inner, where)
-        except RecursionError:
-            raise ScenarioError(f"{where}: nested too deeply; flatten it") from None
+        if depth > MAX_DEPTH:
+            raise ScenarioError(f"{where}: nested too deeply; flatten it")
+        for key in value if isinstance(value, dict) else ():
+            check_name(key, where)
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check(inner, where, depth + 1)
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ScenarioError(
             f"{where}: a whole number has more than 64 bits; give a smaller one"
@@ -139,9 +183,7 @@ def _check(value: object, where: str) -> None:
 
 def _value(part: str, where: str) -> Any:
     try:
-        document = tomllib.loads(f"value = {part}")
-    except RecursionError:
-        raise ScenarioError(f"{where}: nested too deeply; flatten it") from None
+        document = _parse(f"value = {part}", where)
     except ValueError:
         return part
     if set(document) != {"value"}:

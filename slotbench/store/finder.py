@@ -88,8 +88,8 @@ def _scenario_name(run: Path) -> str | None:
 def _created_at(file: Path) -> str:
     try:
         text = str(json.loads(file.read_text(encoding="utf-8"))["created_at"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return ""
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return ""  # damaged; to be read, and refused there
     match = re.match(r"(\d{4})-(\d\d)-(\d\d).(\d\d):(\d\d):(\d\d)", text)
     return "{}{}{}T{}{}{}Z".format(*match.groups()) if match else ""
 

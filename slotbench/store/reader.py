@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from slotbench.errors import RecordError
 from slotbench.records import SCHEMA_VERSION, RunRecord, TrialRecord
 from slotbench.store._files import RUN_FILE, TRIALS_FILE, is_locked, reason
+from slotbench.store._sense import run_problem, trial_problem
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -64,7 +65,9 @@ def _read_run(folder: Path) -> RunRecord:
     text = _read_bytes(file)
     data = _parse_json(text, str(file))
     _check_schema(data, file)
-    return _validate(_run_adapter(), text, str(file))
+    run = _validate(_run_adapter(), text, str(file))
+    _refuse(run_problem(data, run), str(file))
+    return run
 
 
 def _check_is_run(folder: Path) -> None:
@@ -87,6 +90,9 @@ def _check_is_run(folder: Path) -> None:
 
 def _read_bytes(file: Path) -> bytes:
     try:
+        # A pipe would be waited for, and a device read, without end.
+        if file.exists() and not file.is_file():
+            raise RecordError(f"cannot read {file}: it is no plain file")
         return file.read_bytes()
     except OSError as error:
         raise RecordError(f"cannot read {file}: {reason(error)}") from error
@@ -165,8 +171,15 @@ def _read_trials(file: Path) -> tuple[tuple[TrialRecord, ...], tuple[str, ...]]:
 
 def _read_trial(line: bytes, file: Path, number: int) -> TrialRecord:
     place = f"{file} line {number}"
-    _parse_json(line, place)
-    return _validate(_trial_adapter(), line, place)
+    data = _parse_json(line, place)
+    trial = _validate(_trial_adapter(), line, place)
+    _refuse(trial_problem(line, data, trial), place)
+    return trial
+
+
+def _refuse(problem: str, place: str) -> None:
+    if problem:
+        raise RecordError(f"{place} is damaged: {problem}")
 
 
 def _check_trials(run: RunRecord, trials: tuple[TrialRecord, ...], file: Path) -> None:

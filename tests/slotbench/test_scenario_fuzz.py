@@ -110,16 +110,6 @@ def test_one_wrong_thing_in_a_good_scenario(
     load(document(base | {"num_slots": 4, "grid": grids}))
 
 
-@settings(max_examples=300, deadline=None, database=None)
-@given(
-    text=st.text(max_size=60) | st.text("[]{}=.,'\"#\n axtruefalsenan019-_", max_size=40)
-)
-def test_any_text_loads_or_is_refused(text: str) -> None:
-    """Whatever the text, alone or inside a scenario."""
-    load(text)
-    load(f"{HEAD}num_slots = 1\n{text}\n[[contenders]]\nname = 'm:f'\n")
-
-
 @settings(max_examples=400, deadline=None, database=None)
 @given(
     overrides=st.lists(

@@ -32,6 +32,15 @@ def test_every_trial_is_shown_with_what_was_said_of_it(
     assert "failed: hung" in text
 
 
+def test_options_of_contenders_are_shown(
+    slotbench: Any, record: Any, make_trials: Any
+) -> None:
+    """Brackets are no markup."""
+    rates = {"threading": [1000.0], "slot[preallocate]": [1200.0]}
+    record(make_trials(rates), labels=[*rates])
+    assert "slot[preallocate]" in "".join(slotbench("show").stdout.split())
+
+
 def test_problems_leaves_out_the_valid(
     slotbench: Any, record: Any, make_trials: Any, make_trial: Any
 ) -> None:

@@ -2,16 +2,20 @@
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from slotbench.compute import histogram
 from slotbench.errors import RecordError
 from slotbench.records import RunRecord, TrialRecord
-from slotbench.store import RunFolder, read
+from slotbench.store import RunFolder, all_runs, read
+from slotbench.store._sense import MAX_BUCKET
 
 MakeFolder = Callable[..., RunFolder]
 
@@ -227,3 +231,150 @@ def test_a_run_without_its_end_says_how_much_there_is(
         f"{run.run_id} {words}; {count}: go on with 'slotbench run --resume {run.run_id}'",
     )
     assert (stored.path, len(stored.trials)) == (folder.path, 2)
+
+
+def put_fifo(place: Path) -> None:
+    """A pipe that nobody writes to."""
+    os.mkfifo(place)
+
+
+def put_device(place: Path) -> None:
+    """A file without end."""
+    place.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("put", [put_fifo, put_device, Path.mkdir])
+@pytest.mark.parametrize("name", ["run.json", "trials.jsonl"])
+def test_what_is_no_plain_file_is_never_read(
+    name: str, put: Callable[[Path], None], make_folder: MakeFolder
+) -> None:
+    """A pipe would be waited for, and a device read, without end."""
+    path = make_folder(1).path
+    (path / name).unlink()
+    put(path / name)
+    assert error_of(path) == f"cannot read {path / name}: it is no plain file"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('"window_s":1.0', '"window_s":1e999', "measurement.window_s: a number without end"),
+        ('"window_s":1.0', '"window_s":1e-300', "measurement.window_s: 1e-300 is beyond what"),
+        ('"duration_s":1.4', '"duration_s":1e300', "duration_s: 1e+300 is beyond what can be"),
+        ('"latency_p50_s":0.001', '"latency_p50_s":-1.0', "measurement.latency_p50_s: -1.0 is"),
+        ('"num_batches":500', '"num_batches":-1', "measurement.num_batches: -1 is below 0"),
+        ('"seed":7', f'"seed":{2**63}', "seed: a whole number of more than 64 bits"),
+        ('"arm":0', '"arm":2', "arm: there is no arm 2"),
+        ("[[10,", "[[-1,", r"measurement.latency.buckets.0.0: -1 is below 0"),
+        ("[[10,", f"[[{MAX_BUCKET + 1},", f"measurement.latency.buckets: there is no bucket {MAX_BUCKET + 1}"),
+        (
+            "2026-11-23T06:45:02+00:00",
+            "0001-01-01T00:00:00+23:59",
+            "started_at: '0001-01-01T00:00:00+23:59' is no time of a run",
+        ),
+    ],
+)  # fmt: skip
+def test_a_number_that_no_trial_gives(
+    old: str, new: str, problem: str, make_folder: MakeFolder
+) -> None:
+    """What has the right type and no sense is damage too, before it is divided by."""
+    file = edit_line(make_folder(3), 2, lambda line: line.replace(old, new))
+    assert error_of(file.parent).startswith(f"{file} line 2 is damaged: {problem}")
+
+
+def test_times_may_differ_in_either_direction(make_folder: MakeFolder) -> None:
+    """A difference of two threads' stamps may be a little below 0: no damage."""
+    folder = make_folder(3)
+    edit_line(
+        folder, 2, lambda line: line.replace('"teardown_s":0.01', '"teardown_s":-1e-05')
+    )
+    assert len(read(folder.path).trials) == 3
+
+
+def test_the_last_bucket_is_the_histograms() -> None:
+    """The reader knows the last bucket without the histogram's imports."""
+    counted = histogram.count(np.array([histogram.MAX_NS]))
+    assert counted.buckets == ((MAX_BUCKET, 1),)
+
+
+def edit_scenario(folder: RunFolder, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Change the scenario in run.json."""
+    scenario = json.loads((folder.path / "run.json").read_text())["scenario"]
+    change(scenario)
+    return edit_run(folder, scenario=scenario)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda s: s["cells"].clear(), "scenario.cells: there is none"),
+        (lambda s: s["contenders"].clear(), "scenario.contenders: there is none"),
+        (
+            lambda s: s["cells"].append(s["cells"][0]),
+            "scenario.cells: 'num_slots=2' is there 2 times",
+        ),
+        (
+            lambda s: s["contenders"][1].update(baseline=True),
+            "scenario.contenders: more than one is the baseline",
+        ),
+        (
+            lambda s: s.update(threshold=0.0),
+            "scenario.threshold: 0.0 is not between 0 and 1",
+        ),
+        (
+            lambda s: s["cells"][0]["workload"].update(num_slots=0),
+            "scenario.cells.0.workload: no slots, or batches of nothing",
+        ),
+        (
+            lambda s: s["cells"][0]["workload"]["model"].update(latency_ms=1e308),
+            "scenario.cells.0.workload.model.latency_ms: 1e+308 is beyond what can be measured",
+        ),
+    ],
+)
+def test_a_scenario_that_no_run_has(
+    change: Callable[[dict[str, Any]], object], problem: str, make_folder: MakeFolder
+) -> None:
+    """Cells and contenders are there, once, with workloads that an estimate can be made of."""
+    file = edit_scenario(make_folder(), change)
+    assert error_of(file) == f"{file} is damaged: {problem}"
+
+
+@pytest.mark.parametrize(
+    ("block", "problem"),
+    [
+        (["num_slots=3", []], "there is no cell 'num_slots=3'"),
+        (["num_slots=2", ["slob#0"]], "there is no trial 'slob#0'"),
+    ],
+)
+def test_a_plan_of_another_scenario(
+    block: Any, problem: str, make_folder: MakeFolder
+) -> None:
+    """What is left to measure can be told from the plan: it names this run's own trials."""
+    design = {"seed": 7, "rounds": 3, "num_trials": 9, "blocks": [[block]]}
+    file = edit_run(make_folder(), design=design)
+    assert error_of(file) == f"{file} is damaged: design.blocks.0: {problem}"
+
+
+def test_a_run_id_is_one_line(make_folder: MakeFolder) -> None:
+    """The id is part of notes, which are lines."""
+    file = edit_run(make_folder(), run_id="a\nb")
+    assert error_of(file) == f"{file} is damaged: run_id: 'a\\nb' is no name"
+
+
+def test_numbers_of_the_machine_and_the_user_are_free(make_folder: MakeFolder) -> None:
+    """An environment's option may be below 0; only what JSON cannot hold is damage."""
+    folder = make_folder(1)
+    edit_run(folder, environment={"offset": -3, "tiny": 1e-300})
+    assert read(folder.path).run.environment == {"offset": -3, "tiny": 1e-300}
+    file = edit_run(folder, environment={"huge": 2**64})
+    assert error_of(file) == (
+        f"{file} is damaged: environment.huge: a whole number of more than 64 bits"
+    )
+
+
+def test_a_renamed_folder_of_deep_nesting_is_still_listed(make_folder: MakeFolder) -> None:
+    """Its age cannot be read; that is said where it is read, not where runs are listed."""
+    path = make_folder(0).path
+    (path / "run.json").write_text("[" * 100_000)
+    renamed = path.rename(path.with_name("mine"))
+    assert all_runs(path.parent) == [renamed]

@@ -14,23 +14,31 @@ from slotbench import records
 from slotbench.errors import RecordError
 from slotbench.records import (
     SCHEMA_VERSION,
+    Batching,
     Cell,
     Contender,
+    Histogram,
     RunRecord,
+    Scalar,
     Scenario,
+    TrialMeasurement,
     TrialRecord,
+    Workload,
 )
 from slotbench.store import RunFolder, read
+from slotbench.store._sense import MAX_BUCKET
 
+whole = st.integers(-(2**63), 2**63 - 1)
 finite = st.floats(allow_nan=False, allow_infinity=False)
-scalars = st.one_of(st.booleans(), st.integers(), finite, st.text(max_size=8))
+scalars = st.one_of(st.booleans(), whole, finite, st.text(max_size=8))
 PLAIN = {
     bool: st.booleans(),
-    int: st.integers(),
-    float: finite,
+    int: st.integers(0, 2**63 - 1),
+    float: st.just(0.0) | st.floats(1e-12, 1e12),  # what can be measured
     str: st.text(max_size=8),
     type(None): st.none(),
     Any: st.one_of(scalars, st.lists(scalars, max_size=3), st.lists(st.lists(scalars))),
+    Scalar: scalars,  # the machine's and the user's own numbers
 }
 
 
@@ -69,9 +77,28 @@ runs = anything_of(
     run_id=st.just("20261123T064501Z-x-000000"),
     scenario=anything_of(
         Scenario,
-        cells=some(anything_of(Cell), "name"),
-        contenders=some(anything_of(Contender), "label"),
+        cells=some(
+            anything_of(
+                Cell,
+                workload=anything_of(
+                    Workload,
+                    num_slots=st.integers(1, 2**63 - 1),
+                    batching=anything_of(Batching, max_batch_size=st.integers(1, 99)),
+                ),
+            ),
+            "name",
+        ),
+        contenders=some(anything_of(Contender, baseline=st.just(False)), "label"),
+        threshold=st.floats(1e-12, 0.5),
     ),
+)
+
+
+measurements = anything_of(
+    TrialMeasurement,
+    latency=st.lists(
+        st.tuples(st.integers(0, MAX_BUCKET), st.integers(0, 2**63 - 1)), max_size=2
+    ).map(lambda buckets: Histogram(tuple(buckets))),
 )
 
 
@@ -79,9 +106,22 @@ runs = anything_of(
 def runs_with_trials(draw: st.DrawFn) -> tuple[RunRecord, list[TrialRecord]]:
     """Build a run and up to three trials of its cells and contenders."""
     run = draw(runs)
+    planned = st.tuples(
+        st.sampled_from([cell.name for cell in run.scenario.cells]),
+        st.lists(
+            st.sampled_from([f"{who.label}#0" for who in run.scenario.contenders]),
+            max_size=2,
+        ).map(tuple),
+    )
+    blocks = st.lists(st.lists(planned, max_size=2).map(tuple), max_size=2).map(tuple)
+    run = dataclasses.replace(
+        run, design=dataclasses.replace(run.design, blocks=draw(blocks))
+    )
     trial = anything_of(
         TrialRecord,
+        arm=st.sampled_from([0, 1]),
         cell=st.sampled_from([cell.name for cell in run.scenario.cells]),
+        measurement=st.none() | measurements,
         contender=st.sampled_from([who.label for who in run.scenario.contenders]),
     )
     return run, draw(st.lists(trial, max_size=3, unique_by=lambda t: t.trial_id))

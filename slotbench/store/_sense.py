@@ -1,0 +1,148 @@
+"""What a record's numbers and names may be beyond their types, so that all who read it may rely on it.
+
+A file that was damaged, or edited by hand, can hold what no run records: a count below 0,
+1e999, a time of 1e-300 s by which something is divided. Said here once, as damage with its
+place; it would else be a wrong number, or a failure, somewhere in a comparison or an export.
+"""
+
+import itertools
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from slotbench.records import BASELINE_REPEAT, RunRecord, Scenario, TrialRecord
+
+MAX_BUCKET: Final = 3_648
+"""The bucket of `slotbench.compute.histogram.MAX_NS`; that module costs an import of numpy."""
+
+_LEAST: Final = 1e-12
+_MOST: Final = 1e12
+"""Of floats but 0: no clock tells a picosecond, and no run lasts 30 000 years."""
+
+_FREE: Final = frozenset({"environment", "coordinates", "options"})
+"""Tables of a user's or the machine's own numbers, of any sign and size."""
+
+_DIFFERENCES: Final = frozenset({"startup_s", "warmup_s", "teardown_s"})
+"""Between stamps of different threads; below 0 where one of them ended early."""
+
+_ODD: Final = re.compile(rb"[\[:,]\s*-|\d{19}|[eE](?:\+|\d|-\d\d\d|-[1-9]\d)")
+"""A number that may not be in a trial, or a text that looks like one. Going through all the
+numbers of every trial would take as long as parsing them."""
+
+
+def trial_problem(text: bytes, data: Any, trial: TrialRecord) -> str:
+    """Say what cannot be in a trial, with the field's name; "" where all can.
+
+    Args:
+        text: the line.
+        data: the line as JSON, parsed.
+        trial: the same as a record.
+    """
+    if _ODD.search(text):
+        for problem in _numbers(data, "", is_free=False):
+            return problem
+    if trial.arm not in {0, BASELINE_REPEAT}:
+        return f"arm: there is no arm {trial.arm}"
+    if _is_no_time(trial.started_at):
+        return f"started_at: {trial.started_at!r} is no time of a run"
+    buckets = trial.measurement.latency.buckets if trial.measurement else ()
+    last = max((index for index, _ in buckets), default=0)
+    if last > MAX_BUCKET:
+        return f"measurement.latency.buckets: there is no bucket {last}"
+    return ""
+
+
+def run_problem(data: Any, run: RunRecord) -> str:
+    """Say what cannot be in run.json, with the field's name; "" where all can.
+
+    Args:
+        data: the file as JSON, parsed.
+        run: the same as a record.
+    """
+    problems = itertools.chain(
+        _numbers(data, "", is_free=False),
+        _head_problems(run),
+        _scenario_problems(run.scenario),
+        _design_problems(run),
+    )
+    return next(problems, "")
+
+
+def _head_problems(run: RunRecord) -> Iterator[str]:
+    if not run.run_id or not run.run_id.isprintable():
+        yield f"run_id: {run.run_id!r} is no name"
+    if _is_no_time(run.created_at):
+        yield f"created_at: {run.created_at!r} is no time of a run"
+
+
+def _scenario_problems(scenario: Scenario) -> Iterator[str]:
+    names = [cell.name for cell in scenario.cells]
+    labels = [contender.label for contender in scenario.contenders]
+    for field, given in (("cells", names), ("contenders", labels)):
+        if not given:
+            yield f"scenario.{field}: there is none"
+        for name, number in Counter(given).items():
+            if number > 1:
+                yield f"scenario.{field}: {name!r} is there {number} times"
+    if sum(contender.baseline for contender in scenario.contenders) > 1:
+        yield "scenario.contenders: more than one is the baseline"
+    if not 0.0 < scenario.threshold < 1.0:
+        yield f"scenario.threshold: {scenario.threshold} is not between 0 and 1"
+    for index, cell in enumerate(scenario.cells):
+        workload = cell.workload
+        if not (workload.num_slots and workload.batching.max_batch_size):
+            yield f"scenario.cells.{index}.workload: no slots, or batches of nothing"
+
+
+def _design_problems(run: RunRecord) -> Iterator[str]:
+    """Where the plan is not of this run's cells and contenders."""
+    cells = {cell.name for cell in run.scenario.cells}
+    labels = [contender.label for contender in run.scenario.contenders]
+    trials = {f"{label}#{arm}" for label in labels for arm in (0, BASELINE_REPEAT)}
+    for number, planned in enumerate(run.design.blocks):
+        for cell, order in planned:
+            if cell not in cells:
+                yield f"design.blocks.{number}: there is no cell {cell!r}"
+            for name in order:
+                if name not in trials:
+                    yield f"design.blocks.{number}: there is no trial {name!r}"
+
+
+def _is_no_time(text: str) -> bool:
+    """Whether it is a date so far away that arithmetic with it fails; no date is for people."""
+    try:
+        return not 1970 <= datetime.fromisoformat(text).year <= 9000
+    except ValueError:
+        return False
+
+
+def _numbers(value: Any, place: str, *, is_free: bool) -> Iterator[str]:
+    """What is wrong with the numbers under a value, each with its place."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            inside = f"{place}.{key}" if place else str(key)
+            yield from _numbers(inner, inside, is_free=is_free or key in _FREE)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _numbers(inner, f"{place}.{index}", is_free=is_free)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        problem = _number_problem(value, place.rpartition(".")[2], is_free=is_free)
+        if problem:
+            yield f"{place}: {problem}"
+
+
+def _number_problem(value: float, name: str, *, is_free: bool) -> str:
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return "a whole number of more than 64 bits"
+    if not math.isfinite(value):
+        return "a number without end"
+    if is_free:
+        return ""
+    if value < 0 and name not in _DIFFERENCES:
+        return f"{value} is below 0"
+    if isinstance(value, float) and value and not _LEAST <= abs(value) <= _MOST:
+        return f"{value} is beyond what can be measured"
+    return ""
