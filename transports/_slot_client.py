@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from threading import get_ident
 from typing import TYPE_CHECKING, Final, Self
 
 from tensordict.base import TensorDictBase
@@ -33,7 +32,7 @@ class SlotReply:
     def done(self) -> bool:
         """Tell whether `result` would return, or raise, at once; once true it stays so."""
         if self._reply is None and self._client._is_orphaned():
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError, InFlightError):
                 self._take(0.0)
         return self._reply is not None or self._client._has_answer()
 
@@ -62,22 +61,28 @@ class SlotReply:
         return reply
 
     def _take(self, timeout: float | None) -> None:
-        client, me = self._client, get_ident()
+        client, token = self._client, object()
+        user = client._user
         try:
-            client._enter(me)
+            client._enter(token)
             # Or another thread's request has settled this one since we looked.
             if self._reply is None:
                 self._reply = client._receive(timeout)
                 client._forget()
-        finally:
-            client._leave(me)
+        finally:  # see SlotClient._enter
+            try:
+                if user[_USER] is token:
+                    del user[_USER]
+            except KeyError:
+                pass
 
 
 class SlotClient:
     """An actor's handle on its slot: one thread at a time, one request in flight.
 
-    A thread that comes while another is in a call, in `submit` or in `result` is refused: two
-    who take turns unawares would get each other's replies.
+    A call that comes while another is in here, in a call, `submit`, `result` or `close`, is
+    refused, be it another thread's or a signal handler's: two that take turns unawares would get
+    each other's replies.
 
     Whether its reply is read or dropped does not matter: the next request may be made as soon as
     the last one is answered. The client gives its slot back when it is closed, left as a context
@@ -93,7 +98,7 @@ class SlotClient:
         self._pending = False  # also once closed, so that one look tells
         self._is_closed = False
         self._unread: weakref.ref[SlotReply] | None = None
-        self._user: dict[str, int] = {}  # the thread that is in here, under the one key
+        self._user: dict[str, object] = {}  # the call that is in here, under the one key
 
     def __call__(self, td: TensorDictBase) -> TensorDictBase:
         """Submit `td`, wait as long as a server lives, and return the reply.
@@ -104,17 +109,21 @@ class SlotClient:
             RuntimeError: another thread uses the client just now, or it is closed.
             Exception: as `submit` and `SlotReply.result` do.
         """
-        me = get_ident()
+        user, token = self._user, object()
         try:
-            self._enter(me)
+            self._enter(token)
             if self._pending:
                 self._settle(may_wait=True)
             self._send(td)
             reply = self._receive(None)
             self._pending = False
             self._transport._replies[self._slot] = None
-        finally:
-            self._leave(me)
+        finally:  # see _enter
+            try:
+                if user[_USER] is token:
+                    del user[_USER]
+            except KeyError:
+                pass
         if isinstance(reply, BaseException):
             # Its traceback holds this frame: make no cycle, and keep no client.
             try:
@@ -135,16 +144,20 @@ class SlotClient:
                 just now, or it is closed.
             ValueError: `td` does not fit the schema; nothing is in flight then.
         """
-        me = get_ident()
+        user, token = self._user, object()
         try:
-            self._enter(me)
+            self._enter(token)
             if self._pending:
                 self._settle(may_wait=False)
             self._send(td)
             reply = SlotReply(self)
             self._unread = weakref.ref(reply)
-        finally:
-            self._leave(me)
+        finally:  # see _enter
+            try:
+                if user[_USER] is token:
+                    del user[_USER]
+            except KeyError:
+                pass
         return reply
 
     def close(self) -> None:
@@ -156,15 +169,23 @@ class SlotClient:
             Never, and takes no lock.
 
         Raises:
-            RuntimeError: another thread uses the client just now.
+            RuntimeError: the client is in use just now: by another thread, or by this one,
+                which a signal handler has interrupted.
         """
-        me = get_ident()
-        if self._user.get(_USER, me) != me and not self._is_closed:
-            raise InFlightError(
-                f"slot {self._slot} cannot be given back while another thread waits for its "
-                "reply: close the client when that thread is done with it"
-            )
-        self._give_back()
+        user, token = self._user, object()
+        try:
+            if user.setdefault(_USER, token) is not token and not self._is_closed:
+                raise InFlightError(
+                    f"slot {self._slot} cannot be given back while somebody waits for its "
+                    "reply: close the client when that call is over"
+                )
+            self._give_back()
+        finally:  # see _enter
+            try:
+                if user[_USER] is token:
+                    del user[_USER]
+            except KeyError:
+                pass
 
     def __enter__(self) -> Self:
         return self
@@ -175,21 +196,19 @@ class SlotClient:
     def __del__(self) -> None:
         self._give_back()
 
-    def _enter(self, me: int) -> None:
-        """Let this thread in, or refuse it; to be called where `_leave` is sure to follow.
+    def _enter(self, token: object) -> None:
+        """Let this call in, or refuse it.
 
-        `dict.setdefault` is one atomic step: of two threads one finds the other there.
+        `dict.setdefault` is one atomic step: of two calls one finds the other's token there. Who
+        calls this must take the token out again in a `finally` that makes no call itself: a
+        signal is handled as a call begins or ends, and would leave the client locked.
         """
-        if self._user.setdefault(_USER, me) != me:
+        if self._user.setdefault(_USER, token) is not token:
             raise InFlightError(
-                f"slot {self._slot} already has an in-flight request, of another thread that uses "
+                f"slot {self._slot} already has an in-flight request, of another call that is in "
                 "this client just now: a client is for one thread at a time, ask the transport "
                 "for one each"
             )
-
-    def _leave(self, me: int) -> None:
-        if self._user.get(_USER) == me:
-            del self._user[_USER]
 
     def _give_back(self) -> None:
         if not self._is_closed:

@@ -44,7 +44,7 @@ Invariants:
 
 The memory model:
     What must be atomic: reading and writing one item of a list or a bytearray; append and pop at
-    the end, copy, and clear of a list; setdefault of a dict (the one thread that a client lets
+    the end, copy, and clear of a list; setdefault of a dict (the one call that a client lets
     in); `in`, count and translate of a bytearray; attributes; the next number of
     itertools.count. Assignment to a list's front must not disturb a pop at its end.
     CPython's documentation ("Thread Safety Guarantees") says of these operations of lists and

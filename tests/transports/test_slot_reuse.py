@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 
 import pytest
@@ -164,7 +165,7 @@ def test_a_client_another_thread_waits_for_is_not_closed(together):
         assert entered.wait(WAIT_S)
         while not transport._is_parked[0]:
             pass
-        with pytest.raises(InFlightError, match="another thread waits"):
+        with pytest.raises(InFlightError, match="somebody waits"):
             client.close()
         go.set()
 
@@ -501,3 +502,94 @@ def test_threads_that_share_a_client_get_their_own_replies_or_none(
     with InferenceServer(double, transport):
         assert sum(together(4, actor)) > 0
         assert client(one(7))["action"].item() == 14
+
+
+@pytest.mark.parametrize("way", ["close", "call", "submit"])
+def test_a_call_inside_a_call_is_refused(way, doorbell):
+    """By the same thread, as a signal handler would make it: the model stands for that here."""
+    transport = SlotTransport(2, inline=True)
+    bell = doorbell(transport)
+    client, other = transport.client(), transport.client()
+    refused = []
+
+    def model(td):
+        act = {
+            "close": client.close,
+            "call": lambda: client(one()),
+            "submit": lambda: client.submit(one()),
+        }
+        with pytest.raises(InFlightError) as caught:
+            act[way]()
+        refused.append(str(caught.value))
+        return double(td)
+
+    with InferenceServer(model, transport, timeout=600.0):
+        bell.wait_until_asleep()
+        assert client(one(3))["action"].item() == 6
+        assert client._user == {}
+        assert len(refused) == 1
+    assert other._slot != client._slot
+
+
+@pytest.mark.parametrize("way", ["call", "submit", "result", "close"])
+def test_an_interrupt_never_locks_a_client(way):
+    """Ctrl-C as any function is entered on the way: another thread may use the client after it."""
+    reached = 0
+    while True:
+        transport = SlotTransport(1)
+        with InferenceServer(double, transport):
+            client = transport.client()
+            client(one())
+            reply = client.submit(one(1)) if way == "result" else None
+            act = {
+                "call": lambda: client(one(2)),  # noqa: B023 - called in this round
+                "submit": lambda: client.submit(one(2)),  # noqa: B023 - likewise
+                "result": lambda: reply.result(WAIT_S),  # noqa: B023 - likewise
+                "close": client.close,
+            }[way]
+            if not interrupted_at_entry(act, reached):
+                break
+            assert client._user == {}
+            if not client._is_closed:
+                assert in_thread(lambda: client(one(5)))["action"].item() == 10  # noqa: B023 - likewise
+        reached += 1
+    assert reached >= 2
+
+
+def interrupted_at_entry(call, number):
+    """Raise KeyboardInterrupt as the number-th Python function is entered; False if there is none."""
+    left = [number]
+
+    def trace(frame, event, _arg):
+        if event == "call":
+            if left[0] == 0:
+                left[0] = -1
+                raise KeyboardInterrupt
+            left[0] -= 1
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def test_who_is_in_a_client_is_found_out_in_one_step(transport):
+    """A look and then a write would let two in."""
+
+    class OneStep(dict):
+        def get(self, *args):
+            raise AssertionError("looked before it wrote")
+
+        __contains__ = __setitem__ = get
+
+    client = transport.client()
+    client._user = OneStep()
+    client.submit(one())
+    client._user = OneStep(user=object())
+    with pytest.raises(InFlightError):
+        client.submit(one())
