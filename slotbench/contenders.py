@@ -15,6 +15,7 @@ import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final, cast, get_args
 
 from slotbench.errors import ContenderError
@@ -143,6 +144,8 @@ def missing_requirement(contender: Contender) -> str | None:
     folder = checkout(contender)
     if folder is not None:
         package = package_of(contender)
+        if not Path(folder).is_dir():
+            return f"{CHECKOUT}={folder}: there is no such folder"
         if _find_below(package, [folder]) is None:
             return f"{CHECKOUT}={folder}: this folder holds no package {package!r}"
         return None

@@ -32,8 +32,8 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
 
     Columns: cell; one for each axis of any grid, under its dotted name, lists as text,
     NaN or None for a cell whose grid does not vary it; contender, arm, round, attempt,
-    position, trial_id; counted: the trial is of the last attempt of its block; status,
-    is_invalid, duration_s; every metric and every scalar field of the measurement, NaN
+    position, trial_id; counted: the trial is of the attempt of its block that counts; status,
+    is_invalid, is_disturbed, duration_s; every metric and every scalar field of the measurement, NaN
     where there is none; error.
     """
     import pandas as pd
@@ -54,6 +54,7 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
             "counted": trial.trial_id in counted,
             "status": trial.status,
             "is_invalid": trial.is_invalid,
+            "is_disturbed": trial.is_disturbed,
             "duration_s": trial.duration_s,
             **_numbers(trial.measurement),
             "error": trial.error,
@@ -61,7 +62,15 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
         for trial in stored.trials
     ]
     names = ["cell", *axes, "contender", "arm", "round", "attempt", "position", "trial_id"]
-    names += ["counted", "status", "is_invalid", "duration_s", *_numbers(None), "error"]
+    names += [
+        "counted",
+        "status",
+        "is_invalid",
+        "is_disturbed",
+        "duration_s",
+        *_numbers(None),
+        "error",
+    ]
     frame = pd.DataFrame(rows, columns=pd.Index(names))
     # A column of None alone would be of type object.
     frame = frame.astype(dict.fromkeys(_metric_functions(), "float64"))

@@ -5,6 +5,7 @@ The one place where `slotbench.measure` and `slotbench.store` meet. Prints nothi
 
 import contextlib
 import hashlib
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from slotbench import contenders
 from slotbench.compute import environment_diff
 from slotbench.errors import ContenderError, RecordError
 from slotbench.measure import design, runner
@@ -39,9 +39,7 @@ from slotbench.store import (
 
 _STARTING: Final = "starting a worker: importing torch, tensordict, …"
 
-_MEASURED: Final = frozenset(
-    {"git_commit", "slotbench_version", "tensordict_version", "torchrl_version"}
-)
+_MEASURED: Final = frozenset({"code_sha256", "tensordict_version", "torchrl_version"})
 """Facts of the environment that are part of what is measured."""
 
 
@@ -95,13 +93,13 @@ def run_scenario(
         scenario_sha256=hashlib.sha256(scenario.text.encode()).hexdigest(),
         skipped=(*skipped, *more_skipped),
         design=design.draw(scenario),
-        environment=environment.collect(_checkouts(scenario)),
+        environment=environment.collect(scenario.contenders),
         command=tuple(command),
+        max_attempts=max_attempts,
     )
     with RunFolder.create(results_dir, run) as folder:
         on_start(folder.path)
-        sitting = _Sitting(executor, began, on_progress, max_attempts)
-        sitting.measure(run, folder, ())
+        _Sitting(executor, began, on_progress).measure(run, folder, ())
     return folder.path
 
 
@@ -111,7 +109,7 @@ def resume_run(
     *,
     command: Sequence[str] = (),
     allow_different: bool = False,
-    max_attempts: int = runner.MAX_ATTEMPTS,
+    max_attempts: int | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_start: Callable[[Path], None] = lambda _: None,
 ) -> Path:
@@ -125,8 +123,8 @@ def resume_run(
         path: the run's folder.
         executor: for the run's own scenario; closed by the caller.
         command: the command line, for the record.
-        allow_different: go on also where `differences_that_forbid` finds something.
-        max_attempts: see `runner.run`.
+        allow_different: go on also where `check_environment` refuses.
+        max_attempts: see `runner.run`; None is as the run was begun.
         on_progress: told what the run is at.
         on_start: told the run's folder before the first trial.
 
@@ -143,13 +141,9 @@ def resume_run(
         folder.clear_up()
         stored = read(path)
         check_resumable(stored)
-        here = environment.collect(_checkouts(stored.run.scenario))
-        differ = () if allow_different else differences_that_forbid(stored.run, here)
-        if differ:
-            raise RecordError(
-                f"{stored.run.run_id} was begun in another environment: {'; '.join(differ)}; "
-                "go on there, or all the same with --allow-different"
-            )
+        here = environment.collect(stored.run.scenario.contenders)
+        if not allow_different:
+            check_environment(stored.run, here)
         on_progress(Progress(0, 0, _STARTING))
         began = time.perf_counter()
         executor.start_worker()
@@ -164,11 +158,11 @@ def resume_run(
             status="running",
             accounting=None,
             resumptions=(*stored.run.resumptions, resumption),
+            max_attempts=max_attempts or stored.run.max_attempts,
         )
         folder.replace_run(run)
         on_start(path)
-        sitting = _Sitting(executor, began, on_progress, max_attempts)
-        sitting.measure(run, folder, stored.trials)
+        _Sitting(executor, began, on_progress).measure(run, folder, stored.trials)
     return path
 
 
@@ -179,28 +173,43 @@ def check_resumable(stored: StoredRun) -> None:
         RecordError: it is complete.
     """
     if stored.run.status == "complete":
+        anew = shlex.join(stored.run.command)
         raise RecordError(
-            f"{stored.run.run_id} is complete: there is nothing to resume; measure it anew "
-            f"with 'slotbench run {stored.run.scenario.name}'"
+            f"{stored.run.run_id} is complete: there is nothing to resume"
+            + (f"; measure it anew with '{anew}'" if anew else "")
         )
 
 
-def differences_that_forbid(run: RunRecord, here: Mapping[str, Scalar]) -> tuple[str, ...]:
-    """Say, a few words each, why a run cannot go on in this environment.
+def check_environment(run: RunRecord, here: Mapping[str, Scalar] | None = None) -> None:
+    """Refuse to go on with a run in another environment than it was begun in.
 
-    Another machine, Python or torch would mix two experiments; so would another version of
-    what is measured.
+    Another machine, Python or torch would mix two experiments; so would another state of what
+    is measured, committed or not.
+
+    Args:
+        run: that would go on.
+        here: the environment now; None collects it.
+
+    Raises:
+        RecordError: it differs; what differs is named.
     """
-    return tuple(
+    if here is None:
+        here = environment.collect(run.scenario.contenders)
+    was = run.environment
+    # Records of earlier versions know the commit only.
+    measured = _MEASURED if "code_sha256" in was else _MEASURED | {"git_commit"}
+    differ = [
         f"{found.name} was {found.base}, is {found.head}"
-        for found in environment_diff.differences(run.environment, here)
-        if found.forbids or found.name in _MEASURED or found.name.endswith(".git_commit")
-    )
-
-
-def _checkouts(scenario: Scenario) -> list[str]:
-    folders = (contenders.checkout(contender) for contender in scenario.contenders)
-    return sorted({folder for folder in folders if folder is not None})
+        for found in environment_diff.differences(was, here)
+        if found.forbids
+        or (found.name in measured and None not in {found.base, found.head})
+        or found.name.endswith(".code_sha256")
+    ]
+    if differ:
+        raise RecordError(
+            f"{run.run_id} was begun in another environment: {'; '.join(differ)}; go on "
+            "there, or all the same with --allow-different"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +219,6 @@ class _Sitting:
     executor: Executor
     began: float
     on_progress: Callable[[Progress], None]
-    max_attempts: int
 
     def measure(
         self, run: RunRecord, folder: RunFolder, recorded: Sequence[TrialRecord]
@@ -223,7 +231,6 @@ class _Sitting:
                 folder.append,
                 self.on_progress,
                 recorded=recorded,
-                max_attempts=self.max_attempts,
             )
         except BaseException:
             # A full disk is said once, by what met it.

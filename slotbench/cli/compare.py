@@ -26,6 +26,7 @@ _EXIT_CODES: Final = {
     "regression": EXIT_GATE_FAILED,
     "inconclusive": EXIT_GATE_FAILED,
     "failed trial": EXIT_TRIAL_FAILED,
+    "missing data": EXIT_INVALID,
     "INVALID": EXIT_INVALID,
 }
 """Of what a gate decided."""
@@ -110,8 +111,10 @@ def compare(
     only one of the runs is not controlled. A difference counts when its 95 % interval lies
     beyond no difference, and matters when it exceeds the threshold.
 
-    Exit codes: 1 the gate of --fail-on failed; 3 every trial is INVALID, or with --fail-on
-    one behind a gated row; 4 with --fail-on, a trial behind a gated row failed.
+    Exit codes without --fail-on: 3 every trial of a run is INVALID; 4 none is usable, and one
+    failed. With it: 1 a gated row regressed or, where asked, is undecided; 3 a trial behind
+    one is INVALID, or data is missing, such as a contender that HEAD went without; 4 a
+    trial behind one failed.
 
     Examples:
       slotbench compare 3fa9c1 --format md > comparison.md
@@ -177,5 +180,18 @@ def _show(
     print(draw.render(compared, format_name, stdout_screen(), gate), end="")
     if gate is not None:
         return _EXIT_CODES[gate.result]
-    is_void = any(all(trial.is_invalid for trial in run.stored.trials) for run in runs)
-    return EXIT_INVALID if is_void else EXIT_OK
+    codes = {_code(run) for run in runs}
+    return next((x for x in (EXIT_TRIAL_FAILED, EXIT_INVALID) if x in codes), EXIT_OK)
+
+
+def _code(run: "Run") -> int:
+    """What a run comes to where no gate was asked: whether any of its numbers can be used."""
+    from slotbench.compute import blocks
+
+    counted = blocks.counted_trials(run.record, run.stored.trials)
+    if any(blocks.is_usable(trial) for trial in counted):
+        return EXIT_OK
+    has_failed = any(
+        trial.status == "failed" or trial.measurement is None for trial in counted
+    )
+    return EXIT_TRIAL_FAILED if has_failed else EXIT_INVALID

@@ -94,7 +94,7 @@ def _describe(path: Path) -> dict[str, Any]:
     return {
         **described,
         "scenario": stored.run.scenario.name,
-        "status": stored.run.status,
+        "status": stored.state,
         "trials": len(stored.trials),
         "problem": "",
     }

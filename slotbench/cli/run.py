@@ -156,7 +156,7 @@ def _resume(
     from slotbench.contenders import missing_requirement
     from slotbench.draw import units
     from slotbench.measure import runner
-    from slotbench.session import check_resumable, resume_run
+    from slotbench.session import check_environment, check_resumable, resume_run
 
     sys.path.append(str(Path.cwd()))
     stored = store.read(store.find(reference, results))
@@ -166,6 +166,8 @@ def _resume(
         reason = missing_requirement(contender)
         if reason is not None:
             raise ContenderError(f"contender {contender.label}: {reason}")
+    if not allow_different:
+        check_environment(stored.run)
     left = sum(len(cells) for _, cells in runner.unfinished(stored.run, stored.trials))
     planned = sum(len(cells) for cells in stored.run.design.blocks)
     left_s = runner.estimate_rest_s(stored.run, stored.trials)
@@ -184,7 +186,7 @@ def _resume(
             executor,
             command=_command(),
             allow_different=allow_different,
-            max_attempts=attempts or runner.MAX_ATTEMPTS,
+            max_attempts=attempts,
             on_progress=bar.update,
             on_start=told.append,
         )
@@ -271,7 +273,7 @@ def _measure(
         if folders:
             where = (
                 f"the recorded trials are safe in {folders[0]}; go on with "
-                f"'slotbench run --resume {folders[0].name}'"
+                f"'slotbench run --resume {folders[0]}'"
             )
         _say(f"interrupted; {where}")
         raise
@@ -304,8 +306,10 @@ def _report(path: Path, skipped: "list[Skipped]") -> int:
 
 
 def exit_code(run: "Run") -> int:
-    """Return 4 if a trial failed, else 3 if one was INVALID, else 0."""
-    trials = run.stored.trials
+    """Return 4 if a trial that counts failed, else 3 if one was INVALID, else 0."""
+    from slotbench.compute.blocks import counted_trials
+
+    trials = counted_trials(run.record, run.stored.trials)
     if any(trial.status == "failed" for trial in trials):
         return EXIT_TRIAL_FAILED
     return EXIT_INVALID if any(trial.is_invalid for trial in trials) else EXIT_OK

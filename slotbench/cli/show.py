@@ -39,7 +39,8 @@ def show(
     from slotbench.draw import validity
 
     if rules:
-        print(validity.show_rules(stdout_screen()), end="")
+        text = validity.rules_as_json() if as_json else validity.show_rules(stdout_screen())
+        print(text, end="")
         return EXIT_OK
     from slotbench import store
 
@@ -47,7 +48,7 @@ def show(
     for note in stored.notes:
         print(f"slotbench: note: {note}", file=sys.stderr)
     if as_json:
-        print(validity.as_json(stored), end="")
+        print(validity.as_json(stored, trial), end="")
     elif trial is not None:
         print(validity.show_trial(stored, trial, stdout_screen()), end="")
     else:

@@ -45,6 +45,7 @@ class TwoRuns:
         rows: by cell, contender and metric, in these orders.
         differences: of environment and workload, the forbidding ones first.
         notes: what is in one of the runs only, and what else a reader must know.
+        chosen: labels that it was narrowed to; empty where it was not.
     """
 
     base: Comparison
@@ -60,6 +61,7 @@ class TwoRuns:
     rows: tuple[ComparisonRow, ...]
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
+    chosen: tuple[str, ...] = ()
 
 
 Compared = Comparison | TwoRuns
@@ -168,9 +170,14 @@ def narrow(compared: Compared, labels: Sequence[str]) -> Compared:
     if isinstance(compared, TwoRuns):
         base, head = (_narrowed(one, kept) for one in (compared.base, compared.head))
         return dataclasses.replace(
-            compared, base=base, head=head, contenders=contenders, rows=rows
+            compared,
+            base=base,
+            head=head,
+            contenders=contenders,
+            rows=rows,
+            chosen=tuple(labels),
         )
-    return _narrowed(compared, kept)
+    return dataclasses.replace(_narrowed(compared, kept), chosen=tuple(labels))
 
 
 def _narrowed(one: Comparison, kept: Set[str]) -> Comparison:
@@ -193,16 +200,15 @@ class _Between:
         metric = get_metric(head.metric)
         is_baseline = head.is_baseline and not self.is_absolute
         ratio = self._ratio(head, metric)
-        floors = [side.noise_floor for side in (base, head) if side.noise_floor is not None]
-        can = [side.can_resolve for side in (base, head)]
+        repeat = self._repeat(head.cell, metric)
         return dataclasses.replace(
             head,
             is_baseline=is_baseline,
             ratio=ratio,
             verdict=self._verdict(head, metric, ratio),
             more_blocks=None,
-            noise_floor=max(floors) if len(floors) == 2 else None,
-            can_resolve=None if None in can else all(can),
+            noise_floor=None if repeat is None else statistics.noise_floor(repeat),
+            can_resolve=comparison.can_resolve(repeat, head.threshold),
             num_invalid=base.num_invalid + head.num_invalid,
             num_failed=base.num_failed + head.num_failed,
             sides=(base, head),
@@ -216,6 +222,22 @@ class _Between:
             )
             for pairing in self.pairings
         )
+        return statistics.welch_log_ratio(head, base) if head and base else None
+
+    def _repeat(self, cell: str, metric: Metric) -> RatioEstimate | None:
+        """What is the same baseline in both runs, head over base, as the rows are made.
+
+        Of ratios each run's A/A pairs, whichever contender its own baseline is; of values
+        the baseline's, which must then be one and the same.
+        """
+        one, other = self.pairings
+        if not self.is_absolute:
+            base, head = one.log_repeats(cell, metric), other.log_repeats(cell, metric)
+        elif one.baseline == other.baseline:
+            base = one.log_values(cell, one.baseline, metric)
+            head = other.log_values(cell, one.baseline, metric)
+        else:
+            return None
         return statistics.welch_log_ratio(head, base) if head and base else None
 
     def _verdict(

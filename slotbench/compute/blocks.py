@@ -3,8 +3,8 @@
 A block is one cell in one round, with every contender once and the baseline twice. A
 block that was interrupted or disturbed is measured again whole as another attempt, and
 one of its attempts counts. Which one is decided by the machine, never by what came out: a
-complete attempt before one that was broken off, then the one with the fewest DISTURBED
-trials, then the last.
+complete attempt before one that was broken off, one with numbers before one in which every
+trial failed (the worker died), then the one with the fewest DISTURBED trials, then the last.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -67,11 +67,13 @@ def counted_attempts(run: RunRecord, trials: Iterable[TrialRecord]) -> dict[Bloc
     attempts = _by_attempt(trials)
     size = block_size(run)
 
-    def worth(attempt: tuple[int, list[TrialRecord]]) -> tuple[bool, int, int]:
+    def worth(attempt: tuple[int, list[TrialRecord]]) -> tuple[bool, bool, int, int]:
         number, made = attempt
         is_complete = len(made) >= size
+        # Every contender failing at once is the worker's end, not theirs.
+        has_numbers = any(trial.status == "ok" for trial in made)
         num_disturbed = sum(trial.is_disturbed for trial in made)
-        return is_complete, -num_disturbed if is_complete else 0, number
+        return is_complete, has_numbers, -num_disturbed if is_complete else 0, number
 
     return {block: max(made.items(), key=worth)[0] for block, made in attempts.items()}
 
@@ -86,9 +88,51 @@ def finished_blocks(run: RunRecord, trials: Iterable[TrialRecord]) -> frozenset[
     )
 
 
-def next_attempts(trials: Iterable[TrialRecord]) -> dict[Block, int]:
-    """The number of the next attempt of every block that was begun."""
-    return {block: max(made) + 1 for block, made in _by_attempt(trials).items()}
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A block that is to be measured, or measured again.
+
+    Attributes:
+        attempt: the number of the next attempt.
+        num_complete: attempts at it that were carried through.
+        is_repeat: it has a complete attempt, which the machine disturbed.
+    """
+
+    attempt: int
+    num_complete: int
+    is_repeat: bool
+
+
+def owed_blocks(run: RunRecord, trials: Sequence[TrialRecord]) -> dict[Block, Owed]:
+    """What is left to measure, of the blocks that were planned, in their order.
+
+    Owed is a block without a complete attempt, one whose last attempt was broken off, and
+    one whose counted attempt is DISTURBED while ``run.max_attempts`` leaves room.
+    """
+    attempts, counted = _by_attempt(trials), counted_attempts(run, trials)
+    size = block_size(run)
+    owed = {}
+    for index, of_round in enumerate(run.design.blocks):
+        for cell, _ in of_round:
+            made = attempts.get((index, cell), {})
+            num_complete = sum(len(done) >= size for done in made.values())
+            number = max(made, default=-1) + 1
+            chosen = made.get(counted.get((index, cell), 0), [])
+            is_disturbed = any(trial.is_disturbed for trial in chosen)
+            is_broken_off = bool(made) and len(made[number - 1]) < size
+            may_repeat = is_disturbed and num_complete < run.max_attempts
+            if not num_complete or is_broken_off or may_repeat:
+                owed[index, cell] = Owed(number, num_complete, num_complete > 0)
+    return owed
+
+
+def num_repeats(run: RunRecord, trials: Iterable[TrialRecord]) -> int:
+    """Complete attempts beyond the first of their block."""
+    size = block_size(run)
+    return sum(
+        max(0, sum(len(done) >= size for done in made.values()) - 1)
+        for made in _by_attempt(trials).values()
+    )
 
 
 def block_size(run: RunRecord) -> int:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from slotbench.compute import blocks, statistics
+from slotbench.compute import blocks, environment_diff, statistics
 from slotbench.compute.blocks import Problem
+from slotbench.compute.environment_diff import Difference
 from slotbench.compute.metrics import Metric
 from slotbench.compute.metrics import get as get_metric
 from slotbench.compute.statistics import CONFIDENCE, RatioEstimate, Verdict
@@ -54,9 +55,10 @@ class ComparisonRow:
             takes away.
         noise_floor: half-width of the A/A interval as a ratio less 1, of the scenario's
             own baseline, which alone ran twice; None without two pairs of it. Between
-            runs the larger one.
-        can_resolve: whether the noise floor is at most the threshold, and the A/A interval
-            holds 1: the baseline does not differ from itself. Between runs: in both.
+            runs of Welch's interval on both runs' A/A ratios, head over base; of values,
+            on those of the baseline, and None where each run has another one.
+        can_resolve: whether the noise floor is at most the threshold, and the interval
+            that it is of holds 1: the baseline does not differ from itself.
         num_invalid: INVALID trials of the attempts that count (first arm); between runs
             of both.
         num_failed: trials of these without numbers; likewise.
@@ -89,6 +91,21 @@ class ComparisonRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """One resumption of the run.
+
+    Attributes:
+        created_at: when, as recorded.
+        num_trials: in the record when it began.
+        differences: from the environment that the run began in, the forbidding ones first.
+    """
+
+    created_at: str
+    num_trials: int
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """All rows of a run, and what a reader must know to judge them.
 
@@ -107,6 +124,8 @@ class Comparison:
         problems: of every trial, used or not.
         command: the command line that made the run.
         commit: of slotbench; "" where it is not known.
+        resumptions: in their order.
+        chosen: labels that it was narrowed to; empty where it was not.
     """
 
     run_id: str
@@ -128,6 +147,8 @@ class Comparison:
     problems: tuple[Problem, ...]
     command: tuple[str, ...]
     commit: str
+    resumptions: tuple[Resumed, ...]
+    chosen: tuple[str, ...] = ()
 
 
 def compare(
@@ -194,6 +215,14 @@ def compare(
         + tuple(zero for place in places for zero in pairing.zeros(*place)),
         command=run.command,
         commit=str(run.environment.get("git_commit", "")),
+        resumptions=tuple(
+            Resumed(
+                again.created_at,
+                again.num_trials,
+                environment_diff.differences(run.environment, again.environment),
+            )
+            for again in run.resumptions
+        ),
     )
 
 
@@ -247,7 +276,7 @@ class Pairing:
             verdict="limit" if is_floor else verdict(ratio, metric, threshold, has_zero),
             more_blocks=None if is_floor else _more_blocks(ratio, threshold, has_zero),
             noise_floor=noise,
-            can_resolve=_can_resolve(repeat, noise, threshold),
+            can_resolve=can_resolve(repeat, threshold),
             num_invalid=sum(trial.is_invalid for trial in trials.values()),
             num_failed=sum(_has_failed(trial) for trial in trials.values()),
         )
@@ -261,6 +290,11 @@ class Pairing:
         """Logarithms of the ratios to the baseline, one a pair, in the order of the rounds."""
         values = self._values(cell, label, 0, metric)
         pairs = self._pairs(values, cell, self.baseline, metric)
+        return [math.log(above) - math.log(below) for above, below in pairs]
+
+    def log_repeats(self, cell: str, metric: Metric) -> list[float]:
+        """Logarithms of the A/A ratios, one a pair, in the order of the rounds."""
+        pairs = self._repeat_pairs(cell, metric)
         return [math.log(above) - math.log(below) for above, below in pairs]
 
     def has_zero(self, cell: str, labels: Iterable[str], metric: Metric) -> bool:
@@ -301,18 +335,17 @@ class Pairing:
     def _ratio(
         self, values: Mapping[int, float], cell: str, below: str, metric: Metric
     ) -> RatioEstimate | None:
-        pairs = self._pairs(values, cell, below, metric)
-        if not pairs:
-            return None
-        above, under = zip(*pairs, strict=True)
-        return statistics.paired_log_ratio(above, under)
+        return _estimate(self._pairs(values, cell, below, metric))
 
     def _repeat(self, cell: str, metric: Metric) -> RatioEstimate | None:
         """The baseline's second trials over its first ones (A/A)."""
+        return _estimate(self._repeat_pairs(cell, metric))
+
+    def _repeat_pairs(self, cell: str, metric: Metric) -> list[tuple[float, float]]:
         if self.repeated is None:
-            return None
+            return []
         second = self._values(cell, self.repeated, BASELINE_REPEAT, metric)
-        return self._ratio(second, cell, self.repeated, metric)
+        return self._pairs(second, cell, self.repeated, metric)
 
 
 def verdict(
@@ -333,21 +366,36 @@ def verdict(
     return statistics.verdict(ratio, threshold, metric.better)
 
 
+def can_resolve(repeat: RatioEstimate | None, threshold: float) -> bool | None:
+    """Whether A/A is narrower than δ, and does not itself claim a difference.
+
+    Args:
+        repeat: as `slotbench.compute.statistics.noise_floor` takes it; None where there
+            is none.
+        threshold: δ.
+
+    Returns:
+        None without an interval.
+    """
+    noise = None if repeat is None else statistics.noise_floor(repeat)
+    if repeat is None or noise is None or repeat.low is None or repeat.high is None:
+        return None
+    return noise <= threshold and repeat.low <= 1.0 <= repeat.high
+
+
+def _estimate(pairs: Sequence[tuple[float, float]]) -> RatioEstimate | None:
+    if not pairs:
+        return None
+    above, under = zip(*pairs, strict=True)
+    return statistics.paired_log_ratio(above, under)
+
+
 def _more_blocks(
     ratio: RatioEstimate | None, threshold: float, has_zero: bool
 ) -> int | None:
     if ratio is None or has_zero:
         return None
     return statistics.blocks_to_decide(ratio, threshold)
-
-
-def _can_resolve(
-    repeat: RatioEstimate | None, noise: float | None, threshold: float
-) -> bool | None:
-    """Whether A/A is narrower than δ, and does not itself claim a difference."""
-    if repeat is None or noise is None or repeat.low is None or repeat.high is None:
-        return None
-    return noise <= threshold and repeat.low <= 1.0 <= repeat.high
 
 
 def _has_failed(trial: TrialRecord) -> bool:

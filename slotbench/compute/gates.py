@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from slotbench.compute import statistics
-from slotbench.compute.between import Compared
-from slotbench.compute.comparison import ComparisonRow
+from slotbench.compute.between import Compared, TwoRuns
+from slotbench.compute.comparison import FLOOR, ComparisonRow
 from slotbench.compute.metrics import get as get_metric
 from slotbench.compute.statistics import CONFIDENCE
 from slotbench.errors import SlotbenchError
@@ -25,7 +25,9 @@ FailOn = Literal["regression", "inconclusive"]
 """What fails a gate; "inconclusive" means regressions too."""
 
 Outcome = Literal["regressed", "inconclusive", "no ratio", "passed"]
-Result = Literal["passed", "regression", "failed trial", "INVALID", "inconclusive"]
+Result = Literal[
+    "passed", "regression", "failed trial", "missing data", "INVALID", "inconclusive"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class GatedRow:
         p_worse: one-sided p-value of "not worse than δ"; None where the row gives none: no
             interval, or one whose verdict a value of 0 withholds.
         p_holm: the same among all gated rows that have one.
-        outcome: "no ratio" and "inconclusive" fail only a gate that asks for a decision.
+        outcome: "inconclusive" fails only a gate that asks for a decision; "no ratio" fails
+            every gate: as a failed trial, as missing data or as INVALID.
     """
 
     row: ComparisonRow
@@ -56,17 +59,21 @@ class Gate:
 
     Attributes:
         fail_on: as asked, each once.
-        rows: the gated ones, in the comparison's order.
+        rows: the gated ones, in the comparison's order; none where all that could be gated
+            is missing.
         failed: contender → trials without numbers behind gated rows, the baseline's included.
         invalid: contender → INVALID trials behind them.
-        result: the first that holds of: a regression, a failed trial, an INVALID one, a
-            row that is not decided where that was asked.
+        missing: what a gate cannot do without, in words: a run that is not complete, a
+            cell or contender that base has and head has not, a row without numbers.
+        result: the first that holds of: a regression, a failed trial, missing data, an
+            INVALID trial, a row that is not decided where that was asked.
     """
 
     fail_on: tuple[FailOn, ...]
     rows: tuple[GatedRow, ...]
     failed: Mapping[str, int]
     invalid: Mapping[str, int]
+    missing: tuple[str, ...]
     result: Result
 
 
@@ -81,11 +88,12 @@ def judge(compared: Compared, fail_on: Sequence[str]) -> Gate:
         fail_on: names of `FailOn`, at least one.
 
     Raises:
-        SlotbenchError: another name, none, or no row that can be gated.
+        SlotbenchError: another name, none, or no row that can be gated, and none missing.
     """
     asked = _asked(fail_on)
     judged = [row for row in compared.rows if row.is_judged]
-    if not judged:
+    absent = tuple(_absent(compared))
+    if not judged and not absent:
         raise SlotbenchError(
             "there is nothing to gate: the comparison holds no contender besides baseline "
             "and floor, or no metric with a good direction"
@@ -99,17 +107,20 @@ def judge(compared: Compared, fail_on: Sequence[str]) -> Gate:
     behind = _behind(compared.rows, judged)
     failed = _by_contender((row.contender, row.num_failed) for row in behind)
     invalid = _by_contender((row.contender, row.num_invalid) for row in behind)
+    missing = (*_incomplete(compared), *absent, *_without_numbers(compared.rows, judged))
     outcomes = {gated.outcome for gated in rows}
     result: Result = "passed"
     if "regressed" in outcomes:
         result = "regression"
     elif failed:
         result = "failed trial"
+    elif missing:
+        result = "missing data"
     elif invalid:
         result = "INVALID"
-    elif "inconclusive" in asked and outcomes & {"inconclusive", "no ratio"}:
+    elif "inconclusive" in asked and "inconclusive" in outcomes:
         result = "inconclusive"
-    return Gate(asked, rows, failed, invalid, result)
+    return Gate(asked, rows, failed, invalid, missing, result)
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
@@ -171,6 +182,68 @@ def _behind(
         if (row.cell, row.contender) in gated or (row.is_baseline and row.cell in cells)
     }
     return list(found.values())
+
+
+def _incomplete(compared: Compared) -> Iterable[str]:
+    """Every run that did not come to its end."""
+    if isinstance(compared, TwoRuns):
+        runs = {"base": compared.base, "head": compared.head}
+    else:
+        runs = {"the run": compared}
+    for name, run in runs.items():
+        if run.status != "complete":
+            yield f"{name} {'was interrupted' if run.status == 'interrupted' else 'has not ended'}"
+
+
+def _absent(compared: Compared) -> Iterable[str]:
+    """Cells and contenders that would be gated if head had them as base has."""
+    is_gated = any(get_metric(name).better != "neither" for name in compared.metrics)
+    if not isinstance(compared, TwoRuns) or not is_gated:
+        return
+    cells = {cell.name for cell in compared.head.cells}
+    labels = {who.label for who in compared.head.contenders}
+    for who in compared.base.contenders:
+        if who.label not in labels and who.name != FLOOR:
+            yield f"head has no contender {who.label}"
+    yield from (
+        f"head has no cell {c.name}" for c in compared.base.cells if c.name not in cells
+    )
+
+
+def _without_numbers(
+    rows: Iterable[ComparisonRow], judged: Sequence[ComparisonRow]
+) -> Iterable[str]:
+    """What rows without a ratio lack, where no failed or INVALID trial tells why."""
+    baselines = {(row.cell, row.metric): row for row in rows if row.is_baseline}
+    lacking: dict[tuple[str, str, str], list[str]] = {}
+    for row in judged:
+        if row.ratio is not None:
+            continue
+        baseline = baselines.get((row.cell, row.metric))
+        behind = [row] if baseline is None else [row, baseline]
+        places = [
+            (f"{name} lacks", of_run.contender, row.cell)
+            for one in behind
+            for name, of_run in _of_runs(one)
+            if not (of_run.num_trials or of_run.num_invalid or of_run.num_failed)
+        ]
+        if not places and not any(one.num_invalid or one.num_failed for one in behind):
+            # Values of 0 alone, or no block that holds both.
+            places = [("no ratio by", row.contender, row.cell)]
+        for place in places:
+            lacking.setdefault(place, []).append(get_metric(row.metric).label)
+    num_metrics = len({row.metric for row in judged})
+    for (start, who, cell), found in lacking.items():
+        labels = dict.fromkeys(found)
+        what = "any metric" if len(labels) == num_metrics else ", ".join(labels)
+        yield f"{start} {what} of {who} in {cell}"
+
+
+def _of_runs(row: ComparisonRow) -> tuple[tuple[str, ComparisonRow], ...]:
+    """The row of each run, after the run's name."""
+    if row.sides is None:
+        return (("the run", row),)
+    return ("base", row.sides[0]), ("head", row.sides[1])
 
 
 def _by_contender(counts: Iterable[tuple[str, int]]) -> dict[str, int]:

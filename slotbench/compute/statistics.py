@@ -166,10 +166,11 @@ def welch_log_ratio(
 
 
 def noise_floor(repeat: RatioEstimate) -> float | None:
-    """Smallest difference that a cell can show: half-width of its A/A interval.
+    """Smallest difference that a cell can show: half-width of an A/A interval.
 
     Args:
-        repeat: the baseline's second trials over its first ones.
+        repeat: the baseline's second trials over its first ones; between two runs what
+            is the same baseline in both, head over base.
 
     Returns:
         As a ratio less 1 (0.02 is 2 %); None without an interval.

@@ -341,14 +341,6 @@ RULES: Final = (
         f"the server hangs on shutdown; {_STACKS}",
     ),
     Rule(
-        "throttling",
-        "DISTURBED",
-        f"a CPU quota held threads back for over {MAX_THROTTLED_SHARE:.0%} of the window",
-        "all stand still until the quota's next period: tails and throughput are the quota's",
-        _throttling,
-        "raise the container's CPU limit, or set num_slots and threads to fit it",
-    ),
-    Rule(
         "steal",
         "DISTURBED",
         f"the hypervisor gave over {MAX_STEAL_SHARE:.0%} of the CPUs' time to others",
@@ -363,6 +355,14 @@ RULES: Final = (
         "they took CPU time and caches from the trial",
         _foreign_load,
         "stop what else runs, or keep it off these CPUs (taskset)",
+    ),
+    Rule(
+        "throttling",
+        "warning",
+        f"a CPU quota held threads back for over {MAX_THROTTLED_SHARE:.0%} of the window",
+        "all stand still until the quota's next period: tails and throughput are the quota's",
+        _throttling,
+        "raise the container's CPU limit, or set num_slots and threads to fit it",
     ),
     Rule(
         "recorder_share",

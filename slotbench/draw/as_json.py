@@ -20,6 +20,8 @@ History of the format (``schema_version``):
    ``p_worse_holm`` and ``gate_outcome``. Two runs: no ``run_id``, ``status``,
    ``num_rounds``, ``num_trials_…``, ``skipped``, ``problems``, ``command`` and ``commit``
    but in ``base`` and ``head``.
+3. ``resumptions`` of a run, and ``missing`` of a gate, whose ``result`` may be "missing data".
+   Between two runs ``noise_floor_ratio`` and ``can_resolve`` are of the difference of both.
 """
 
 import dataclasses
@@ -36,7 +38,7 @@ from slotbench.draw.opening import opening
 from slotbench.draw.screen import PAPER, Screen
 
 SCHEMA: Final = "slotbench.comparison"
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 
 def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None) -> str:
@@ -99,6 +101,7 @@ def _run(run: Comparison) -> dict[str, Any]:
         "command": list(run.command),
         "commit": run.commit or None,
         "skipped": [dataclasses.asdict(skipped) for skipped in run.skipped],
+        "resumptions": [dataclasses.asdict(again) for again in run.resumptions],
         "problems": [dataclasses.asdict(problem) for problem in run.problems],
     }
 
@@ -111,6 +114,7 @@ def _gate(gate: Gate) -> dict[str, Any]:
         "num_rows": len(gate.rows),
         "num_failed": sum(gate.failed.values()),
         "num_invalid": sum(gate.invalid.values()),
+        "missing": list(gate.missing),
     }
 
 

@@ -9,11 +9,8 @@ from slotbench.compute.comparison import ComparisonRow
 from slotbench.compute.environment_diff import Difference
 from slotbench.draw import cell_table, units
 from slotbench.draw.cell_table import CellTable
-from slotbench.records import Scalar
 
 DRIFT: Final = "drift between runs is not controlled"
-
-_COMMIT_DIGITS: Final = 12
 
 
 def tables(runs: TwoRuns) -> tuple[CellTable, ...]:
@@ -61,13 +58,8 @@ def remarks(runs: TwoRuns) -> tuple[str, ...]:
 
 
 def _sides(found: Difference) -> str:
-    return f"{_fact(found, found.base)} → {_fact(found, found.head)} ({found.why})"
-
-
-def _fact(found: Difference, value: Scalar | None) -> str:
-    if value is None:
-        return "none"
-    return str(value)[:_COMMIT_DIGITS] if found.name == "git_commit" else str(value)
+    base, head = (cell_table.fact(found.name, side) for side in (found.base, found.head))
+    return f"{base} → {head} ({found.why})"
 
 
 def _table(runs: TwoRuns, cell: str) -> CellTable:
@@ -137,7 +129,13 @@ def _notes(
     runs: TwoRuns, of_contenders: Sequence[Sequence[ComparisonRow]]
 ) -> Iterable[str]:
     # Every contender's rows hold the cell's noise floor.
-    yield cell_table.noise(of_contenders[0], "noise floor of the noisier run")
+    yield cell_table.noise(
+        of_contenders[0],
+        "noise floor between the runs",
+        "two trials of one baseline in each run"
+        if runs.is_absolute
+        else "in each run two rounds in which the scenario's baseline ran twice",
+    )
     for rows in of_contenders:
         for name, run, side in zip(
             ("base", "head"), (runs.base, runs.head), _of_runs(rows[0]), strict=True

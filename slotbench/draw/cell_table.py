@@ -9,8 +9,9 @@ from typing import Final
 
 from slotbench.compute import metrics
 from slotbench.compute.blocks import Problem
-from slotbench.compute.comparison import Comparison, ComparisonRow
+from slotbench.compute.comparison import Comparison, ComparisonRow, Resumed
 from slotbench.draw import units
+from slotbench.records import Scalar
 
 MARKS: Final = {
     "faster": "▲",
@@ -24,6 +25,11 @@ MARKS: Final = {
 BASELINE: Final = "baseline"
 LIMIT: Final = "limit"
 """Stands where a floor's verdict would: it bounds the race and does not run in it."""
+
+MAX_DIFFERENCES: Final = 5
+"""Facts that a remark on a resumption names before it counts the rest."""
+
+_COMMIT_DIGITS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +99,9 @@ def run_facts(comparison: Comparison) -> str:
 
 
 def remarks(comparison: Comparison) -> tuple[str, ...]:
-    """Skipped contenders and every kind of problem, a line each."""
-    lines = [f"skipped: {who.label} ({who.reason})" for who in comparison.skipped]
+    """Resumptions, skipped contenders and every kind of problem, a line each."""
+    lines = [_resumed(again) for again in comparison.resumptions]
+    lines += [f"skipped: {who.label} ({who.reason})" for who in comparison.skipped]
     groups: dict[tuple[str, str], list[Problem]] = {}
     for problem in comparison.problems:
         groups.setdefault((problem.kind, problem.rule), []).append(problem)
@@ -102,6 +109,26 @@ def remarks(comparison: Comparison) -> tuple[str, ...]:
     for kind, rule in sorted(groups, key=lambda key: severity.index(key[0])):
         lines.append(_remark(groups[kind, rule]))
     return tuple(lines)
+
+
+def fact(name: str, value: Scalar | None) -> str:
+    """One side of a difference, as short as it can be told apart."""
+    if value is None:
+        return "none"
+    return str(value)[:_COMMIT_DIGITS] if name == "git_commit" else str(value)
+
+
+def _resumed(again: Resumed) -> str:
+    said = f"resumed {again.created_at} after {units.count(again.num_trials, 'trial')}"
+    if not again.differences:
+        return said
+    named = [
+        f"{d.name} was {fact(d.name, d.base)}, is {fact(d.name, d.head)}"
+        for d in again.differences[:MAX_DIFFERENCES]
+    ]
+    if len(again.differences) > MAX_DIFFERENCES:
+        named.append(f"and {len(again.differences) - MAX_DIFFERENCES} more")
+    return f"{said}; differs: {'; '.join(named)}"
 
 
 def _remark(problems: Sequence[Problem]) -> str:
@@ -225,15 +252,20 @@ def _notes(
         yield f"to decide {metrics.get(comparison.metrics[0]).label}: {', '.join(waits)}"
 
 
-def noise(rows: Sequence[ComparisonRow], label: str = "noise floor") -> str:
+def noise(
+    rows: Sequence[ComparisonRow],
+    label: str = "noise floor",
+    needs: str = "two rounds in which the scenario's baseline ran twice",
+) -> str:
     """What a cell can show at all, by metric: one line.
 
     Args:
         rows: of one contender, every metric once.
         label: what the line begins with.
+        needs: what there must be for it.
     """
     if all(row.noise_floor is None for row in rows):
-        return f"{label}: n/a (needs two rounds in which the scenario's baseline ran twice)"
+        return f"{label}: n/a (needs {needs})"
     known = [f"{metrics.get(r.metric).label} {units.percent(r.noise_floor)}" for r in rows]
     line = f"{label}: {', '.join(known)}"
     coarse: dict[float, list[str]] = {}

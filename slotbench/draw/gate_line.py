@@ -1,6 +1,6 @@
 """What a gate decided and why, in one line."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from slotbench.compute import metrics
@@ -8,7 +8,7 @@ from slotbench.compute.gates import ALPHA, Gate, GatedRow
 from slotbench.draw import cell_table, units
 
 MAX_NAMED: Final = 3
-"""Rows that the line names before it counts the rest."""
+"""Rows, contenders or missing things that the line names before it counts the rest."""
 
 
 def gate_line(gate: Gate) -> str:
@@ -25,10 +25,12 @@ def _failed(gate: Gate) -> str:
         return _named(regressed)
     if gate.result == "failed trial":
         return f"{_trials(gate.failed)} failed ({_names(gate.failed)})"
+    if gate.result == "missing data":
+        return f"missing data: {_first(gate.missing, '; ')}"
     if gate.result == "INVALID":
         are = "is" if sum(gate.invalid.values()) == 1 else "are"
         return f"{_trials(gate.invalid)} {are} INVALID ({_names(gate.invalid)})"
-    open_rows = [row for row in gate.rows if row.outcome in {"inconclusive", "no ratio"}]
+    open_rows = [row for row in gate.rows if row.outcome == "inconclusive"]
     return (
         f"{len(open_rows)} of {units.count(len(gate.rows), 'row')} not decided: "
         f"{_named(open_rows)}"
@@ -40,16 +42,16 @@ def _trials(of_contenders: Mapping[str, int]) -> str:
 
 
 def _names(of_contenders: Mapping[str, int]) -> str:
-    labels = list(of_contenders)
-    more = [f"and {len(labels) - MAX_NAMED} more"] if len(labels) > MAX_NAMED else []
-    return ", ".join((*labels[:MAX_NAMED], *more))
+    return _first(list(of_contenders), ", ")
 
 
 def _named(rows: Sequence[GatedRow]) -> str:
-    named = [_row(gated) for gated in rows[:MAX_NAMED]]
-    if len(rows) > MAX_NAMED:
-        named.append(f"and {len(rows) - MAX_NAMED} more")
-    return "; ".join(named)
+    return _first([_row(gated) for gated in rows], "; ")
+
+
+def _first(words: Sequence[str], between: str) -> str:
+    more = [f"and {len(words) - MAX_NAMED} more"] if len(words) > MAX_NAMED else []
+    return between.join((*words[:MAX_NAMED], *more))
 
 
 def _row(gated: GatedRow) -> str:
@@ -63,7 +65,9 @@ def _row(gated: GatedRow) -> str:
 
 def _passed(gate: Gate) -> str:
     rows = units.count(len(gate.rows), "row")
-    return ", ".join((rows, _beyond(gate), *_undecided(gate.rows)))
+    undecided = sum(gated.outcome == "inconclusive" for gated in gate.rows)
+    open_rows = [f"{undecided} inconclusive"] if undecided else []
+    return ", ".join((rows, _beyond(gate), *open_rows))
 
 
 def _beyond(gate: Gate) -> str:
@@ -77,13 +81,3 @@ def _beyond(gate: Gate) -> str:
         f"none beyond {limit} with all rows taken together (alone {alone} {are}, at a Holm p "
         f"of {units.p_value(ALPHA)} or more)"
     )
-
-
-def _undecided(rows: Iterable[GatedRow]) -> list[str]:
-    outcomes = [gated.outcome for gated in rows]
-    said = []
-    if "inconclusive" in outcomes:
-        said.append(f"{outcomes.count('inconclusive')} inconclusive")
-    if "no ratio" in outcomes:
-        said.append(f"{outcomes.count('no ratio')} without a ratio")
-    return said

@@ -185,9 +185,8 @@ def _caveat(comparison: Comparison) -> str:
         p.trial_id for p in comparison.problems if p.is_counted and p.kind == "DISTURBED"
     }
     if disturbed:
-        said += (
-            f" The machine disturbed {units.count(len(disturbed), 'trial')} that are used."
-        )
+        used = units.count(len(disturbed), "trial")
+        said += f" Used although the machine disturbed them: {used}."
     if comparison.status != "complete":
         state = "was interrupted" if comparison.status == "interrupted" else "has not ended"
         said += f" The run {state}: {recorded} of {comparison.num_planned} planned."

@@ -94,6 +94,8 @@ def _comparing(compared: Compared, gate: Gate | None) -> str:
         words += ["--metric", name, "--threshold", f"{name}={delta!r}"]
     if isinstance(compared, TwoRuns) and any(d.forbids for d in compared.differences):
         words.append("--allow-different")
+    for label in compared.chosen:
+        words += ["--contender", label]
     for name in () if gate is None else gate.fail_on:
         words += ["--fail-on", name]
     return shlex.join(("slotbench", "compare", *words))

@@ -29,7 +29,9 @@ _STYLES: Final = (
     (r"\bvalid\b", "green"),
 )
 _MACHINE: Final = ("cpu_model_name", "cpu_count", "python_version", "torch_version")
+_OF_THE_MACHINE: Final = ("steal", "foreign_load", "throttling")
 _MIN_WIDTH: Final = 40
+_NARROW: Final = 90
 
 
 def show_run(stored: StoredRun, screen: Screen = PAPER, *, problems: bool = False) -> str:
@@ -48,11 +50,25 @@ def show_run(stored: StoredRun, screen: Screen = PAPER, *, problems: bool = Fals
         Text(""),
         _styled(_standing(stored.trials)),
     ]
+    silent = sum(t.measurement is not None and _is_unjudged(t) for t in stored.trials)
+    if silent:
+        parts.append(
+            Text(
+                f"{units.count(silent, 'trial')} not judged by {', '.join(_OF_THE_MACHINE)}: "
+                "recorded by an earlier version, or on a system that does not say"
+            )
+        )
     spoken = _spoken(stored.trials)
-    if spoken:
+    if spoken and screen.width >= _NARROW:
         parts.append(_rules_table(spoken))
-    if trials:
+    elif spoken:
+        parts += [
+            _styled(f"{name}: {units.count(n, 'trial')}") for name, n in spoken.items()
+        ]
+    if trials and screen.width >= _NARROW:
         parts += [Text(""), _trials_table(trials, counted)]
+    elif trials:
+        parts += [Text(""), *_trials_in_words(trials, counted)]
     return _drawn(parts, screen)
 
 
@@ -62,13 +78,7 @@ def show_trial(stored: StoredRun, trial_id: str, screen: Screen = PAPER) -> str:
     Raises:
         RecordError: the run has no such trial.
     """
-    trial = next((t for t in stored.trials if t.trial_id == trial_id), None)
-    if trial is None:
-        some = ", ".join(t.trial_id for t in stored.trials[:3])
-        raise RecordError(
-            f"no trial {trial_id!r} in {stored.run.run_id}: its {len(stored.trials)} trials "
-            f"are named like {some or 'r0-c0-a0-p0'}"
-        )
+    trial = _find(stored, trial_id)
     counted = blocks.counted_attempts(stored.run, stored.trials)
     fields = [(name, _field(value)) for name, value in _fields(trial).items()]
     width = max(len(name) for name, _ in fields)
@@ -96,30 +106,30 @@ def show_rules(screen: Screen = PAPER) -> str:
     return _drawn(lines, screen)
 
 
-def as_json(stored: StoredRun) -> str:
-    """The same as JSON: the run's facts, the rules, and each trial with its findings."""
+def as_json(stored: StoredRun, trial_id: str | None = None) -> str:
+    """The same as JSON: the run's facts, the rules, and each trial with its findings.
+
+    Args:
+        stored: the run.
+        trial_id: of the one trial to give; None gives all.
+
+    Raises:
+        RecordError: the run has no such trial.
+    """
+    trials = stored.trials if trial_id is None else (_find(stored, trial_id),)
     run = stored.run
     counted = blocks.counted_attempts(run, stored.trials)
     document = {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "run_id": run.run_id,
-        "status": run.status,
+        "status": stored.state,
         "created_at": run.created_at,
         "scenario": run.scenario.name,
         "notes": list(stored.notes),
         "environment": run.environment,
         "resumptions": [dataclasses.asdict(resumed) for resumed in run.resumptions],
-        "rules": [
-            {
-                "name": rule.name,
-                "severity": rule.severity,
-                "threshold": rule.threshold,
-                "why": rule.why,
-                "remedy": rule.remedy,
-            }
-            for rule in validity.RULES
-        ],
+        "rules": _rules(),
         "trials": [
             {
                 "trial_id": trial.trial_id,
@@ -134,16 +144,37 @@ def as_json(stored: StoredRun) -> str:
                 "findings": [dataclasses.asdict(finding) for finding in trial.findings],
                 "error": trial.error,
             }
-            for trial in stored.trials
+            for trial in trials
         ],
     }
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def rules_as_json() -> str:
+    """The rules alone."""
+    return json.dumps(_rules(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _rules() -> list[dict[str, str]]:
+    names = ("name", "severity", "threshold", "why", "remedy")
+    return [{name: getattr(rule, name) for name in names} for rule in validity.RULES]
+
+
+def _find(stored: StoredRun, trial_id: str) -> TrialRecord:
+    found = next((t for t in stored.trials if t.trial_id == trial_id), None)
+    if found is None:
+        some = ", ".join(t.trial_id for t in stored.trials[:3])
+        raise RecordError(
+            f"no trial {trial_id!r} in {stored.run.run_id}: its {len(stored.trials)} trials "
+            f"are named like {some or 'r0-c0-a0-p0'}"
+        )
+    return found
+
+
 def _facts(stored: StoredRun) -> Iterable[str]:
     run = stored.run
     yield (
-        f"run {run.run_id} · {run.status} · {units.count(run.design.rounds, 'round')} · "
+        f"run {run.run_id} · {stored.state} · {units.count(run.design.rounds, 'round')} · "
         f"{len(stored.trials)} trials of {run.design.num_trials} planned · {run.created_at}"
     )
     known = [run.environment[name] for name in _MACHINE if name in run.environment]
@@ -195,6 +226,13 @@ def _kind(trial: TrialRecord) -> str:
     return next((s for s in ("INVALID", "DISTURBED", "warning") if s in said), "valid")
 
 
+def _is_unjudged(trial: TrialRecord) -> bool:
+    measured = trial.measurement
+    return measured is not None and (
+        measured.steal_s is None or measured.foreign_cpu_s is None
+    )
+
+
 def _spoken(trials: Iterable[TrialRecord]) -> Counter[str]:
     return Counter(finding.rule for trial in trials for finding in trial.findings)
 
@@ -205,11 +243,11 @@ def _rules_table(spoken: Counter[str]) -> Table:
     for name in [*rules, *sorted(set(spoken) - set(rules))]:
         if spoken[name] and name in rules:
             rule = rules[name]
-            said = (rule.severity, str(spoken[name]), rule.threshold, rule.remedy)
-            table.add_row(*map(_styled, (name, *said)))
+            known = (name, rule.severity, str(spoken[name]), rule.threshold, rule.remedy)
+            table.add_row(*map(_styled, known))
         elif spoken[name]:
-            said = ("", str(spoken[name]), "a rule of another version", "")
-            table.add_row(*map(_styled, (name, *said)))
+            other = (name, "", str(spoken[name]), "a rule of another version", "")
+            table.add_row(*map(_styled, other))
     return table
 
 
@@ -228,6 +266,20 @@ def _trials_table(trials: Iterable[TrialRecord], counted: dict[blocks.Block, int
         # Text, since a plain string is markup to rich: "slot[inline]" would lose its option.
         table.add_row(*map(Text, row), _styled(_state(trial, counted)))
     return table
+
+
+def _trials_in_words(
+    trials: Iterable[TrialRecord], counted: dict[blocks.Block, int]
+) -> Iterable[Text]:
+    """Where no table fits: who and where, then what came of it."""
+    for trial in trials:
+        again = " (again)" if trial.arm else ""
+        shown = [
+            f"{metrics.get(name).label} {units.value(value, metrics.get(name).unit)}"
+            for name, value in zip(_METRICS, _values(trial), strict=True)
+        ]
+        yield Text(f"{trial.trial_id} {trial.contender}{again} in {trial.cell}")
+        yield _styled(f"  {', '.join(shown)}: {_state(trial, counted)}")
 
 
 def _state(trial: TrialRecord, counted: dict[blocks.Block, int]) -> str:

@@ -9,6 +9,7 @@ Source: proc_stat(5); the kernel's "Control Group v2", CPU interface files.
 
 import os
 import resource
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,9 @@ _NOT_BUSY: Final = (3, 4)
 _STEAL: Final = 7
 _COUNTED: Final = 8
 
+_PGRP, _UTIME, _STIME = 1, 10, 11
+"""Fields of a process's ``stat``, after its name and state (proc_pid_stat(5))."""
+
 _THROTTLED_PER_S: Final = {"throttled_usec": 1e6, "throttled_time": 1e9}
 """Name in ``cpu.stat`` → units a second: control groups of version 2, and of version 1."""
 
@@ -30,7 +34,7 @@ class Reading:
 
     Attributes:
         busy_s: CPU time of all processes and of interrupts.
-        own_s: CPU time of this process.
+        own_s: CPU time of this process and its companions.
         steal_s: CPU time that the hypervisor gave to others while this machine wanted it.
         throttled_s: how long threads of the control group, and of those above it, were held
             back by a CPU quota.
@@ -52,11 +56,33 @@ class MachineUse:
     throttled_s: float | None = None
 
 
-def read() -> Reading:
-    """Read all counters now; takes some tenths of a millisecond, and never raises."""
+def companions() -> tuple[int, ...]:
+    """Find the other processes of this one's group: those that a transport has started.
+
+    A trial has a group of its own. Looks at every process of the machine, so it is not for a
+    moment when threads fight for the GIL.
+    """
+    group, me = os.getpgrp(), os.getpid()
+    pids = (int(process.name) for process in _PROC.glob("[0-9]*"))
+    return tuple(
+        pid for pid in pids if pid != me and _fields(pid)[_PGRP : _PGRP + 1] == [group]
+    )
+
+
+def read(of: Iterable[int] = ()) -> Reading:
+    """Read all counters now; takes about half a millisecond, and never raises.
+
+    Args:
+        of: the companions.
+    """
     busy_s, steal_s = _cpu_times()
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return Reading(busy_s, usage.ru_utime + usage.ru_stime, steal_s, _throttled_s())
+    rusages = (
+        resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    own_s = sum(usage.ru_utime + usage.ru_stime for usage in rusages)
+    ticks = sum(sum(_fields(pid)[_UTIME : _STIME + 1]) for pid in of)
+    own_s += ticks / os.sysconf("SC_CLK_TCK")
+    return Reading(busy_s, own_s, steal_s, _throttled_s())
 
 
 def between(begin: Reading, end: Reading) -> MachineUse:
@@ -106,6 +132,15 @@ def _cpu_times() -> tuple[float | None, float | None]:
         return None, None
     per_s = os.sysconf("SC_CLK_TCK")
     return busy / per_s, steal / per_s
+
+
+def _fields(pid: int) -> list[int]:
+    """Read a process's ``stat`` from its group on; [] where it has ended.
+
+    Its name, in brackets, may hold anything; its state is a letter and left out.
+    """
+    fields = _text(_PROC / str(pid) / "stat").rpartition(")")[2].split()[1:]
+    return [int(field) for field in fields[: _STIME + 1]]
 
 
 def _throttled_s() -> float | None:

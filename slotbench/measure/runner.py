@@ -20,10 +20,10 @@ from slotbench.records import (
 )
 
 MAX_ATTEMPTS: Final = 3
-"""At a block that the machine disturbs, in one sitting."""
+"""At a block that the machine disturbs."""
 
 MAX_REPEATED_SHARE: Final = 0.25
-"""Of a sitting's blocks, rounded up: what repeats may add to its length."""
+"""Of a run's blocks: what repeats may add to its length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +96,12 @@ def run(
     on_progress: Callable[[Progress], None],
     *,
     recorded: Sequence[TrialRecord] = (),
-    max_attempts: int = MAX_ATTEMPTS,
 ) -> float:
     """Run every trial of the run, in the order of its design, but for what is recorded.
 
     A block in which the machine interfered (DISTURBED) is measured again whole at the end of
-    its round, `max_attempts` times at most and over the run for at most
-    `MAX_REPEATED_SHARE` of its blocks. So a run that meets a busy machine stays finite.
+    its round: ``planned.max_attempts`` times at most in all, and over the run for at most
+    `MAX_REPEATED_SHARE` of its blocks, or one. So a run that meets a busy machine stays finite.
 
     Args:
         planned: its contenders have been admitted.
@@ -110,17 +109,19 @@ def run(
         on_trial: given each record as its trial ends, before the next begins. What it
             raises ends the run.
         on_progress: told before each trial, and at the end.
-        recorded: trials of an earlier sitting. Blocks that these hold whole are not
-            measured again; one that was broken off is, from its beginning.
-        max_attempts: how often a block is measured in this sitting; 1 repeats none.
+        recorded: trials of earlier sittings. Blocks that these hold whole, and that owe no
+            repeat, are not measured; one that was broken off is, from its beginning.
 
     Returns:
         Seconds of warm-up and measurement, over all trials of this sitting.
     """
+    owed = blocks.owed_blocks(planned, recorded)
     left = unfinished(planned, recorded)
-    next_attempts = blocks.next_attempts(recorded)
     size = blocks.block_size(planned)
-    repeats_left = math.ceil(MAX_REPEATED_SHARE * sum(len(cells) for _, cells in left))
+    repeats_left = _repeats_left(planned, recorded)
+    repeats_left -= sum(
+        owed[index, cell].is_repeat for index, cells in left for cell in cells
+    )
     num_trials = size * sum(len(cells) for _, cells in left)
     observed_s = 0.0
     num_done = 0
@@ -130,10 +131,11 @@ def run(
             on_progress(Progress(num_done, num_trials, starting))
             executor.start_worker()
         queue = deque(
-            (cell, 1, next_attempts.get((round_index, cell), 0)) for cell in cells
+            (cell, owed[round_index, cell].attempt, owed[round_index, cell].num_complete)
+            for cell in cells
         )
         while queue:
-            cell, times, attempt = queue.popleft()
+            cell, attempt, num_complete = queue.popleft()
             is_disturbed = False
             for spec in design.block(
                 planned.scenario, planned.design, round_index, cell, attempt
@@ -145,8 +147,9 @@ def run(
                 is_disturbed = is_disturbed or record.is_disturbed
                 if record.measurement is not None:
                     observed_s += record.measurement.warmup_s + record.measurement.window_s
-            if is_disturbed and times < max_attempts and repeats_left > 0:
-                queue.append((cell, times + 1, attempt + 1))
+            num_complete += 1
+            if is_disturbed and num_complete < planned.max_attempts and repeats_left > 0:
+                queue.append((cell, attempt + 1, num_complete))
                 repeats_left -= 1
                 num_trials += size
     on_progress(Progress(num_done, num_trials, "done"))
@@ -156,13 +159,26 @@ def run(
 def unfinished(
     planned: RunRecord, recorded: Sequence[TrialRecord]
 ) -> list[tuple[int, list[str]]]:
-    """Return the rounds that are left to measure, each with its cells in their order."""
-    finished = blocks.finished_blocks(planned, recorded)
-    left = [
-        (index, [cell for cell, _ in cells if (index, cell) not in finished])
-        for index, cells in enumerate(planned.design.blocks)
-    ]
-    return [(index, cells) for index, cells in left if cells]
+    """Return the rounds that are left to measure, each with its cells in their order.
+
+    Of the blocks that owe a repeat alone, as many as the run may still repeat.
+    """
+    owed = blocks.owed_blocks(planned, recorded)
+    repeats_left = _repeats_left(planned, recorded)
+    left: dict[int, list[str]] = {}
+    for (index, cell), block in owed.items():
+        if block.is_repeat:
+            repeats_left -= 1
+            if repeats_left < 0:
+                continue
+        left.setdefault(index, []).append(cell)
+    return list(left.items())
+
+
+def _repeats_left(planned: RunRecord, recorded: Sequence[TrialRecord]) -> int:
+    num_blocks = sum(map(len, planned.design.blocks))
+    allowed = max(1, math.floor(MAX_REPEATED_SHARE * num_blocks))
+    return allowed - blocks.num_repeats(planned, recorded)
 
 
 def _describe(spec: TrialSpec) -> str:

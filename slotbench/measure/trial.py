@@ -101,6 +101,7 @@ class _Trial:
         self._actors = [self._actor(i, room) for i in range(workload.num_slots)]
         self._stop = threading.Event()
         self._filled_in_warmup = False
+        self._companions: tuple[int, ...] = ()
 
     def _actor(self, index: int, room: int) -> Actor:
         identity = IdentityCheck(index)
@@ -184,6 +185,7 @@ class _Trial:
 
         clients = [self._system.client() for _ in self._actors]
         self._system.start()
+        self._companions = machine.companions()
         threads = [
             threading.Thread(
                 target=run, args=pair, name=f"actor-{pair[0].index}", daemon=True
@@ -205,13 +207,13 @@ class _Trial:
         window = workload.window
         self._watch(origin_ns, window.warmup_s, 2 * workload.num_slots)
         self._filled_in_warmup = self._stop.is_set()
-        before = machine.read()
+        before = machine.read(self._companions)
         begin, num_before = _now(), self._num_replied()
         self._watch(
             begin.at_ns, window.measure_s, num_before + budget.min_replies(workload)
         )
         end = _now()
-        return begin, end, machine.between(before, machine.read())
+        return begin, end, machine.between(before, machine.read(self._companions))
 
     def _watch(self, since_ns: int, at_least_s: float, until_replied: int) -> None:
         """Sleep so long, and on until so many replies came or ``max_measure_s`` has passed.

@@ -3,7 +3,7 @@
 History of the format (``schema_version`` in run.json, which holds for trials.jsonl too):
 
 1. First version.
-2. ``resumptions`` of a run; ``num_cpus``, ``steal_s``, ``foreign_cpu_s``, ``throttled_s`` and
+2. ``resumptions`` and ``max_attempts`` of a run; ``num_cpus``, ``steal_s``, ``foreign_cpu_s``, ``throttled_s`` and
    ``replies_per_slice`` of a measurement. All may be absent: version 1 reads as it is.
 """
 
@@ -89,6 +89,7 @@ class RunRecord:
         command: the command line, for the report's "how to reproduce".
         accounting: None while the run goes on.
         resumptions: in their order.
+        max_attempts: how often, at most, a block that the machine disturbs is measured.
     """
 
     schema_version: int
@@ -103,3 +104,4 @@ class RunRecord:
     command: tuple[str, ...]
     accounting: Accounting | None = None
     resumptions: tuple[Resumption, ...] = ()
+    max_attempts: int = 1

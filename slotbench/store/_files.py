@@ -106,6 +106,15 @@ def sync_folder(path: Path) -> None:
             os.close(descriptor)
 
 
+def is_json(text: bytes) -> bool:
+    """Whether the text is one whole JSON value."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def lock(descriptor: int) -> None:
     """Lock an open file until it is closed; the system does so when the process ends.
 

@@ -4,6 +4,7 @@ pyperf's own metadata keep pyperf's names and units; the rest is what it lacks. 
 names the machine, its user or a path on it, so that a record can be published.
 """
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -13,11 +14,14 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 import slotbench
-from slotbench.records import Scalar
+from slotbench.contenders import checkout, factory_module, package_of
+from slotbench.records import Contender, Scalar
 
 PACKAGES: Final = ("torch", "tensordict", "torchrl", "gymnasium", "numpy", "pyperf")
 """Recorded as "torch_version", …; absent where not installed. Never imported here."""
@@ -44,20 +48,22 @@ _SYS: Final = Path("/sys")
 _PROC: Final = Path("/proc")
 
 
-def collect(checkouts: Iterable[str] = ()) -> dict[str, Scalar]:
+def collect(contenders: Iterable[Contender] = ()) -> dict[str, Scalar]:
     """Describe where this process runs; never raises: what cannot be read is absent.
 
     Args:
-        checkouts: folders that contenders come from; each adds ``<folder>.git_commit`` and
-            ``<folder>.git_dirty``, the folder as it is written in the contender.
+        contenders: those from outside or from a checkout add ``<place>.code_sha256``, of their
+            package and the modules beside it, and checkouts ``<place>.git_commit`` and
+            ``<place>.git_dirty``. The place is the folder as written, or the package.
 
     Names end in their unit. ``load_avg_*`` and ``runnable_threads`` are of the moment of
-    the call. ``machine_id`` tells machines apart without naming one.
+    the call. ``machine_id`` tells machines apart without naming one. ``code_sha256`` is of
+    slotbench and transports as they lie there, committed or not.
     ``cgroup_cpu_quota`` is a number of CPUs, or "max" where there is no limit.
     """
     environment: dict[str, Scalar] = {}
     sources: list[Callable[[], dict[str, Scalar]]] = [*_SOURCES]
-    sources += [functools.partial(_checkout, folder) for folder in checkouts]
+    sources += [functools.partial(_contender, contender) for contender in contenders]
     for source in sources:
         try:
             found = source()
@@ -159,8 +165,49 @@ def _git() -> dict[str, Scalar]:
     return _commit(checkout) if (checkout / ".git").exists() else {}
 
 
-def _checkout(folder: str) -> dict[str, Scalar]:
-    return {f"{folder}.{name}": value for name, value in _commit(Path(folder)).items()}
+def _code() -> dict[str, Scalar]:
+    found = [spec for name in ("slotbench", "transports") if (spec := find_spec(name))]
+    return {"code_sha256": _sha256(file for spec in found for file in _files(spec))}
+
+
+def _contender(contender: Contender) -> dict[str, Scalar]:
+    """Tell the state of the code that a contender from outside is made of."""
+    folder = checkout(contender)
+    package = package_of(contender)
+    if folder is not None:
+        spec = PathFinder.find_spec(package, [str(Path(folder).resolve())])
+        facts = {f"{folder}.{k}": v for k, v in _code_of(spec).items()}
+        with contextlib.suppress(*_UNREADABLE):  # it need not be a checkout of git
+            facts |= {f"{folder}.{k}": v for k, v in _commit(Path(folder)).items()}
+        return facts
+    if factory_module(contender.name) is None:
+        return {}
+    return {f"{package}.{k}": v for k, v in _code_of(find_spec(package)).items()}
+
+
+def _code_of(spec: ModuleSpec | None) -> dict[str, Scalar]:
+    if spec is None:
+        return {}
+    files = _files(spec)
+    # What lies beside a package may be part of it; an installed one's neighbours are not.
+    place = files[0].parent if spec.submodule_search_locations is None else None
+    beside = sorted(place.glob("*.py")) if place and place.name != "site-packages" else []
+    return {"code_sha256": _sha256([*files, *beside])}
+
+
+def _files(spec: ModuleSpec) -> list[Path]:
+    """List a module's own file, or all Python files of a package."""
+    places = spec.submodule_search_locations
+    if places is None:
+        return [Path(str(spec.origin))]
+    return sorted(file for place in places for file in Path(place).rglob("*.py"))
+
+
+def _sha256(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def _commit(checkout: Path) -> dict[str, Scalar]:
@@ -202,5 +249,6 @@ _SOURCES: Final[tuple[Callable[[], dict[str, Scalar]], ...]] = (
     _governor,
     _huge_pages,
     _cgroup,
+    _code,
     _git,
 )

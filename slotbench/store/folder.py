@@ -21,6 +21,7 @@ from slotbench.store._files import (
     RUN_FILE,
     TRIALS_FILE,
     encode,
+    is_json,
     lock,
     reason,
     replace_file,
@@ -140,8 +141,12 @@ class RunFolder:
         path = self.path / TRIALS_FILE
         try:
             size = path.stat().st_size
-            whole = path.read_bytes().rfind(b"\n") + 1
-            if whole < size:
+            text = path.read_bytes()
+            whole = text.rfind(b"\n") + 1
+            if is_json(text[whole:]):  # only its line feed was not written
+                self._held.seek(0, os.SEEK_END)
+                write_fully(self._held.fileno(), b"\n")
+            elif whole < size:
                 os.ftruncate(self._held.fileno(), whole)
                 os.fsync(self._held.fileno())
             for left in self.path.glob(f"{RUN_FILE}.*.tmp"):
@@ -163,10 +168,7 @@ class RunFolder:
             # No O_CREAT: a folder that was moved or deleted meanwhile is an error.
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
             try:
-                if not os.path.samestat(
-                    os.fstat(descriptor), os.fstat(self._held.fileno())
-                ):
-                    raise OSError(errno.ESTALE, "the folder was replaced by another")
+                self._check_ours(os.fstat(descriptor))
                 _append_or_restore(descriptor, line)
             finally:
                 os.close(descriptor)
@@ -190,12 +192,18 @@ class RunFolder:
         path = self.path / RUN_FILE
         text = encode(run, indent=1)
         try:
+            self._check_ours((self.path / TRIALS_FILE).stat())
             replace_file(path, text)
         except OSError as error:
             raise RecordError(
                 f"cannot replace {path}: {reason(error)}; the old one and every trial "
                 "recorded so far are safe"
             ) from error
+
+    def _check_ours(self, found: os.stat_result) -> None:
+        """Refuse to write where another folder has taken our name."""
+        if not os.path.samestat(found, os.fstat(self._held.fileno())):
+            raise OSError(errno.ESTALE, "the folder was replaced by another")
 
 
 def _append_or_restore(descriptor: int, line: bytes) -> None:

@@ -29,12 +29,21 @@ class StoredRun:
         path: the run's folder.
         trials: in the order recorded; also failed and INVALID ones and older attempts.
         notes: for people: what is missing or was left out. Empty for a complete run.
+        is_open: a process is measuring it.
     """
 
     path: Path
     run: RunRecord
     trials: tuple[TrialRecord, ...]
     notes: tuple[str, ...] = ()
+    is_open: bool = False
+
+    @property
+    def state(self) -> str:
+        """Say "complete", "interrupted", "running", or "killed": begun, no end, and nobody at it."""
+        if self.is_open and self.run.status != "complete":
+            return "running"
+        return "killed" if self.run.status == "running" else self.run.status
 
 
 def read(path: str | Path) -> StoredRun:
@@ -55,8 +64,8 @@ def read(path: str | Path) -> StoredRun:
     trials, notes = _read_trials(folder / TRIALS_FILE)
     _check_trials(run, trials, folder / TRIALS_FILE)
     is_open = run.status != "complete" and is_locked(folder / TRIALS_FILE)
-    notes += _notes_on_status(run, len(trials), is_open)
-    return StoredRun(folder, run, trials, notes)
+    notes += _notes_on_status(folder, run, len(trials), is_open)
+    return StoredRun(folder, run, trials, notes, is_open)
 
 
 def _read_run(folder: Path) -> RunRecord:
@@ -200,12 +209,14 @@ def _check_trials(run: RunRecord, trials: tuple[TrialRecord, ...], file: Path) -
         lines[trial.trial_id] = number
 
 
-def _notes_on_status(run: RunRecord, num_trials: int, is_open: bool) -> tuple[str, ...]:
+def _notes_on_status(
+    folder: Path, run: RunRecord, num_trials: int, is_open: bool
+) -> tuple[str, ...]:
     if run.status == "complete":
         return ()
     count = f"{num_trials} trials recorded, {run.design.num_trials} planned"
     if is_open:
         return (f"{run.run_id} is being measured; {count}",)
     how = "was interrupted" if run.status == "interrupted" else "was killed"
-    advice = f"go on with 'slotbench run --resume {run.run_id}'"
+    advice = f"go on with 'slotbench run --resume {folder}'"
     return (f"{run.run_id} {how}; {count}: {advice}",)

@@ -183,9 +183,7 @@ def test_a_complete_run_has_nothing_to_resume(scenario: Scenario, tmp_path: Path
     """It is said, and the record is as it was."""
     path = run_scenario(scenario, CannedExecutor(), tmp_path)
     before = (path / "run.json").read_bytes()
-    with pytest.raises(
-        RecordError, match=r"is complete: there is nothing to resume; measure"
-    ):
+    with pytest.raises(RecordError, match="is complete: there is nothing to resume"):
         resume_run(path, CannedExecutor())
     assert (path / "run.json").read_bytes() == before
 
@@ -215,8 +213,8 @@ def test_a_run_is_measured_by_one_process_at_a_time(
         ("machine_id", "another"),
         ("python_version", "3.99.0"),
         ("torch_version", "9.9"),
-        ("git_commit", "0000"),
-        ("slotbench_version", "0.0.1"),
+        ("code_sha256", "0000"),
+        ("tensordict_version", "0.0.1"),
     ],
 )
 def test_a_run_goes_on_where_it_was_begun(
@@ -253,3 +251,57 @@ def test_a_resumed_run_needs_all_its_contenders(scenario: Scenario, tmp_path: Pa
     ):
         resume_run(path, CannedExecutor({optional.label: "broken"}))
     assert store.read(path).run.resumptions == ()
+
+
+def test_a_record_without_a_hash_of_the_code_goes_by_its_commit(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    """As those of an earlier slotbench."""
+    path = broken_off(scenario, tmp_path)
+    file = path / "run.json"
+    run = json.loads(file.read_text())
+    del run["environment"]["code_sha256"]
+    run["environment"]["git_commit"] = "0000"
+    file.write_text(json.dumps(run))
+    with pytest.raises(RecordError, match="git_commit was 0000"):
+        resume_run(path, CannedExecutor())
+
+
+def test_a_contender_that_was_edited_meanwhile_is_another(
+    scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not committed, in a checkout or not: what is measured changed, and is not mixed."""
+    for folder in ("base", "installed"):
+        (tmp_path / folder / "mine").mkdir(parents=True)
+        (tmp_path / folder / "mine" / "__init__.py").write_text("depth = 1")
+    monkeypatch.syspath_prepend(tmp_path / "installed")
+    name = "mine:create"
+    label = f"{name}[from={tmp_path}/base]"
+    based = Contender(label, name, {"from": f"{tmp_path}/base"}, "reference")
+    installed = Contender(name, name, {}, "reference")
+    planned = replace(scenario, contenders=(*scenario.contenders, based, installed))
+    path = broken_off(planned, tmp_path / "results")
+    for folder, fact in (
+        ("base", f"{tmp_path}/base.code_sha256"),
+        ("installed", "mine.code_sha256"),
+    ):
+        file = tmp_path / folder / "mine" / "__init__.py"
+        file.write_text("depth = 2")
+        with pytest.raises(RecordError, match=f"{fact} was "):
+            resume_run(path, CannedExecutor())
+        file.write_text("depth = 1")
+    resume_run(path, CannedExecutor())
+    assert store.read(path).run.status == "complete"
+
+
+def test_a_run_is_resumed_with_the_attempts_it_was_begun_with(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    """Unless the resumption says otherwise."""
+    executor = CannedExecutor()
+    executor.error, executor.fails_at = KeyboardInterrupt(), 2
+    with pytest.raises(KeyboardInterrupt):
+        run_scenario(scenario, executor, tmp_path, max_attempts=1)
+    path = store.find(None, tmp_path)
+    resume_run(path, CannedExecutor())
+    assert store.read(path).run.max_attempts == 1

@@ -13,6 +13,7 @@ import pytest
 
 from slotbench import draw
 from slotbench.cli import _options
+from slotbench.records import Skipped
 from slotbench.store import RunFolder
 
 
@@ -144,6 +145,36 @@ def test_one_valid_trial_is_code_0(record: Any, make_trial: Any, slotbench: Any)
     """INVALID trials are shown and left out; the rest still is a result."""
     record([make_trial("threading"), make_trial("slot", invalid="lost")])
     assert slotbench("compare").code == 0
+
+
+@pytest.mark.parametrize("rest", [{"throughput": None}, {"invalid": "lost"}])
+def test_a_run_without_a_usable_number_is_code_4_if_one_failed(
+    rest: dict[str, Any], record: Any, make_trial: Any, slotbench: Any
+) -> None:
+    """All failed, or the rest INVALID: a script must not go on."""
+    record([make_trial("threading", None), make_trial("slot", **rest)])
+    outcome = slotbench("compare")
+    assert outcome.code == 4
+    assert "No trial gave a number to use" in outcome.stdout
+
+
+def test_a_failed_trial_beside_a_usable_one_is_code_0(
+    record: Any, make_trial: Any, slotbench: Any
+) -> None:
+    """It is shown and left out, as an INVALID one is."""
+    record([make_trial("threading"), make_trial("slot", None)])
+    assert slotbench("compare").code == 0
+
+
+def test_only_attempts_that_count_decide_the_exit_code(
+    record: Any, make_trial: Any, slotbench: Any
+) -> None:
+    """A number of an attempt that was broken off is used nowhere, and saves no run."""
+    whole = [("threading", 0), ("slot", 0), ("threading", 1)]
+    trials = [make_trial("slot", attempt=0)]
+    trials += [make_trial(who, arm=arm, attempt=1, invalid="lost") for who, arm in whole]
+    record(trials)
+    assert slotbench("compare").code == 3
 
 
 def test_a_run_without_trials_has_nothing_to_compare(record: Any, slotbench: Any) -> None:
@@ -345,8 +376,35 @@ def test_a_run_of_invalid_trials_among_two_is_code_3(
 ) -> None:
     """Also where no gate is asked."""
     bad = [make_trial(who, invalid="lost") for who in ("threading", "slot")]
-    runs(base=RATES, head=bad)
+    failed = [make_trial(who, None) for who in ("threading", "slot")]
+    runs(base=RATES, head=bad, worse=failed)
     assert slotbench("compare", "run-base", "run-head").code == 3
+    assert slotbench("compare", "run-worse", "run-base").code == 4
+    assert slotbench("compare", "run-head", "run-worse").code == 4
+
+
+@pytest.mark.parametrize("name", draw.available())
+def test_a_contender_that_head_went_without_fails_the_gate(
+    name: str, tmp_path: Path, make_run: Any, make_trials: Any, slotbench: Any
+) -> None:
+    """Code 3 with its name; without a gate, or gating another alone, it is code 0."""
+    base = RATES | {"broken": RATES["slot"]}
+    skipped = [Skipped("broken", "does not import")]
+    for run_id, rates, gone in (("was", base, []), ("now", RATES, skipped)):
+        run = replace(make_run([*rates], rounds=3, skipped=gone), run_id=f"run-{run_id}")
+        with RunFolder.create(tmp_path / "results", run) as folder:
+            for trial in make_trials(rates):
+                folder.append(trial)
+    told = ["--fail-on", "regression", "--format", name]
+    outcome = slotbench("compare", "run-was", "run-now", *told)
+    assert outcome.code == 3
+    said = "gate: failed: missing data: head has no contender broken"
+    assert said in outcome.stdout or name == "csv"
+    assert (
+        slotbench("compare", "run-was", "run-now", *told, "--contender", "slot").code == 0
+    )
+    assert slotbench("compare", "run-was", "run-now").code == 0
+    assert slotbench("compare", "run-now", *told).code == 0
 
 
 def test_a_gate_that_is_none_is_one_line(record: Any, slotbench: Any) -> None:
@@ -378,6 +436,8 @@ def test_one_contender_can_be_gated_alone(
     assert "threading" in alone.stdout
     both = slotbench("compare", *told, *gate, "--contender", "slot", "--contender", "other")
     assert both.code == 1
+    shown = slotbench("compare", *told, *gate, "--contender", "slot", "--format", "github")
+    assert "--contender slot --fail-on regression" in shown.stdout  # how to reproduce it
     unknown = slotbench("compare", *told, "--contender", "slto")
     assert unknown.code == 2
     assert (

@@ -44,7 +44,9 @@ def broken_off(slotbench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         outcome = slotbench("run", tmp_path / "small.toml")
     path = store.find(None, tmp_path / "results")
     assert outcome.code == 130
-    assert f"go on with 'slotbench run --resume {path.name}'" in outcome.stderr
+    assert f"go on with 'slotbench run --resume results/{path.name}'" in " ".join(
+        outcome.stderr.split()
+    )
     return path
 
 

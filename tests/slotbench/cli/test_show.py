@@ -110,6 +110,6 @@ def test_an_interrupted_run_says_so(slotbench: Any, record: Any) -> None:
     shown = slotbench("show")
     assert shown.code == 0
     assert (
-        f"was interrupted; 9 trials recorded, 9 planned: go on with 'slotbench run --resume {path.name}'"
+        f"was interrupted; 9 trials recorded, 9 planned: go on with 'slotbench run --resume results/{path.name}'"
         in shown.stderr
     )

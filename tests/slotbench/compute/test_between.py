@@ -138,7 +138,74 @@ def test_each_side_is_what_its_own_run_says(pair: Any) -> None:
         next(r for r in compared.head.rows if (r.contender, r.metric) == ("slot", "throughput")),
     )  # fmt: skip
     assert found.value == found.sides[1].value
-    assert found.noise_floor == max(side.noise_floor or 0.0 for side in found.sides)
+
+
+AGAIN = [1004.0, 1002.0, 1001.0, 1001.0, 998.0]
+LATER_AGAIN = [705.0, 708.0, 699.0, 700.0]
+
+
+@pytest.fixture
+def repeated(make_run: Any, make_trials: Any) -> Any:
+    """The two runs of `pair` with second arms of their own scatter."""
+    return tuple(
+        (
+            make_run(rounds=len(base)),
+            make_trials({"threading": base, "slot": slot}, repeat=again),
+        )
+        for base, slot, again in ((BASE, SLOT, AGAIN), (HEAD, LATER, LATER_AGAIN))
+    )
+
+
+@pytest.mark.parametrize("is_absolute", [False, True])
+def test_the_noise_floor_is_of_the_difference_that_is_judged(
+    repeated: Any, is_absolute: bool
+) -> None:
+    """Half of scipy's Welch interval on both runs' A/A ratios, or on the baseline's values."""
+    logs: Any = [np.log(HEAD), np.log(BASE)]
+    if not is_absolute:
+        logs = [np.log(np.array(LATER_AGAIN) / HEAD), np.log(np.array(AGAIN) / BASE)]
+    expected: Any = stats.ttest_ind(*logs, equal_var=False).confidence_interval(0.95)
+    compared = compare(*repeated, is_absolute=is_absolute)
+    for found in (row(compared, "slot"), row(compared, "threading")):
+        assert found.noise_floor == pytest.approx(
+            math.expm1((expected.high - expected.low) / 2)
+        )
+
+
+def test_two_narrow_floors_need_not_resolve_together(made: Any, make_trials: Any) -> None:
+    """Each run resolves 3 % by itself; their difference scatters by √2 more."""
+    run, _ = made({"threading": BASE, "slot": SLOT})
+    again = [v * w for v, w in zip(BASE, [1.02, 0.975, 1.02, 0.98, 1.0], strict=True)]
+    one = run, make_trials({"threading": BASE, "slot": SLOT}, repeat=again)
+    found = row(compare(one, one), "slot")
+    assert found.sides is not None
+    assert [side.can_resolve for side in found.sides] == [True, True]
+    assert max(side.noise_floor or 1.0 for side in found.sides) < 0.03
+    assert found.noise_floor is not None
+    assert 0.03 < found.noise_floor < 0.04
+    assert found.can_resolve is False
+
+
+def test_a_baseline_that_differs_from_itself_resolves_nothing(repeated: Any) -> None:
+    """A floor below δ is not enough where its interval leaves 1 out: here of values."""
+    found = row(compare(*repeated, is_absolute=True), "slot")
+    assert found.noise_floor is not None
+    assert found.noise_floor < found.threshold
+    assert found.can_resolve is False
+    assert row(compare(*repeated), "slot").can_resolve is True
+
+
+def test_there_is_no_floor_without_one_baseline_and_two_trials(made: Any) -> None:
+    """Values of two baselines are no A/A; one block has no interval."""
+    one = made({"threading": BASE, "slot": SLOT})
+    other = made({"slot": LATER, "threading": HEAD})
+    short = made({"threading": BASE[:1], "slot": SLOT[:1]})
+    for found in (
+        row(compare(one, other, is_absolute=True), "slot"),
+        row(compare(one, short), "slot"),
+        row(compare(one, short, is_absolute=True), "slot"),
+    ):
+        assert (found.noise_floor, found.can_resolve) == (None, None)
 
 
 def test_trials_of_both_runs_are_left_out_and_counted(pair: Any, make_trial: Any) -> None:

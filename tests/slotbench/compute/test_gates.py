@@ -1,5 +1,6 @@
 """Which rows fail a gate: Holm against published values, the rest on small synthetic runs."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from slotbench.compute import between
 from slotbench.compute.comparison import Comparison, compare
 from slotbench.compute.gates import ALPHA, Gate, holm, judge
 from slotbench.errors import SlotbenchError
@@ -165,16 +167,121 @@ def test_inconclusive_fails_where_it_is_asked(make_run: Any, make_trials: Any) -
     assert judge(worse, ["inconclusive"]).result == "regression"
 
 
-def test_a_row_without_a_ratio_is_not_decided(make_run: Any, make_trials: Any) -> None:
-    """A contender of which nothing was recorded has no p, and fails what asks for a verdict."""
+def test_a_contender_without_trials_passes_no_gate(make_run: Any, make_trials: Any) -> None:
+    """Of which nothing was recorded has no p, and is missing data; of a floor it is none."""
     found = compare(
         make_run(["threading", "slot", "absent"]),
         make_trials({"threading": BASE, "slot": times(1.5)}),
     )
-    gate = judge(found, ["inconclusive"])
-    assert gate.result == "inconclusive"
-    assert outcomes(gate)["absent", "throughput"] == "no ratio"
-    assert judge(found, ["regression"]).result == "passed"
+    for asked in ("inconclusive", "regression"):
+        gate = judge(found, [asked])
+        assert gate.result == "missing data"
+        assert gate.missing == ("the run lacks any metric of absent in num_slots=8",)
+        assert outcomes(gate)["absent", "throughput"] == "no ratio"
+    kept = between.narrow(found, ["slot"])
+    assert judge(kept, ["regression"]).result == "passed"
+    rates = {"threading": BASE, "slot": times(1.5)}
+    floor = compare(make_run([*rates, "floor"]), make_trials(rates))
+    assert judge(floor, ["regression"]).result == "passed"
+
+
+def test_a_metric_or_a_baseline_without_numbers_is_missing(
+    make_run: Any, make_trials: Any
+) -> None:
+    """Trials that have no p99, or none of the baseline, leave rows that nobody judged."""
+    trials = [
+        replace(t, measurement=replace(t.measurement, latency_p99_s=None))
+        if t.contender == "slot"
+        else t
+        for t in make_trials({"threading": BASE, "slot": times(1.5)})
+    ]
+    gate = judge(compare(make_run(), trials), ["regression"])
+    assert gate.result == "missing data"
+    assert gate.missing == ("the run lacks p99 latency of slot in num_slots=8",)
+    alone = [t for t in trials if t.contender == "slot"]
+    gate = judge(compare(make_run(), alone, metrics=["throughput"]), ["regression"])
+    assert gate.missing == ("the run lacks any metric of threading in num_slots=8",)
+    zero = make_trials({"threading": BASE, "slot": [0.0] * 5})
+    gate = judge(compare(make_run(), zero, metrics=["throughput"]), ["regression"])
+    assert gate.missing == ("no ratio by any metric of slot in num_slots=8",)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [("interrupted", "was interrupted"), ("running", "has not ended")]
+)
+def test_an_incomplete_run_passes_no_gate(
+    status: str, words: str, make_run: Any, make_trials: Any
+) -> None:
+    """Alone, as base and as head; a regression in it still is one."""
+    trials = make_trials({"threading": BASE, "slot": times(1.5)})
+    whole, part = (make_run(), trials), (make_run(status=status), trials)
+    for compared, name in (
+        (compare(*part), "the run"),
+        (between.compare(part, whole), "base"),
+        (between.compare(whole, part), "head"),
+    ):
+        gate = judge(compared, ["regression"])
+        assert (gate.result, gate.missing) == ("missing data", (f"{name} {words}",))
+    worse = make_run(status=status), make_trials({"threading": BASE, "slot": times(1.3)})
+    assert judge(between.compare(whole, worse), ["regression"]).result == "regression"
+
+
+def test_what_head_lacks_is_missing_and_what_base_lacks_is_new(
+    make_run: Any, make_trials: Any
+) -> None:
+    """Cells and contenders, skipped or not; floors and what was not chosen are not gated."""
+    rates = {"threading": BASE, "slot": times(1.5)}
+    few = make_run([*rates], slots=(8,)), make_trials(rates)
+    more = rates | {"broken": times(1.2), "floor": times(7)}
+    cells = ["num_slots=1", "num_slots=8"]
+    many = make_run([*more], slots=(1, 8)), make_trials(more, cells=cells)
+    gate = judge(between.compare(many, few), ["regression"])
+    assert gate.result == "missing data"
+    assert gate.missing == ("head has no contender broken", "head has no cell num_slots=1")
+    assert judge(between.compare(few, many), ["regression"]).result == "passed"
+    chosen = between.narrow(between.compare(many, few), ["slot"])
+    assert judge(chosen, ["regression"]).missing == ("head has no cell num_slots=1",)
+
+
+def test_a_gate_whose_only_contender_is_gone_is_no_wrong_usage(
+    make_run: Any, make_trials: Any
+) -> None:
+    """It is missing data, though no row is left; without a metric to gate it is usage."""
+    rates = {"threading": BASE, "slot": times(1.5)}
+    base, head = make_run([*rates]), make_run(["threading"])
+    two = (base, make_trials(rates)), (head, make_trials({"threading": BASE}))
+    gate = judge(between.compare(*two), ["regression"])
+    assert (gate.rows, gate.result) == ((), "missing data")
+    with pytest.raises(SlotbenchError, match=r"^there is nothing to gate"):
+        judge(between.compare(*two, metrics=["mean_batch_size"]), ["regression"])
+
+
+@pytest.mark.parametrize("side", ["base", "head"])
+def test_a_row_without_trials_of_one_run_is_missing(
+    side: str, make_run: Any, make_trials: Any, make_trial: Any
+) -> None:
+    """Also where the other run's INVALID trial is in the row; failed trials come first."""
+    rates = {"threading": BASE, "slot": times(1.5)}
+    bad = make_trial("slot", 1.0, round=5, invalid="lost_reply")
+    whole = make_run(), [*make_trials(rates), bad]
+    empty = make_run(), make_trials({"threading": BASE})
+    two = (empty, whole) if side == "base" else (whole, empty)
+    gate = judge(between.compare(*two), ["regression"])
+    assert gate.result == "missing data"
+    assert gate.missing == (f"{side} lacks any metric of slot in num_slots=8",)
+    failed = make_trials(rates | {"threading": [None, *BASE[1:]]})
+    two = (empty, (make_run(), failed)) if side == "base" else ((make_run(), failed), empty)
+    assert judge(between.compare(*two), ["regression"]).result == "failed trial"
+
+
+def test_invalid_trials_alone_are_invalid_and_not_missing(
+    make_run: Any, make_trials: Any, make_trial: Any
+) -> None:
+    """The record holds them: what is wrong is named by its own word."""
+    trials = make_trials({"threading": BASE})
+    trials += [make_trial("slot", 1.0, round=n, invalid="lost_reply") for n in range(5)]
+    gate = judge(compare(make_run(), trials), ["regression"])
+    assert (gate.result, gate.missing) == ("INVALID", ())
 
 
 def test_a_value_of_zero_regresses_nothing(make_run: Any, make_trials: Any) -> None:

@@ -115,13 +115,13 @@ DISTURBED = [
         evidence({"foreign_cpu_s": 1.0, "num_cpus": NUM_CPUS}),
         "other processes used 25% of the CPUs' time",
     ),
+]
+WARNINGS = [
     (
         "throttling",
         evidence({"throttled_s": 0.02}),
         "the CPU quota held threads back for 0.02 s of a window of 1 s",
     ),
-]
-WARNINGS = [
     (
         "recorder_share",
         evidence({"recorder_cost_s": 3e-4}),

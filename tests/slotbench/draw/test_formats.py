@@ -20,7 +20,7 @@ from slotbench.draw.as_github import MAX_LENGTH
 from slotbench.draw.as_json import document
 from slotbench.draw.screen import Screen
 from slotbench.errors import SlotbenchError
-from slotbench.records import Cell, Skipped
+from slotbench.records import Cell, Resumption, Skipped
 
 BASE = [1000.0, 1001.0, 999.0, 1000.5, 999.5]
 LONG = "torchrl.slot[collate=lazy_stack,preallocate]@torchrl"
@@ -217,7 +217,7 @@ def test_markdown_tables_are_whole(comparison: Comparison) -> None:
 def test_json_keeps_every_number(comparison: Comparison) -> None:
     """It reads back to the row's floats to the last digit, with a schema and units."""
     read = json.loads(draw.render(comparison, "json"))
-    assert (read["schema"], read["schema_version"]) == ("slotbench.comparison", 2)
+    assert (read["schema"], read["schema_version"]) == ("slotbench.comparison", 3)
     assert len(read["rows"]) == len(comparison.rows)
     for fields, row in zip(read["rows"], comparison.rows, strict=True):
         assert (fields["cell"], fields["contender"]) == (row.cell, row.contender)
@@ -309,7 +309,7 @@ threading
   1 000/s → 670/s                 0.67× [0.67, 0.67]  drift    4.00 → 4.00              1.49×
 slot
   1 500/s → 904/s  1.50× → 1.35×  0.90× [0.90, 0.90]  slower   4.00 → 4.00              1.11× ▼
-  noise floor of the noisier run: throughput 0.136 %, p50 latency 0.136 %
+  noise floor between the runs: throughput 0.16 %, p50 latency 0.16 %
 
 ▲ faster  ▼ slower  = equivalent (within ±3 %)  ? inconclusive; base → head; change is head over
 base, of ratios to threading; [low, high] is its 95 % interval by Welch's t over blocks; drift
@@ -542,17 +542,94 @@ def test_the_gates_line(
 
 def test_the_gates_line_says_what_is_open(comparison: Comparison) -> None:
     """Undecided rows are counted where they pass, and named where they do not."""
-    kept = replace(
-        comparison, rows=tuple(r for r in comparison.rows if r.contender == LONG)
-    )
+    mine = [r for r in comparison.rows if (r.contender, r.cell) == (LONG, "num_slots=1")]
+    kept = replace(comparison, rows=tuple(mine))
     passed = draw.render(kept, "json", gate=gates.judge(kept, ["regression"]))
     assert json.loads(passed)["gate"]["said"] == (
-        "gate: passed: 6 rows, none beyond 3 %, 3 inconclusive, 3 without a ratio"
+        "gate: passed: 3 rows, none beyond 3 %, 3 inconclusive"
     )
     failed = draw.render(kept, "json", gate=gates.judge(kept, ["inconclusive"]))
     assert json.loads(failed)["gate"]["said"].startswith(
-        f"gate: failed: 6 of 6 rows not decided: {LONG} in num_slots=1 throughput 1.0"
+        f"gate: failed: 3 of 3 rows not decided: {LONG} in num_slots=1 throughput 1.0"
     )
+
+
+def test_the_gates_line_names_the_first_of_what_is_missing(
+    make_run: Any, make_trials: Any
+) -> None:
+    """Three of five, and JSON has all."""
+    labels = [f"absent{number}" for number in range(5)]
+    found = compare(
+        make_run(["threading", "slot", *labels]),
+        make_trials({"threading": BASE, "slot": BASE}),
+    )
+    told = document(found, gates.judge(found, ["regression"]))["gate"]
+    assert told["said"] == (
+        "gate: failed: missing data: the run lacks any metric of absent0 in num_slots=8; "
+        "the run lacks any metric of absent1 in num_slots=8; the run lacks any metric of "
+        "absent2 in num_slots=8; and 2 more"
+    )
+    assert (told["result"], len(told["missing"])) == ("missing data", 5)
+
+
+WAS = {"machine_id": "aa", "git_commit": "1" * 40, "python_version": "3.11.9"}
+NAMES = ("a", "b", "c")
+
+
+@pytest.fixture
+def resumed(make_run: Any, make_trials: Any) -> Any:
+    """A run that was resumed in the same place, and then elsewhere."""
+    run = replace(make_run(), environment=WAS | dict.fromkeys(NAMES, "x"))
+    other = WAS | dict.fromkeys(NAMES, "y") | {"machine_id": "bb", "git_commit": "2" * 40}
+    other |= {"python_version": "3.11.10"}
+    run = replace(
+        run,
+        resumptions=(
+            Resumption("2025-01-02T04:00:00+00:00", 1, run.environment, ()),
+            Resumption("2025-01-02T05:00:00+00:00", 7, other, ()),
+        ),
+    )
+    return run, make_trials({"threading": BASE, "slot": BASE})
+
+
+SAME = "resumed 2025-01-02T04:00:00+00:00 after 1 trial"
+ELSEWHERE = (
+    "resumed 2025-01-02T05:00:00+00:00 after 7 trials; differs: machine_id was aa, is bb; "
+    "python_version was 3.11.9, is 3.11.10; git_commit was 111111111111, is 222222222222; "
+    "a was x, is y; b was x, is y; and 1 more"
+)
+
+
+def test_a_run_measured_in_two_environments_says_so(resumed: Any) -> None:
+    """When, after how much, and what differs; what forbids first, the rest counted."""
+    found = compare(*resumed)
+    for name in ("text", "md", "github"):
+        plain = draw.render(found, name, Screen(400)).replace("\\_", "_")
+        lines = [line.removeprefix("- ") for line in plain.splitlines()]
+        assert lines.index(SAME) + 1 == lines.index(ELSEWHERE)
+    same, other = json.loads(draw.render(found, "json"))["resumptions"]
+    assert same == {
+        "created_at": "2025-01-02T04:00:00+00:00", "num_trials": 1, "differences": [],
+    }  # fmt: skip
+    assert other["num_trials"] == 7
+    assert [d["name"] for d in other["differences"]] == [
+        "machine_id", "python_version", "git_commit", "a", "b", "c",
+    ]  # fmt: skip
+    assert other["differences"][0]["forbids"]
+
+
+def test_of_two_runs_the_resumed_one_is_named(resumed: Any) -> None:
+    """Remarks begin with the side; JSON has them in it."""
+    run, trials = resumed
+    found = between.compare(
+        (replace(run, resumptions=()), trials), resumed, allow_different=True
+    )
+    for name in ("text", "md", "github"):
+        plain = draw.render(found, name, Screen(400)).replace("\\_", "_")
+        assert f"head: {ELSEWHERE}" in plain
+        assert "base: resumed" not in plain
+    read = json.loads(draw.render(found, "json"))
+    assert (len(read["base"]["resumptions"]), len(read["head"]["resumptions"])) == (0, 2)
 
 
 def test_the_gates_line_tells_of_rows_that_are_beyond_alone(

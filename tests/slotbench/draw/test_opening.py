@@ -127,7 +127,9 @@ def test_what_the_machine_disturbed_is_said_where_it_counts(
         "num_slots=8/0.0/threading#0 (num_slots=8): a fifth of it → wait",
     )
     used = compare(make_run(), [trial for trial in trials if trial.attempt == 0])
-    assert opening(used).endswith("(1.50×). The machine disturbed 3 trials that are used.")
+    assert opening(used).endswith(
+        "(1.50×). Used although the machine disturbed them: 3 trials."
+    )
 
 
 def test_an_invalid_baseline_leaves_nothing_to_compare(

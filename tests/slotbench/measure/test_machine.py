@@ -31,7 +31,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
 
     def write(**texts: str) -> None:
         for name, text in texts.items():
-            file = tmp_path / name.replace("__", "/").replace("_stat", ".stat")
+            file = tmp_path / name.replace("__", "/").replace("cpu_stat", "cpu.stat")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
 
@@ -94,6 +94,22 @@ def test_foreign_load_is_what_we_did_not_use(files: Files) -> None:
     assert use == MachineUse(2, steal_s=0.5, foreign_cpu_s=2.0, throttled_s=0.25)
     rounded = machine.between(Reading(1.0, 0.0, 0.0, 0.0), Reading(1.0, 0.004, 0.0, 0.0))
     assert rounded.foreign_cpu_s == 0.0
+
+
+def test_what_a_transport_starts_is_no_foreign_load(files: Files) -> None:
+    """Companions are of our process group, whatever their names; their time is ours."""
+    group = os.getpgrp()
+    for pid, pgrp, name in (
+        (70001, group, "a) b"),
+        (70002, group + 1, "x"),
+        (70003, group, "c"),
+    ):
+        ticks = "0 0 0 0 0 0 0 0 250 50 9 9"
+        files(**{f"proc__{pid}__stat": f"{pid} ({name}) S 1 {pgrp} {ticks}"})
+    assert set(machine.companions()) == {70001, 70003}
+    alone = machine.read().own_s
+    assert machine.read([70001, 70003]).own_s == pytest.approx(alone + 6.0, abs=0.5)
+    assert machine.read([99999]).own_s == pytest.approx(alone, abs=0.5)
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="no /proc/stat here")

@@ -4,7 +4,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -39,7 +39,7 @@ Scenarios = Callable[..., Scenario]
 STOLEN = Finding("steal", "DISTURBED", "half of it", "wait")
 
 
-def plan(scenario: Scenario) -> RunRecord:
+def plan(scenario: Scenario, max_attempts: int = runner.MAX_ATTEMPTS) -> RunRecord:
     """A run of the scenario, before its first trial."""
     return RunRecord(
         schema_version=SCHEMA_VERSION,
@@ -52,6 +52,7 @@ def plan(scenario: Scenario) -> RunRecord:
         design=design.draw(scenario),
         environment={},
         command=(),
+        max_attempts=max_attempts,
     )
 
 
@@ -73,6 +74,7 @@ class DiaryExecutor:
         self.disturbed = disturbed
 
     worker_start_s = 0.0
+    status: Literal["ok", "failed"] = "failed"
 
     def start_worker(self) -> None:
         self.diary.append("worker")
@@ -83,7 +85,7 @@ class DiaryExecutor:
 
     def run(self, spec: TrialSpec) -> TrialRecord:
         self.diary.append(spec.trial_id)
-        record = failed(spec, "now", "the diary runs nothing")
+        record = replace(failed(spec, "now", "the diary runs nothing"), status=self.status)
         return replace(record, findings=(STOLEN,)) if self.disturbed(spec) else record
 
     def close(self) -> None:
@@ -279,11 +281,83 @@ def test_a_machine_that_stays_busy_does_not_hold_the_run_for_ever(
 
 def test_the_only_block_of_a_run_may_be_repeated_once(scenario: Scenarios) -> None:
     """A quarter of one block is rounded up; --attempts 1 repeats none."""
-    planned = plan(scenario("threading", "slot", rounds=1))
+    small = scenario("threading", "slot", rounds=1)
 
-    assert len(measure(planned, DiaryExecutor(disturbed=lambda _: True))) == 6
-    once = measure(planned, DiaryExecutor(disturbed=lambda _: True), max_attempts=1)
+    assert len(measure(plan(small), DiaryExecutor(disturbed=lambda _: True))) == 6
+    once = measure(plan(small, max_attempts=1), DiaryExecutor(disturbed=lambda _: True))
     assert len(once) == 3
+
+
+@pytest.mark.parametrize("stop_after", range(6, 18))
+def test_a_repeat_that_was_owed_is_made_after_a_resumption(
+    stop_after: int, scenario: Scenarios
+) -> None:
+    """Killed after the disturbed block, before or in its repeat: the rest is as without a kill."""
+    planned = plan(with_cells(scenario("threading", "slot", rounds=2), 2))
+
+    def steal(spec: TrialSpec) -> bool:
+        return (spec.round, spec.cell, spec.attempt) == (0, "c0", 0)
+
+    recorded: list[TrialRecord] = []
+    with contextlib.suppress(RecordError):
+        keep = _keep_until(recorded, stop_after)
+        runner.run(planned, DiaryExecutor(disturbed=steal), keep, lambda _: None)
+    before = list(recorded)
+    runner.run(
+        planned,
+        DiaryExecutor(disturbed=steal),
+        recorded.append,
+        lambda _: None,
+        recorded=before,
+    )
+    counted = blocks.counted_trials(planned, recorded)
+    assert not any(trial.is_disturbed for trial in counted)
+    assert Counter((t.round, t.cell) for t in counted) == {
+        (r, c): 3 for r in range(2) for c in ("c0", "c1")
+    }
+    complete = [count for count in attempts(recorded).values() if count == 3]
+    assert len(complete) == 5
+    assert runner.unfinished(planned, recorded) == []
+
+
+def test_a_resumed_run_does_not_repeat_more_than_one_that_went_through(
+    scenario: Scenarios,
+) -> None:
+    """The quarter is of the run, and three times is in all, however often it was broken off."""
+    planned = plan(with_cells(scenario("threading", "slot", rounds=4), 2))
+    recorded: list[TrialRecord] = []
+    for stop_after in (7, 7, 7, None):
+        with contextlib.suppress(RecordError):
+            runner.run(
+                planned,
+                DiaryExecutor(disturbed=lambda _: True),
+                _keep_until(recorded, stop_after),
+                lambda _: None,
+                recorded=list(recorded),
+            )
+    complete = [count for count in attempts(recorded).values() if count == 3]
+    assert len(complete) == 8 + 2
+    assert blocks.num_repeats(planned, recorded) == 2
+
+
+def test_an_attempt_in_which_everything_failed_counts_only_alone(
+    scenario: Scenarios,
+) -> None:
+    """The worker died in the repeat: the disturbed numbers are better than none."""
+    planned = plan(scenario("threading", "slot", rounds=1))
+    (cell,) = planned.scenario.cells
+
+    def made(attempt: int, *, is_ok: bool) -> list[TrialRecord]:
+        specs = design.block(planned.scenario, planned.design, 0, cell.name, attempt)
+        records = [replace(failed(s, "now", "died"), findings=()) for s in specs]
+        if is_ok:
+            records = [replace(r, status="ok", findings=(STOLEN,)) for r in records]
+        return records
+
+    block = (0, cell.name)
+    both = made(0, is_ok=True) + made(1, is_ok=False)
+    assert blocks.counted_attempts(planned, both) == {block: 0}
+    assert blocks.counted_attempts(planned, made(0, is_ok=False)) == {block: 0}
 
 
 def test_of_disturbed_attempts_the_least_disturbed_counts(scenario: Scenarios) -> None:

@@ -228,7 +228,7 @@ def test_a_run_without_its_end_says_how_much_there_is(
     count = "2 trials recorded, 9 planned"
     assert while_open.notes == (f"{run.run_id} is being measured; {count}",)
     assert stored.notes == (
-        f"{run.run_id} {words}; {count}: go on with 'slotbench run --resume {run.run_id}'",
+        f"{run.run_id} {words}; {count}: go on with 'slotbench run --resume {folder.path}'",
     )
     assert (stored.path, len(stored.trials)) == (folder.path, 2)
 

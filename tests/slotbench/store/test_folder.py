@@ -186,6 +186,33 @@ def test_trials_are_not_added_to_another_runs_file(
     assert len((moved / "trials.jsonl").read_bytes().splitlines()) == 1
 
 
+def test_another_runs_plan_is_not_replaced(
+    make_folder: MakeFolder, run: RunRecord, tmp_path: Path
+) -> None:
+    """Nor by the last words of a run whose folder was moved away."""
+    folder = make_folder(1)
+    folder.path.rename(folder.path.with_name("moved"))
+    folder.path.mkdir()
+    (folder.path / "trials.jsonl").touch()
+    (folder.path / "run.json").write_text("theirs")
+    with pytest.raises(RecordError, match="the folder was replaced by another"):
+        folder.replace_run(run)
+    assert (folder.path / "run.json").read_text() == "theirs"
+
+
+def test_a_line_that_lacks_only_its_end_is_kept(
+    make_folder: MakeFolder, make_trial: MakeTrial
+) -> None:
+    """It was shown as a trial, so it stays one."""
+    folder = make_folder(2)
+    file = folder.path / "trials.jsonl"
+    file.write_bytes(file.read_bytes()[:-1])
+    shown = read(folder.path).trials
+    folder.clear_up()
+    folder.append(make_trial(2))
+    assert read(folder.path).trials == (*shown, make_trial(2))
+
+
 def test_two_cannot_write_one_run(make_folder: MakeFolder, make_trial: MakeTrial) -> None:
     """The second is told; the first goes on; when it has ended, the second may."""
     folder = make_folder(1)
