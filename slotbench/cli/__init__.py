@@ -76,6 +76,8 @@ def _run_command(arguments: list[str]) -> int:
 
     try:
         code = command().main(arguments, prog_name="slotbench", standalone_mode=False)
+    except SystemExit:  # not ours: typer ends so, with 1, when nobody reads stdout any more
+        return EXIT_BROKEN_PIPE
     except typer.TyperException as error:
         _say_error(_usage_text(error))
         return error.exit_code

@@ -26,7 +26,7 @@ OTHERS = [
     ("show", "RUN", "--json"),
     ("show", "RUN", "--trial", "r0-c0-a0-p0"),
     ("show", "RUN", "--trial", "r1-c0-a0-p1"),
-    ("run", "--resume", "RUN", "--dry-run"),
+    ("run", "--resume", "RUN", "--dry-run", "--allow-different"),
     *(("export", "RUN", name, "-o", f"out-{name}") for name in exports.available()),
 ]
 """Of a run that ``compare`` takes all of these are asked; of another, one."""

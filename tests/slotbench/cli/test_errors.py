@@ -20,8 +20,8 @@ from slotbench.cli import _app, listing, main
         ),
         (["--nope"], "No such option: --nope (see 'slotbench --help')"),
         (
-            ["compare", "a", "b"],
-            "Got unexpected extra argument(s) (b) (see 'slotbench compare -",
+            ["compare", "a", "b", "c"],
+            "Got unexpected extra argument(s) (c) (see 'slotbench compare -",
         ),
         (
             ["compare", "--metric"],
