@@ -141,7 +141,7 @@ class Refusing(SlotTransport):
         (Swapping, ALL, BrokenPromiseError, "is that of"),
         (Losing, PLAIN, StalledError, r"no reply for 1 s.*still waiting \(for request\)"),
         (Losing, ALL, StalledError, r"no reply for 1 s.*still waiting \(for request\)"),
-        (Doubling, ALL, BrokenPromiseError, "given to the model more than once"),
+        (Doubling, PLAIN, BrokenPromiseError, "given to the model more than once"),
         (Overwriting, PLAIN, BrokenPromiseError, "changed after it was read"),
         (Scribbling, PLAIN, BrokenPromiseError, "is its own: got|written to"),
         (Refusing, ALL, BrokenPromiseError, "no fault explains it"),
