@@ -41,7 +41,7 @@ def broken_off(slotbench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "append", interrupted)
-        outcome = slotbench("run", tmp_path / "small.toml")
+        outcome = slotbench("run", tmp_path / "small.toml", "--attempts", "1")
     path = store.find(None, tmp_path / "results")
     assert outcome.code == 130
     assert f"go on with 'slotbench run --resume results/{path.name}'" in " ".join(
