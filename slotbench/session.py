@@ -201,15 +201,18 @@ def check_environment(run: RunRecord, here: Mapping[str, Scalar] | None = None) 
     differ = [
         f"{found.name} was {found.base}, is {found.head}"
         for found in environment_diff.differences(was, here)
-        if found.forbids
-        or (found.name in measured and None not in {found.base, found.head})
-        or found.name.endswith(".code_sha256")
+        if found.forbids or (_is_of(measured, found.name) and found.base is not None)
     ]
     if differ:
         raise RecordError(
             f"{run.run_id} was begun in another environment: {'; '.join(differ)}; go on "
             "there, or all the same with --allow-different"
         )
+
+
+def _is_of(measured: frozenset[str], name: str) -> bool:
+    """Whether a fact is one of these; contenders have their own ``<place>.code_sha256``."""
+    return name in measured or name.endswith(".code_sha256")
 
 
 @dataclass(frozen=True, slots=True)

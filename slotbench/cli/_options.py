@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -55,11 +55,13 @@ ResultsDir = Annotated[
 ]
 RESULTS_DIR = Path("results")
 
+RUN_HELP: Final = "A run's id, the beginning or end of one, its folder, a scenario (its newest run), or 'newest'."
+
 RunReference = Annotated[
     str | None,
     typer.Argument(
         metavar="RUN",
-        help="A run's id, the beginning or end of one, its folder, a scenario (its newest run), or 'newest'.",
+        help=RUN_HELP,
         show_default="newest",
     ),
 ]

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from slotbench.cli._options import RESULTS_DIR, MetricThreshold, ResultsDir, Thresholds
+from slotbench.cli._options import (
+    RESULTS_DIR,
+    MetricThreshold,
+    ResultsDir,
+    RunReference,
+    Thresholds,
+)
 from slotbench.errors import (
     EXIT_GATE_FAILED,
     EXIT_INVALID,
@@ -33,14 +39,7 @@ _EXIT_CODES: Final = {
 
 
 def compare(
-    run: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="RUN",
-            help="A run's id, the beginning or end of one, its folder, a scenario (its newest run), or 'newest'.",
-            show_default="newest",
-        ),
-    ] = None,
+    run: RunReference = None,
     head: Annotated[
         str | None,
         typer.Argument(

@@ -7,16 +7,13 @@ from typing import Annotated
 import typer
 
 from slotbench import exports
-from slotbench.cli._options import RESULTS_DIR, ResultsDir
+from slotbench.cli._options import RESULTS_DIR, RUN_HELP, ResultsDir
 
 
 def export(
     run: Annotated[
         str,
-        typer.Argument(
-            metavar="RUN",
-            help="A run's id, the beginning or end of one, its folder, a scenario (its newest run), or 'newest'.",
-        ),
+        typer.Argument(metavar="RUN", help=RUN_HELP),
     ],
     format_name: Annotated[
         str, typer.Argument(metavar="FORMAT", help="One of those at the end of this help.")

@@ -78,16 +78,6 @@ def counted_attempts(run: RunRecord, trials: Iterable[TrialRecord]) -> dict[Bloc
     return {block: max(made.items(), key=worth)[0] for block, made in attempts.items()}
 
 
-def finished_blocks(run: RunRecord, trials: Iterable[TrialRecord]) -> frozenset[Block]:
-    """The blocks of which an attempt was carried through to its end."""
-    size = block_size(run)
-    return frozenset(
-        block
-        for block, attempts in _by_attempt(trials).items()
-        if any(len(made) >= size for made in attempts.values())
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Owed:
     """A block that is to be measured, or measured again.

@@ -215,14 +215,19 @@ def compare(
         + tuple(zero for place in places for zero in pairing.zeros(*place)),
         command=run.command,
         commit=str(run.environment.get("git_commit", "")),
-        resumptions=tuple(
-            Resumed(
-                again.created_at,
-                again.num_trials,
-                environment_diff.differences(run.environment, again.environment),
-            )
-            for again in run.resumptions
-        ),
+        resumptions=resumptions(run),
+    )
+
+
+def resumptions(run: RunRecord) -> tuple[Resumed, ...]:
+    """When the run was gone on with, and what differed then."""
+    return tuple(
+        Resumed(
+            again.created_at,
+            again.num_trials,
+            environment_diff.differences(run.environment, again.environment),
+        )
+        for again in run.resumptions
     )
 
 

@@ -391,7 +391,10 @@ RULES: Final = (
     Rule(
         "percentile",
         "warning",
-        "under 7 replies for p50 or 459 for p99",
+        " or ".join(
+            f"under {percentiles.MIN_SAMPLES[percent]} replies for p{percent:g}"
+            for percent in _PERCENTILES.values()
+        ),
         "a percentile of too few samples is one sample's luck: it is n/a",
         _percentile,
         "raise window.min_requests",

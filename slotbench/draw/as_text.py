@@ -5,12 +5,11 @@ own above its numbers; where that does not fit either, the numbers follow as wor
 """
 
 import functools
-import io
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from rich.cells import cell_len
-from rich.console import Console, Group
+from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
@@ -18,7 +17,7 @@ from slotbench.compute.between import Compared
 from slotbench.compute.gates import Gate
 from slotbench.draw.cell_table import BASELINE, CellTable
 from slotbench.draw.page import Page, page
-from slotbench.draw.screen import PAPER, Screen
+from slotbench.draw.screen import PAPER, Screen, drawn
 
 MIN_WIDTH: Final = 24
 
@@ -33,17 +32,9 @@ _STYLES: Final = (
 
 def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None) -> str:
     """Text as wide as the screen, with colours where it has them."""
-    target = io.StringIO()
-    console = Console(
-        file=target,
-        width=max(screen.width, MIN_WIDTH),
-        force_terminal=screen.color,
-        color_system="standard" if screen.color else None,
-        no_color=not screen.color,
-        legacy_windows=False,
-    )
-    console.print(renderable(page(compared, gate), console.width))
-    return "\n".join(line.rstrip() for line in target.getvalue().splitlines())
+    width = max(screen.width, MIN_WIDTH)
+    parts = renderable(page(compared, gate), width).renderables
+    return drawn(parts, screen, min_width=MIN_WIDTH)
 
 
 def renderable(shown: Page, width: int) -> Group:
@@ -63,10 +54,10 @@ def renderable(shown: Page, width: int) -> Group:
     return Group(*parts)
 
 
-def _layout(drawn: Sequence[CellTable], width: int) -> Callable[[CellTable], list[str]]:
+def _layout(tables: Sequence[CellTable], width: int) -> Callable[[CellTable], list[str]]:
     """The widest of three layouts in which every cell fits, so that all look alike."""
     for layout in (_in_columns, _under_names):
-        if all(cell_len(line) <= width for table in drawn for line in layout(table)):
+        if all(cell_len(line) <= width for table in tables for line in layout(table)):
             return layout
     return functools.partial(_in_words, width=width)
 

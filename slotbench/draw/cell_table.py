@@ -100,7 +100,7 @@ def run_facts(comparison: Comparison) -> str:
 
 def remarks(comparison: Comparison) -> tuple[str, ...]:
     """Resumptions, skipped contenders and every kind of problem, a line each."""
-    lines = [_resumed(again) for again in comparison.resumptions]
+    lines = [resumed(again) for again in comparison.resumptions]
     lines += [f"skipped: {who.label} ({who.reason})" for who in comparison.skipped]
     groups: dict[tuple[str, str], list[Problem]] = {}
     for problem in comparison.problems:
@@ -118,7 +118,8 @@ def fact(name: str, value: Scalar | None) -> str:
     return str(value)[:_COMMIT_DIGITS] if name == "git_commit" else str(value)
 
 
-def _resumed(again: Resumed) -> str:
+def resumed(again: Resumed) -> str:
+    """One resumption, and what differs from where the run began."""
     said = f"resumed {again.created_at} after {units.count(again.num_trials, 'trial')}"
     if not again.differences:
         return said

@@ -6,7 +6,6 @@ command did not make is a dash.
 """
 
 import dataclasses
-import io
 import json
 import textwrap
 from collections import Counter
@@ -14,12 +13,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich.cells import cell_len
-from rich.console import Console
 from rich.text import Text
 
 from slotbench.contenders import did_you_mean
 from slotbench.draw.as_md import escape
-from slotbench.draw.screen import PAPER, Screen
+from slotbench.draw.screen import PAPER, Screen, drawn
 from slotbench.errors import SlotbenchError
 from slotbench.records import CheckedContender, CheckPlan, Conformance
 from slotbench.records.conformance import CheckResult
@@ -91,21 +89,15 @@ def _markdown(found: Conformance, screen: Screen) -> str:
 
 
 def _text(found: Conformance, screen: Screen) -> str:
-    target = io.StringIO()
-    console = Console(
-        file=target,
-        force_terminal=screen.color,
-        color_system="standard" if screen.color else None,
-        no_color=not screen.color,
-        legacy_windows=False,
-    )
-    for text in _lines(found, screen.width):
-        styled = Text(text)
-        styled.highlight_regex(r"\bFAIL\b|\b[1-9]\d* fail\b", "red")
-        styled.highlight_regex(r"\bpass\b", "green")
-        # A reason is one line however long: it can be searched and copied.
-        console.print(styled, soft_wrap=True)
-    return target.getvalue()
+    # A reason is one line however long: it can be searched and copied.
+    return drawn(map(_styled, _lines(found, screen.width)), screen, soft_wrap=True)
+
+
+def _styled(line: str) -> Text:
+    text = Text(line)
+    text.highlight_regex(r"\bFAIL\b|\b[1-9]\d* fail\b", "red")
+    text.highlight_regex(r"\bpass\b", "green")
+    return text
 
 
 def _lines(found: Conformance, width: int) -> Iterator[str]:

@@ -1,20 +1,18 @@
 """What ``slotbench show`` prints: a run's facts, its trials and what the rules said of each."""
 
 import dataclasses
-import io
 import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from slotbench.compute import blocks, metrics, validity
-from slotbench.draw import units
-from slotbench.draw.screen import PAPER, Screen
+from slotbench.compute import blocks, comparison, metrics, validity
+from slotbench.draw import cell_table, units
+from slotbench.draw.screen import PAPER, Screen, drawn
 from slotbench.errors import RecordError
 from slotbench.records import RunRecord, TrialRecord
 from slotbench.store import StoredRun
@@ -28,7 +26,13 @@ _STYLES: Final = (
     (r"\bDISTURBED\b|\bwarning\b", "yellow"),
     (r"\bvalid\b", "green"),
 )
-_MACHINE: Final = ("cpu_model_name", "cpu_count", "python_version", "torch_version")
+_MACHINE: Final = {
+    "cpu_model_name": "{}",
+    "cpu_count": "{} CPUs",
+    "python_version": "Python {}",
+    "torch_version": "torch {}",
+}
+"""Fact of the environment → how it is said."""
 _OF_THE_MACHINE: Final = ("steal", "foreign_load", "throttling")
 _MIN_WIDTH: Final = 40
 _NARROW: Final = 90
@@ -69,7 +73,7 @@ def show_run(stored: StoredRun, screen: Screen = PAPER, *, problems: bool = Fals
         parts += [Text(""), _trials_table(trials, counted)]
     elif trials:
         parts += [Text(""), *_trials_in_words(trials, counted)]
-    return _drawn(parts, screen)
+    return drawn(parts, screen, min_width=_MIN_WIDTH)
 
 
 def show_trial(stored: StoredRun, trial_id: str, screen: Screen = PAPER) -> str:
@@ -90,7 +94,7 @@ def show_trial(stored: StoredRun, trial_id: str, screen: Screen = PAPER) -> str:
     lines += ["", *(f"{name:{width}}  {value}" for name, value in fields)]
     if trial.stacks:
         lines += ["", "stacks:", *trial.stacks.rstrip().splitlines()]
-    return _drawn([_styled(line) for line in lines], screen)
+    return drawn(map(_styled, lines), screen, min_width=_MIN_WIDTH)
 
 
 def show_rules(screen: Screen = PAPER) -> str:
@@ -103,7 +107,7 @@ def show_rules(screen: Screen = PAPER) -> str:
             Text(f"  why     {rule.why}"),
             Text(f"  remedy  {rule.remedy}"),
         ]
-    return _drawn(lines, screen)
+    return drawn(lines, screen, min_width=_MIN_WIDTH)
 
 
 def as_json(stored: StoredRun, trial_id: str | None = None) -> str:
@@ -177,32 +181,23 @@ def _facts(stored: StoredRun) -> Iterable[str]:
         f"run {run.run_id} · {stored.state} · {units.count(run.design.rounds, 'round')} · "
         f"{len(stored.trials)} trials of {run.design.num_trials} planned · {run.created_at}"
     )
-    known = [run.environment[name] for name in _MACHINE if name in run.environment]
-    yield " · ".join(_labelled(run, known))
-    for resumed in run.resumptions:
-        yield f"resumed {resumed.created_at} after {units.count(resumed.num_trials, 'trial')}"
+    yield _machine(run)
+    yield from map(cell_table.resumed, comparison.resumptions(run))
     for skipped in run.skipped:
         yield f"skipped {skipped.label}: {skipped.reason}"
 
 
-def _labelled(run: RunRecord, known: Sequence[object]) -> list[str]:
-    if not known:
-        return ["nothing is recorded of the machine"]
+def _machine(run: RunRecord) -> str:
     environment = run.environment
-    commit = str(environment.get("git_commit", ""))[:10]
-    changed = " with changes" if environment.get("git_dirty") else ""
-    words = {
-        "cpu_model_name": "{}",
-        "cpu_count": "{} CPUs",
-        "python_version": "Python {}",
-        "torch_version": "torch {}",
-    }
     said = [
         text.format(str(environment[name]).split(" (")[0])
-        for name, text in words.items()
+        for name, text in _MACHINE.items()
         if name in environment
     ]
-    return said + ([f"commit {commit}{changed}"] if commit else [])
+    if "git_commit" in environment:
+        changed = " with changes" if environment.get("git_dirty") else ""
+        said.append(f"commit {str(environment['git_commit'])[:10]}{changed}")
+    return " · ".join(said) or "nothing is recorded of the machine"
 
 
 def _standing(trials: Sequence[TrialRecord]) -> str:
@@ -345,18 +340,3 @@ def _styled(line: str) -> Text:
     for pattern, style in _STYLES:
         text.highlight_regex(pattern, style)
     return text
-
-
-def _drawn(parts: Iterable[Text | Table], screen: Screen) -> str:
-    target = io.StringIO()
-    console = Console(
-        file=target,
-        width=max(screen.width, _MIN_WIDTH),
-        force_terminal=screen.color,
-        color_system="standard" if screen.color else None,
-        no_color=not screen.color,
-        legacy_windows=False,
-    )
-    for part in parts:
-        console.print(part)
-    return "\n".join(line.rstrip() for line in target.getvalue().splitlines()) + "\n"

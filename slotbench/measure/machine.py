@@ -70,7 +70,7 @@ def companions() -> tuple[int, ...]:
 
 
 def read(of: Iterable[int] = ()) -> Reading:
-    """Read all counters now; takes about half a millisecond, and never raises.
+    """Read all counters now; takes a millisecond or two, and never raises.
 
     Args:
         of: the companions.

@@ -53,8 +53,9 @@ def collect(contenders: Iterable[Contender] = ()) -> dict[str, Scalar]:
 
     Args:
         contenders: those from outside or from a checkout add ``<place>.code_sha256``, of their
-            package and the modules beside it, and checkouts ``<place>.git_commit`` and
-            ``<place>.git_dirty``. The place is the folder as written, or the package.
+            package and, but for what is installed, of the modules beside it; checkouts also
+            ``<place>.git_commit`` and ``<place>.git_dirty``. The place is the folder as
+            written, or the package.
 
     Names end in their unit. ``load_avg_*`` and ``runnable_threads`` are of the moment of
     the call. ``machine_id`` tells machines apart without naming one. ``code_sha256`` is of
@@ -186,13 +187,14 @@ def _contender(contender: Contender) -> dict[str, Scalar]:
 
 
 def _code_of(spec: ModuleSpec | None) -> dict[str, Scalar]:
-    if spec is None:
+    if spec is None or spec.origin is None:
         return {}
-    files = _files(spec)
-    # What lies beside a package may be part of it; an installed one's neighbours are not.
-    place = files[0].parent if spec.submodule_search_locations is None else None
-    beside = sorted(place.glob("*.py")) if place and place.name != "site-packages" else []
-    return {"code_sha256": _sha256([*files, *beside])}
+    origin = Path(spec.origin)
+    is_module = spec.submodule_search_locations is None
+    folder = origin.parent if is_module else origin.parent.parent
+    is_installed = folder.name in {"site-packages", "dist-packages"}
+    beside = [] if is_installed else sorted(folder.glob("*.py"))
+    return {"code_sha256": _sha256(dict.fromkeys([*_files(spec), *beside]))}
 
 
 def _files(spec: ModuleSpec) -> list[Path]:

@@ -115,7 +115,7 @@ def recorded() -> tuple[bytes, bytes]:
         return tuple((folder.path / f).read_bytes() for f in ("run.json", "trials.jsonl"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Folder:
     """What lies in a run's folder.
 
@@ -131,6 +131,11 @@ class Folder:
     trials: bytes | None
     oddity: str = ""
 
+    def __repr__(self) -> str:
+        """Where it differs from the sound one: whole, it is longer than Hypothesis prints."""
+        files = map(_difference, recorded(), (self.run, self.trials))
+        return f"Folder({self.name!r}, {', '.join(files)}, {self.oddity!r})"
+
     def write(self, results: Path) -> Path:
         """Make it below that folder; return its path."""
         path = results / self.name
@@ -142,6 +147,15 @@ class Folder:
         if what:
             _put(what, path / name)
         return path
+
+
+def _difference(sound: bytes, data: bytes | None) -> str:
+    if data is None or data == sound:
+        return "missing" if data is None else "sound"
+    pairs = enumerate(zip(sound, data, strict=False))
+    common = next((at for at, (a, b) in pairs if a != b), min(len(sound), len(data)))
+    shown = data[max(0, common - 40) : common + 200]
+    return f"{len(data)} bytes, from {common} on another: {shown!r}"
 
 
 ODDITIES = [

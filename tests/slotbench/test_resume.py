@@ -106,9 +106,9 @@ def check_whole(before: StoredRun | None, after: StoredRun) -> None:
     assert counted == planned
     if before is not None:
         assert after.trials[: len(before.trials)] == before.trials
-        # A block that the machine disturbed may be owed a repeat.
+        # A block that was broken off, or that the machine disturbed, is owed another attempt.
         owed = blocks.owed_blocks(run, before.trials)
-        finished = blocks.finished_blocks(run, before.trials) - owed.keys()
+        finished = {(t.round, t.cell) for t in before.trials} - owed.keys()
         again = {(t.round, t.cell) for t in after.trials[len(before.trials) :]}
         assert not finished & again
 

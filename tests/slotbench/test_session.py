@@ -274,6 +274,7 @@ def test_a_contender_that_was_edited_meanwhile_is_another(
     for folder in ("base", "installed"):
         (tmp_path / folder / "mine").mkdir(parents=True)
         (tmp_path / folder / "mine" / "__init__.py").write_text("depth = 1")
+        (tmp_path / folder / "beside.py").write_text("width = 1")
     monkeypatch.syspath_prepend(tmp_path / "installed")
     name = "mine:create"
     label = f"{name}[from={tmp_path}/base]"
@@ -285,11 +286,18 @@ def test_a_contender_that_was_edited_meanwhile_is_another(
         ("base", f"{tmp_path}/base.code_sha256"),
         ("installed", "mine.code_sha256"),
     ):
-        file = tmp_path / folder / "mine" / "__init__.py"
-        file.write_text("depth = 2")
-        with pytest.raises(RecordError, match=f"{fact} was "):
-            resume_run(path, CannedExecutor())
-        file.write_text("depth = 1")
+        for name in ("mine/__init__.py", "beside.py"):
+            file = tmp_path / folder / name
+            before = file.read_text()
+            file.write_text("depth = 2")
+            with pytest.raises(RecordError, match=f"{fact} was "):
+                resume_run(path, CannedExecutor())
+            file.write_text(before)
+    # A record of an earlier version knows of no such hash, and cannot be held to it.
+    stored = path / "run.json"
+    run = json.loads(stored.read_text())
+    del run["environment"]["mine.code_sha256"]
+    stored.write_text(json.dumps(run))
     resume_run(path, CannedExecutor())
     assert store.read(path).run.status == "complete"
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from slotbench import contenders as contenders_module
+from slotbench.store import RunFolder
 
 
 def test_scenarios_and_contenders_are_listed(slotbench: Any) -> None:
@@ -90,3 +91,16 @@ def test_list_loads_no_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert result.stderr == "set()\n"
+
+
+def test_a_run_that_was_killed_is_told_from_one_that_goes_on(
+    slotbench: Any, record: Any
+) -> None:
+    """Both say "running" in their record; somebody holds the one that does."""
+    path = record(status="running")
+    assert json.loads(slotbench("list", "--runs", "--json").stdout)[0]["status"] == "killed"
+    assert "· killed ·" in slotbench("show").stdout
+    with RunFolder(path):
+        (run,) = json.loads(slotbench("list", "--runs", "--json").stdout)
+        assert run["status"] == "running"
+        assert "is being measured" in slotbench("show").stderr
