@@ -3,6 +3,7 @@
 Loads no torch; pandas only when a frame is asked for.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,7 +88,7 @@ class Run:
         """
         from slotbench.compute import comparison
 
-        return comparison.compare(
+        compared = comparison.compare(
             self.stored.run,
             self.stored.trials,
             metrics=comparison.DEFAULT_METRICS if metrics is None else tuple(metrics),
@@ -95,6 +96,8 @@ class Run:
             thresholds=thresholds,
             baseline=baseline,
         )
+        # A record says "running" until somebody says better: only the store sees who is gone.
+        return dataclasses.replace(compared, status=self.stored.state)
 
     def compare_to(
         self,
@@ -125,7 +128,7 @@ class Run:
         """
         from slotbench.compute import between, comparison
 
-        return between.compare(
+        compared = between.compare(
             (base.stored.run, base.stored.trials),
             (self.stored.run, self.stored.trials),
             metrics=comparison.DEFAULT_METRICS if metrics is None else tuple(metrics),
@@ -135,11 +138,16 @@ class Run:
             is_absolute=absolute,
             allow_different=allow_different,
         )
+        return dataclasses.replace(
+            compared,
+            base=dataclasses.replace(compared.base, status=base.stored.state),
+            head=dataclasses.replace(compared.head, status=self.stored.state),
+        )
 
     def __repr__(self) -> str:
         scenario, trials = self.record.scenario, len(self.stored.trials)
         return (
-            f"<Run {self.record.run_id}: {self.record.status}, {len(scenario.cells)} cells, "
+            f"<Run {self.record.run_id}: {self.stored.state}, {len(scenario.cells)} cells, "
             f"{len(scenario.contenders)} contenders, {trials} trials>"
         )
 

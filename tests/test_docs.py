@@ -1,11 +1,13 @@
 """What the documentation shows is what the code and the recorded runs say.
 
-``python tests/test_docs.py`` prints the tables.
+``python tests/test_docs.py`` writes every block anew.
 """
 
+import functools
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,69 +47,15 @@ TARGETS: Final = [
 ]  # fmt: skip
 
 
-def test_the_readmes_table_comes_from_the_reference_run() -> None:
-    """It is what ``slotbench compare results/reference/quickstart --format md`` prints."""
-    readme = (ROOT / "README.md").read_text()
-    shown = readme.partition("<!-- quickstart:begin -->")[2].partition(
-        "<!-- quickstart:end -->"
-    )[0]
-    run = slotbench.load(ROOT / "results/reference/quickstart")
-
-    assert shown.strip() == render(run.compare(), "md").replace("## ", "### ", 1).strip()
+COMMANDS: Final = ("run", "compare", "show", "export", "check", "list")
 
 
-def test_the_readmes_table_of_limits_comes_from_its_run() -> None:
-    """``python tests/test_docs.py`` prints it."""
-    readme = (ROOT / "README.md").read_text()
-    shown = readme.partition("<!-- limits:begin -->")[2].partition("<!-- limits:end -->")[0]
-
-    assert shown.strip() == limits_table(slotbench.load(LIMITS))
-
-
-def test_the_logs_table_of_wakeups_comes_from_its_two_runs() -> None:
-    """``python tests/test_docs.py`` prints it, too."""
-    log = (ROOT / "docs/transport-log.md").read_text()
-    shown = log.partition("<!-- wakeups:begin -->")[2].partition("<!-- wakeups:end -->")[0]
+def test_one_of_the_runs_on_one_core_and_two_had_one() -> None:
+    """The two runs of ``wakeups`` are what docs/transport-log.md says of them."""
     two_cores, one_core = slotbench.load(WAKEUPS), slotbench.load(WAKEUPS_ONE_CORE)
 
     assert one_core.record.environment["cpu_affinity_count"] == 1
     assert two_cores.record.environment["cpu_affinity_count"] > 1
-    assert shown.strip() == wakeups_table(two_cores, one_core)
-
-
-def test_the_logs_table_of_targets_comes_from_its_run() -> None:
-    """With the verdicts, which no sentence may better."""
-    log = (ROOT / "docs/transport-log.md").read_text()
-    shown = log.partition("<!-- targets:begin -->")[2].partition("<!-- targets:end -->")[0]
-
-    assert shown.strip() == targets_table(slotbench.load(LIMITS_FIRST))
-
-
-def test_the_logs_table_of_limits_then_and_now_comes_from_both_runs() -> None:
-    """Ratios to TorchRL's best of each cell, in each run."""
-    log = (ROOT / "docs/transport-log.md").read_text()
-    shown = log.partition("<!-- again:begin -->")[2].partition("<!-- again:end -->")[0]
-
-    assert shown.strip() == again_table(
-        slotbench.load(LIMITS_FIRST), slotbench.load(LIMITS)
-    )
-
-
-def test_the_table_of_rules_is_that_of_the_code() -> None:
-    """``python tests/test_docs.py`` prints it."""
-    page = (ROOT / "docs/validity.md").read_text()
-    shown = page.partition("<!-- rules:begin -->")[2].partition("<!-- rules:end -->")[0]
-
-    assert shown.strip() == rules_table()
-
-
-@pytest.mark.parametrize("command", ["run", "compare", "show", "export", "check", "list"])
-def test_the_options_of_a_command_are_those_it_has(command: str) -> None:
-    """Its help, as a terminal of 100 columns shows it; ``python tests/test_docs.py`` prints all."""
-    page = (ROOT / "docs/cli.md").read_text()
-    begin, end = f"<!-- help-{command}:begin -->", f"<!-- help-{command}:end -->"
-
-    assert page.partition(begin)[2].partition(end)[0].strip() == help_block(command)
 
 
 def test_reference_runs_are_complete_and_small() -> None:
@@ -315,14 +263,51 @@ def _short(label: str) -> str:
     return f"{name}, {collate.rstrip(']') or 'default'}".replace("_", r"\_")
 
 
+def quickstart_table() -> str:
+    """What ``slotbench compare results/reference/quickstart --format md`` prints."""
+    run = slotbench.load(ROOT / "results/reference/quickstart")
+    return render(run.compare(), "md").replace("## ", "### ", 1).strip()
+
+
+BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
+    ("README.md", "quickstart"): quickstart_table,
+    ("README.md", "limits"): lambda: limits_table(slotbench.load(LIMITS)),
+    ("docs/transport-log.md", "wakeups"): lambda: wakeups_table(
+        slotbench.load(WAKEUPS), slotbench.load(WAKEUPS_ONE_CORE)
+    ),
+    ("docs/transport-log.md", "targets"): lambda: targets_table(
+        slotbench.load(LIMITS_FIRST)
+    ),
+    ("docs/transport-log.md", "again"): lambda: again_table(
+        slotbench.load(LIMITS_FIRST), slotbench.load(LIMITS)
+    ),
+    ("docs/validity.md", "rules"): rules_table,
+    **{
+        ("docs/cli.md", f"help-{name}"): functools.partial(help_block, name)
+        for name in COMMANDS
+    },
+}
+"""Page and name of every block → what stands between its two marks."""
+
+
+@pytest.mark.parametrize(("page", "name"), BLOCKS)
+def test_a_block_is_what_it_is_made_from(page: str, name: str) -> None:
+    """Tables from the recorded runs and the code, help as a terminal of 100 columns shows it."""
+    assert _block(page, name)[1].strip() == BLOCKS[page, name]()
+
+
+def _block(page: str, name: str) -> tuple[str, str, str]:
+    """The page before the block, the block, and what follows it; marks stay outside."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+    before, found, rest = text.partition(begin)
+    block, ended, after = rest.partition(end)
+    assert found, f"{page} has no block {name}"
+    assert ended, f"{page}: block {name} has no end"
+    return before + begin, block, end + after
+
+
 if __name__ == "__main__":
-    sys.stdout.write(limits_table(slotbench.load(LIMITS)) + "\n\n")
-    both = slotbench.load(WAKEUPS), slotbench.load(WAKEUPS_ONE_CORE)
-    sys.stdout.write(wakeups_table(*both) + "\n\n")
-    sys.stdout.write(targets_table(slotbench.load(LIMITS_FIRST)) + "\n\n")
-    sys.stdout.write(
-        again_table(slotbench.load(LIMITS_FIRST), slotbench.load(LIMITS)) + "\n\n"
-    )
-    sys.stdout.write(rules_table() + "\n\n")
-    for name in ("run", "compare", "show", "export", "check", "list"):
-        sys.stdout.write(help_block(name) + "\n\n")
+    for where, make in BLOCKS.items():
+        head, _, tail = _block(*where)
+        (ROOT / where[0]).write_text(f"{head}{make()}\n{tail}", encoding="utf-8")

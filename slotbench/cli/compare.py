@@ -77,7 +77,7 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Compare by this metric; may be repeated.",
+            help="Compare by this metric of 'slotbench list'; may be repeated.",
             show_default="throughput, p50 and p99 latency",
         ),
     ] = None,

@@ -21,7 +21,7 @@ def list_all(
     results: ResultsDir = RESULTS_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """List scenarios and contenders, or recorded runs.
+    """List scenarios, contenders and metrics, or recorded runs.
 
     Examples:
       slotbench list
@@ -32,7 +32,11 @@ def list_all(
         found = recorded_runs(results)
         print(_json(found) if as_json else _runs_text(found, results))
         return
-    catalogue = {"scenarios": scenarios(), "contenders": contenders()}
+    catalogue = {
+        "scenarios": scenarios(),
+        "contenders": contenders(),
+        "metrics": measures(),
+    }
     if as_json:
         print(_json(catalogue))
         return
@@ -46,6 +50,8 @@ def list_all(
     print(_table(catalogue["contenders"]))
     print("  package.module:factory  (yours)")
     print("\nOptions and server follow the name: 'slot[preallocate]', 'slot@torchrl'.")
+    print("\nmetrics:")
+    print(_table(catalogue["metrics"]))
 
 
 def scenarios() -> list[dict[str, Any]]:
@@ -73,6 +79,16 @@ def contenders() -> list[dict[str, Any]]:
     return [
         {"name": name, "missing": missing_requirement(parse(name)) or ""}
         for name in available()
+    ]
+
+
+def measures() -> list[dict[str, Any]]:
+    """Describe every metric that runs can be compared by."""
+    from slotbench.compute import metrics
+
+    return [
+        {"name": one.name, "unit": one.unit, "better": one.better}
+        for one in map(metrics.get, metrics.available())
     ]
 
 

@@ -30,6 +30,8 @@ DEFAULT_METRICS: Final = ("throughput", "latency_p50", "latency_p99")
 FLOOR: Final = "floor"
 """Name of the contender that carries no payload: a limit, not a contestant."""
 
+_ENDS: Final = {"interrupted": "was interrupted", "killed": "was killed"}
+
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRow:
@@ -110,7 +112,8 @@ class Comparison:
     """All rows of a run, and what a reader must know to judge them.
 
     Attributes:
-        status: of the run; anything but "complete" may lack blocks.
+        status: of the run, "complete", "interrupted", "killed" or "running"; all but the first
+            may lack blocks.
         num_rounds: as planned.
         num_planned: trials as planned, without repeated attempts.
         num_recorded: trials in the record, all attempts.
@@ -149,6 +152,11 @@ class Comparison:
     commit: str
     resumptions: tuple[Resumed, ...]
     chosen: tuple[str, ...] = ()
+
+    @property
+    def end(self) -> str:
+        """What became of the run instead of its end, as a predicate; "" for a complete one."""
+        return "" if self.status == "complete" else _ENDS.get(self.status, "has not ended")
 
 
 def compare(

@@ -191,8 +191,8 @@ def _incomplete(compared: Compared) -> Iterable[str]:
     else:
         runs = {"the run": compared}
     for name, run in runs.items():
-        if run.status != "complete":
-            yield f"{name} {'was interrupted' if run.status == 'interrupted' else 'has not ended'}"
+        if run.end:
+            yield f"{name} {run.end}"
 
 
 def _absent(compared: Compared) -> Iterable[str]:

@@ -187,7 +187,8 @@ def _caveat(comparison: Comparison) -> str:
     if disturbed:
         used = units.count(len(disturbed), "trial")
         said += f" Used although the machine disturbed them: {used}."
-    if comparison.status != "complete":
-        state = "was interrupted" if comparison.status == "interrupted" else "has not ended"
-        said += f" The run {state}: {recorded} of {comparison.num_planned} planned."
+    if comparison.end:
+        said += (
+            f" The run {comparison.end}: {recorded} of {comparison.num_planned} planned."
+        )
     return said

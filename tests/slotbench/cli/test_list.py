@@ -28,9 +28,10 @@ def test_scenarios_and_contenders_are_listed(slotbench: Any) -> None:
 
 
 def test_json_says_the_same_and_more(slotbench: Any) -> None:
-    """Every scenario has a question and a file, every contender what it misses."""
+    """Every scenario has a question and a file, contenders what they miss, metrics a unit."""
     found = json.loads(slotbench("list", "--json").stdout)
-    assert found.keys() == {"scenarios", "contenders"}
+    assert found.keys() == {"scenarios", "contenders", "metrics"}
+    assert {"name": "latency_p99", "unit": "s", "better": "lower"} in found["metrics"]
     assert found["scenarios"]
     for scenario in found["scenarios"]:
         assert scenario.keys() == {"name", "title", "question", "path"}
@@ -100,6 +101,9 @@ def test_a_run_that_was_killed_is_told_from_one_that_goes_on(
     path = record(status="running")
     assert json.loads(slotbench("list", "--runs", "--json").stdout)[0]["status"] == "killed"
     assert "· killed ·" in slotbench("show").stdout
+    shown = slotbench("compare").stdout
+    assert "The run was killed" in shown
+    assert "· killed ·" in shown
     with RunFolder(path):
         (run,) = json.loads(slotbench("list", "--runs", "--json").stdout)
         assert run["status"] == "running"

@@ -207,7 +207,12 @@ def test_a_metric_or_a_baseline_without_numbers_is_missing(
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [("interrupted", "was interrupted"), ("running", "has not ended")]
+    ("status", "words"),
+    [
+        ("interrupted", "was interrupted"),
+        ("killed", "was killed"),
+        ("running", "has not ended"),
+    ],
 )
 def test_an_incomplete_run_passes_no_gate(
     status: str, words: str, make_run: Any, make_trials: Any

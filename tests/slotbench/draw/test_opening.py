@@ -173,7 +173,12 @@ def test_a_floor_alone_is_no_contest(make_run: Any, make_trials: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [("interrupted", "was interrupted"), ("running", "has not ended")]
+    ("status", "words"),
+    [
+        ("interrupted", "was interrupted"),
+        ("killed", "was killed"),
+        ("running", "has not ended"),
+    ],
 )
 def test_a_run_that_is_not_whole_says_so(
     status: str, words: str, make_run: Any, make_trials: Any
