@@ -1,25 +1,29 @@
 """slotbench: which transport should feed my policy, by how much, and why.
 
-Importing this loads no torch, pandas or matplotlib; `load` imports what it needs.
+Importing this loads no torch, pandas or matplotlib; `load` and `run` import what they need.
 """
 
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "load"]
+__all__ = ["__version__", "load", "run"]
 
 if TYPE_CHECKING:
-    from slotbench.api import load
+    from slotbench.api import load, run
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "plots"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "load":
-        from slotbench.api import load
+    if name in {"load", "run"}:
+        from slotbench import api
 
-        return load
+        return getattr(api, name)
+    if name == "plots":
+        import importlib
+
+        return importlib.import_module("slotbench.plots")
     raise AttributeError(f"module 'slotbench' has no attribute {name!r}")

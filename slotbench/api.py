@@ -1,23 +1,50 @@
-"""What a notebook uses: ``slotbench.load()`` gives a run as tidy frames and a comparison.
+"""What a notebook uses: runs as tidy frames, comparisons, plots and reports.
 
-Loads no torch; pandas only when a frame is asked for.
+`load` reads a recorded run, `run` measures one. Loads no torch; pandas and matplotlib only
+when a frame or a plot is asked for. Objects show themselves as HTML in a notebook.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slotbench import store
+from slotbench.compute.between import TwoRuns
+from slotbench.compute.comparison import Comparison
+from slotbench.errors import SlotbenchError
 from slotbench.records import RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
-    from slotbench.compute.between import TwoRuns
-    from slotbench.compute.comparison import Comparison
+    from slotbench.measure.runner import Progress
+
+
+@dataclass(frozen=True)
+class ShownComparison(Comparison):
+    """A comparison inside a run that a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        from slotbench.draw import render
+
+        return render(self, "html")
+
+
+@dataclass(frozen=True)
+class ShownTwoRuns(TwoRuns):
+    """A comparison of two runs that a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        from slotbench.draw import render
+
+        return render(self, "html")
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,6 +94,47 @@ class Run:
 
         return cells_frame(self.stored)
 
+    @property
+    def plot(self) -> "Plots":
+        """Every plot by its name: ``run.plot.throughput()``; see `slotbench.plots`."""
+        return Plots(self)
+
+    @property
+    def answers(self) -> dict[str, str]:
+        """What the run answers, in words: "Use", "By how much", "Preallocation", ….
+
+        Each sentence is composed from verdicts, as at the head of its report.
+        """
+        from slotbench.compute import answers
+        from slotbench.draw import answer
+
+        found = answers.answer(self.stored.run, self.stored.trials)
+        said = answer.sentences(found, self.compare(metrics=[answers.METRIC]))
+        return {one.about: one.text for one in said}
+
+    def ratios(
+        self,
+        baseline: str | None = None,
+        threshold: float | None = None,
+        *,
+        metrics: Sequence[str] = ("throughput",),
+    ) -> "pd.DataFrame":
+        """Give a comparison as a frame (`slotbench.frames.ratios_frame`).
+
+        Args:
+            baseline: as for `compare`.
+            threshold: as for `compare`.
+            metrics: names of metrics.
+
+        Raises:
+            SlotbenchError: as `compare`.
+        """
+        from slotbench.frames import ratios_frame
+
+        return ratios_frame(
+            self.stored, baseline=baseline, threshold=threshold, metric=metrics
+        )
+
     def compare(
         self,
         baseline: str | None = None,
@@ -74,7 +142,7 @@ class Run:
         *,
         metrics: Sequence[str] | None = None,
         thresholds: Mapping[str, float] | None = None,
-    ) -> "Comparison":
+    ) -> ShownComparison:
         """Compare every contender with the baseline, in every cell.
 
         Args:
@@ -97,7 +165,7 @@ class Run:
             baseline=baseline,
         )
         # A record says "running" until somebody says better: only the store sees who is gone.
-        return dataclasses.replace(compared, status=self.stored.state)
+        return ShownComparison(**(_fields(compared) | {"status": self.stored.state}))
 
     def compare_to(
         self,
@@ -109,7 +177,7 @@ class Run:
         thresholds: Mapping[str, float] | None = None,
         absolute: bool = False,
         allow_different: bool = False,
-    ) -> "TwoRuns":
+    ) -> ShownTwoRuns:
         """Say what changed from another run to this one, in every cell that both have.
 
         Args:
@@ -138,11 +206,39 @@ class Run:
             is_absolute=absolute,
             allow_different=allow_different,
         )
-        return dataclasses.replace(
-            compared,
-            base=dataclasses.replace(compared.base, status=base.stored.state),
-            head=dataclasses.replace(compared.head, status=self.stored.state),
-        )
+        sides = {
+            "base": dataclasses.replace(compared.base, status=base.stored.state),
+            "head": dataclasses.replace(compared.head, status=self.stored.state),
+        }
+        return ShownTwoRuns(**(_fields(compared) | sides))
+
+    def report(
+        self,
+        path: str | Path | None = None,
+        *,
+        format: str = "html",  # noqa: A002  # as the command's option
+    ) -> Path:
+        """Write the run's report; nothing is measured.
+
+        Args:
+            path: the file, replaced if it exists; None is named after the run, in the
+                current folder.
+            format: "html" or "md".
+
+        Returns:
+            The file.
+
+        Raises:
+            SlotbenchError: no such format.
+            RecordError: the run holds no trials yet, or the file cannot be written.
+        """
+        from slotbench import report
+        from slotbench.store.output import write_file
+
+        text = report.render([self.stored], format)
+        target = Path(path or f"{self.record.run_id}.{format}")
+        write_file(target, text.encode("utf-8"), force=True)
+        return target
 
     def __repr__(self) -> str:
         scenario, trials = self.record.scenario, len(self.stored.trials)
@@ -150,6 +246,47 @@ class Run:
             f"<Run {self.record.run_id}: {self.stored.state}, {len(scenario.cells)} cells, "
             f"{len(scenario.contenders)} contenders, {trials} trials>"
         )
+
+    def _repr_html_(self) -> str:
+        from slotbench.draw import as_html
+
+        return as_html.card(
+            title=self.record.scenario.title,
+            facts=repr(self).strip("<>"),
+            lines=self.notes,
+            terms=self.answers if self.stored.trials else {},
+        )
+
+
+class Plots:
+    """The plots of a run: a method a plot, found by its name.
+
+    Each takes ``where``, a mapping of columns to values that chooses cells;
+    ``contenders``, labels to draw; ``baseline`` and ``threshold``, as in a comparison; and,
+    for plots of a metric, ``metric``. Each returns a `matplotlib.figure.Figure` with one Axes
+    a facet, which a notebook shows. For one Axes: ``slotbench.plots.<name>(frame, ax)``.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __dir__(self) -> list[str]:
+        from slotbench import plots
+
+        return list(plots.available())
+
+    def __getattr__(self, name: str) -> "Callable[..., Figure]":
+        from slotbench import plots
+
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            plot = plots.get(name)
+        except SlotbenchError as error:
+            raise AttributeError(str(error)) from None
+        drawn = functools.partial(plots.figure, plot, self._run.stored)
+        drawn.__doc__ = f"{plot.title}. {plot.summary}."  # type: ignore[method-assign,unused-ignore]
+        return drawn
 
 
 def load(path: str | Path | None = None, *, results_dir: str | Path = "results") -> Run:
@@ -164,3 +301,115 @@ def load(path: str | Path | None = None, *, results_dir: str | Path = "results")
         RecordError: there is no such run, or it is damaged.
     """
     return Run(store.read(store.find(path, results_dir)))
+
+
+def run(
+    scenario: str | Path,
+    *,
+    overrides: Mapping[str, object] | Sequence[str] = (),
+    contenders: Sequence[str] = (),
+    rounds: int | None = None,
+    seed: int | None = None,
+    results_dir: str | Path = "results",
+    on_progress: "Callable[[Progress], None] | None" = None,
+) -> Run:
+    """Measure a scenario and record it, as ``slotbench run`` does.
+
+    In a notebook a progress bar stands below the cell. Interrupting the kernel ends the run
+    and keeps what was recorded; ``slotbench run --resume`` goes on with it.
+
+    Args:
+        scenario: name or TOML file.
+        overrides: field → value, or a list of values, which makes it an axis; or texts as
+            after ``--set``.
+        contenders: to race in place of the scenario's, beside its baseline.
+        rounds: passes over all cells.
+        seed: of order and think times.
+        results_dir: the run's folder is made in it.
+        on_progress: told what the run is at; None is the bar in a notebook, else nothing.
+
+    Raises:
+        ScenarioError, ContenderError: it cannot be run; nothing was recorded.
+        RecordError: the results folder cannot be written.
+        WorkerError: no worker process comes up.
+    """
+    from slotbench import scenario as scenarios
+    from slotbench.measure.executor import LocalExecutor
+    from slotbench.measure.runner import estimate_s
+    from slotbench.session import run_scenario, without_missing
+
+    here = str(Path.cwd())
+    if here not in sys.path:  # so that a notebook's own modules can be raced
+        sys.path.append(here)
+    changes = _as_set(overrides)
+    loaded = scenarios.load(
+        str(scenario),
+        overrides=changes,
+        contenders=tuple(contenders),
+        rounds=rounds,
+        seed=seed,
+    )
+    loaded, skipped = without_missing(loaded)
+    with (
+        _progress(on_progress, estimate_s(loaded)) as told,
+        LocalExecutor(loaded) as executor,
+    ):
+        path = run_scenario(
+            loaded,
+            executor,
+            Path(results_dir),
+            skipped=skipped,
+            command=_command(str(scenario), changes, contenders, rounds, seed),
+            on_progress=told,
+        )
+    return load(path)
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+
+
+def _as_set(overrides: Mapping[str, object] | Sequence[str]) -> tuple[str, ...]:
+    """Write overrides as ``--set`` takes them."""
+    if not isinstance(overrides, Mapping):
+        return tuple(overrides)
+    return tuple(
+        f"{field}={','.join(map(_text, value if isinstance(value, list) else [value]))}"
+        for field, value in overrides.items()
+    )
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        value = list(value)
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _command(
+    scenario: str,
+    changes: Sequence[str],
+    contenders: Sequence[str],
+    rounds: int | None,
+    seed: int | None,
+) -> tuple[str, ...]:
+    """The command line that does the same, for the record."""
+    words = ["slotbench", "run", scenario]
+    for option, values in (("--set", changes), ("--contender", contenders)):
+        for value in values:
+            words += [option, value]
+    for option, number in (("--rounds", rounds), ("--seed", seed)):
+        if number is not None:
+            words += [option, str(number)]
+    return tuple(words)
+
+
+def _progress(on_progress: "Callable[[Progress], None] | None", expected_s: float) -> Any:
+    import contextlib
+
+    if on_progress is not None:
+        return contextlib.nullcontext(on_progress)
+    from slotbench import notebook
+
+    if notebook.is_notebook():
+        return notebook.progress(expected_s)
+    return contextlib.nullcontext(lambda _: None)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from slotbench import contenders
 from slotbench.compute import environment_diff
 from slotbench.errors import ContenderError, RecordError
 from slotbench.measure import design, runner
@@ -101,6 +102,27 @@ def run_scenario(
         on_start(folder.path)
         _Sitting(executor, began, on_progress).measure(run, folder, ())
     return folder.path
+
+
+def without_missing(scenario: Scenario) -> tuple[Scenario, tuple[Skipped, ...]]:
+    """Leave out optional contenders that are not installed.
+
+    Returns:
+        The scenario as it can be raced, and what it goes without.
+
+    Raises:
+        ContenderError: one that is not optional, or the baseline, is not installed.
+    """
+    racing, skipped = [], []
+    for contender in scenario.contenders:
+        reason = contenders.missing_requirement(contender)
+        if reason is None:
+            racing.append(contender)
+        elif contender.optional and not contender.baseline:
+            skipped.append(Skipped(contender.label, reason))
+        else:
+            raise ContenderError(f"contender {contender.label}: {reason}")
+    return replace(scenario, contenders=tuple(racing)), tuple(skipped)
 
 
 def resume_run(

@@ -19,6 +19,7 @@ import slotbench
 from slotbench.api import Run
 from slotbench.compute import validity
 from slotbench.draw import render
+from slotbench.draw.as_md import escape
 
 ROOT = Path(__file__).parent.parent
 LIMITS: Final = ROOT / "results/reference/limits"
@@ -47,7 +48,7 @@ TARGETS: Final = [
 ]  # fmt: skip
 
 
-COMMANDS: Final = ("run", "compare", "show", "export", "check", "list")
+COMMANDS: Final = ("run", "compare", "report", "plot", "show", "export", "check", "list")
 
 
 def test_one_of_the_runs_on_one_core_and_two_had_one() -> None:
@@ -269,7 +270,16 @@ def quickstart_table() -> str:
     return render(run.compare(), "md").replace("## ", "### ", 1).strip()
 
 
+def grid_answers() -> str:
+    """A line an answer, as a report says them."""
+    run = slotbench.load(ROOT / "results/reference/grid")
+    return "\n".join(
+        f"- **{escape(about)}.** {escape(text)}" for about, text in run.answers.items()
+    )
+
+
 BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
+    ("README.md", "grid"): grid_answers,
     ("README.md", "quickstart"): quickstart_table,
     ("README.md", "limits"): lambda: limits_table(slotbench.load(LIMITS)),
     ("docs/transport-log.md", "wakeups"): lambda: wakeups_table(

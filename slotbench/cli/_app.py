@@ -11,6 +11,8 @@ from slotbench.cli.check import check
 from slotbench.cli.compare import compare
 from slotbench.cli.export import export, formats_help
 from slotbench.cli.listing import list_all
+from slotbench.cli.plot import plot, plots_help
+from slotbench.cli.report import report
 from slotbench.cli.run import run
 from slotbench.cli.show import show
 
@@ -83,6 +85,8 @@ def _root(
 app.callback(invoke_without_command=True, help=help_text(_root))(_root)
 app.command("run", help=help_text(run))(run)
 app.command("compare", help=help_text(compare))(compare)
+app.command("report", help=help_text(report))(report)
+app.command("plot", help=help_text(plot), epilog=plots_help())(plot)
 app.command("show", help=help_text(show))(show)
 app.command("export", help=help_text(export), epilog=formats_help())(export)
 app.command("check", help=help_text(check))(check)

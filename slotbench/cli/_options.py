@@ -78,3 +78,14 @@ Thresholds = Annotated[
 ]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LABEL",
+        help="Compare with this contender.",
+        show_default="the scenario's",
+    ),
+]
+
+Force = Annotated[bool, typer.Option("--force", help="Replace files that exist already.")]

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from slotbench.draw import units
+from slotbench.measure import budget
 from slotbench.measure.runner import Progress as State
 
 _LINE_EVERY_S: Final = 10.0
@@ -66,13 +67,10 @@ class ProgressBar:
             )
 
     def _left_s(self, state: State) -> float:
-        """Weigh the estimate against the pace so far by how much is done."""
         if state.num_trials == 0:
             return self._expected_s
         done = state.num_done / state.num_trials
-        elapsed_s = time.monotonic() - self._began
-        at_pace_s = elapsed_s / done * (1 - done) if done > 0 else 0.0
-        return done * at_pace_s + (1 - done) * (self._expected_s * (1 - done))
+        return budget.left_s(self._expected_s, time.monotonic() - self._began, done)
 
     def _done(self, state: State) -> str:
         if state.num_trials == 0:

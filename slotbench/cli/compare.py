@@ -9,6 +9,7 @@ import typer
 
 from slotbench.cli._options import (
     RESULTS_DIR,
+    Baseline,
     MetricThreshold,
     ResultsDir,
     RunReference,
@@ -53,17 +54,10 @@ def compare(
     format_name: Annotated[
         str,
         typer.Option(
-            "--format", metavar="text|md|github|json|csv", help="How to write it."
+            "--format", metavar="text|md|github|html|json|csv", help="How to write it."
         ),
     ] = "text",
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LABEL",
-            help="Compare with this contender.",
-            show_default="the scenario's",
-        ),
-    ] = None,
+    baseline: Baseline = None,
     contender: Annotated[
         list[str] | None,
         typer.Option(

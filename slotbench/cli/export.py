@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from slotbench import exports
-from slotbench.cli._options import RESULTS_DIR, RUN_HELP, ResultsDir
+from slotbench.cli._options import RESULTS_DIR, RUN_HELP, Force, ResultsDir
 
 
 def export(
@@ -29,9 +29,7 @@ def export(
             show_default="named after the run, in the current folder",
         ),
     ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace files that exist already.")
-    ] = False,
+    force: Force = False,
     results: ResultsDir = RESULTS_DIR,
 ) -> None:
     """Write a recorded run in another tool's format; nothing is measured.

@@ -21,7 +21,7 @@ def list_all(
     results: ResultsDir = RESULTS_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """List scenarios, contenders and metrics, or recorded runs.
+    """List scenarios, contenders, metrics and plots, or recorded runs.
 
     Examples:
       slotbench list
@@ -36,6 +36,7 @@ def list_all(
         "scenarios": scenarios(),
         "contenders": contenders(),
         "metrics": measures(),
+        "plots": pictures(),
     }
     if as_json:
         print(_json(catalogue))
@@ -52,6 +53,8 @@ def list_all(
     print("\nOptions and server follow the name: 'slot[preallocate]', 'slot@torchrl'.")
     print("\nmetrics:")
     print(_table(catalogue["metrics"]))
+    print("\nplots:")
+    print(_table(catalogue["plots"]))
 
 
 def scenarios() -> list[dict[str, Any]]:
@@ -90,6 +93,13 @@ def measures() -> list[dict[str, Any]]:
         {"name": one.name, "unit": one.unit, "better": one.better}
         for one in map(metrics.get, metrics.available())
     ]
+
+
+def pictures() -> list[dict[str, Any]]:
+    """Describe every plot that can be drawn of a run."""
+    from slotbench import plots
+
+    return [{"name": name, "summary": plots.summary(name)} for name in plots.available()]
 
 
 def recorded_runs(results: Path) -> list[dict[str, Any]]:

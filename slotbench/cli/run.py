@@ -16,7 +16,7 @@ from slotbench.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from slotbench.api import Run
     from slotbench.cli._progress import ProgressBar
@@ -108,6 +108,7 @@ def run(  # noqa: PLR0917  # a command's options, given by name
     if allow_different:
         raise typer.BadParameter("--allow-different goes with --resume")
     from slotbench.scenario import load
+    from slotbench.session import without_missing
 
     # The user's own modules can be raced, but never hide an installed one.
     sys.path.append(str(Path.cwd()))
@@ -118,7 +119,7 @@ def run(  # noqa: PLR0917  # a command's options, given by name
         rounds=rounds,
         seed=seed,
     )
-    loaded, skipped = _without_missing(loaded)
+    loaded, skipped = without_missing(loaded)
     for skip in skipped:
         _say(f"skipping {skip.label}: {skip.reason}")
     for note in _notes(loaded):
@@ -191,30 +192,11 @@ def _resume(
             on_start=told.append,
         )
 
-    return _report(_measure(scenario, left_s, begin), [])
+    return _report(_measure(scenario, left_s, begin), ())
 
 
 def _command() -> tuple[str, ...]:
     return ("slotbench", *sys.argv[1:])
-
-
-def _without_missing(scenario: "Scenario") -> "tuple[Scenario, list[Skipped]]":
-    """Leave out optional contenders that are not installed; refuse others."""
-    from dataclasses import replace
-
-    from slotbench.contenders import missing_requirement
-    from slotbench.records import Skipped
-
-    racing, skipped = [], []
-    for contender in scenario.contenders:
-        reason = missing_requirement(contender)
-        if reason is None:
-            racing.append(contender)
-        elif contender.optional and not contender.baseline:
-            skipped.append(Skipped(contender.label, reason))
-        else:
-            raise ContenderError(f"contender {contender.label}: {reason}")
-    return replace(scenario, contenders=tuple(racing)), skipped
 
 
 def _notes(scenario: "Scenario") -> list[str]:
@@ -279,7 +261,7 @@ def _measure(
         raise
 
 
-def _report(path: Path, skipped: "list[Skipped]") -> int:
+def _report(path: Path, skipped: "Sequence[Skipped]") -> int:
     """Print how the run ended; return the exit code."""
     from slotbench import load
     from slotbench.cli._screen import stdout_screen

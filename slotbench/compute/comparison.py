@@ -65,6 +65,8 @@ class ComparisonRow:
             of both.
         num_failed: trials of these without numbers; likewise.
         sides: base's row and head's, each inside its own run; None inside one run.
+        value_low, value_high: 95 % t interval of ``value`` over its trials, which the drift
+            that a ratio is free of widens; None for one trial, and where one is 0.
     """
 
     cell: str
@@ -84,6 +86,8 @@ class ComparisonRow:
     num_invalid: int
     num_failed: int
     sides: "tuple[ComparisonRow, ComparisonRow] | None" = None
+    value_low: float | None = None
+    value_high: float | None = None
 
     @property
     def is_judged(self) -> bool:
@@ -191,7 +195,7 @@ def compare(
     delta = scenario.threshold if threshold is None else threshold
     deltas = _thresholds(metrics, delta, thresholds or {})
     base = baseline_label(scenario.contenders, baseline)
-    contenders = _in_order(scenario.contenders, base)
+    contenders = in_order(scenario.contenders, base)
     pairing = pair(run, trials, base)
     places = [
         (c.name, who, get_metric(name))
@@ -275,6 +279,7 @@ class Pairing:
         repeat = self._repeat(cell, metric)
         noise = None if repeat is None else statistics.noise_floor(repeat)
         is_floor = contender.name == FLOOR
+        spread = _spread(tuple(values.values()))
         return ComparisonRow(
             cell=cell,
             contender=label,
@@ -292,6 +297,8 @@ class Pairing:
             can_resolve=can_resolve(repeat, threshold),
             num_invalid=sum(trial.is_invalid for trial in trials.values()),
             num_failed=sum(_has_failed(trial) for trial in trials.values()),
+            value_low=None if spread is None else spread.low,
+            value_high=None if spread is None else spread.high,
         )
 
     def log_values(self, cell: str, label: str, metric: Metric) -> list[float]:
@@ -403,6 +410,13 @@ def _estimate(pairs: Sequence[tuple[float, float]]) -> RatioEstimate | None:
     return statistics.paired_log_ratio(above, under)
 
 
+def _spread(values: Sequence[float]) -> RatioEstimate | None:
+    """The values' geometric mean as a ratio to 1: its interval is theirs."""
+    if not values or 0.0 in values:
+        return None
+    return statistics.paired_log_ratio(values, [1.0] * len(values))
+
+
 def _more_blocks(
     ratio: RatioEstimate | None, threshold: float, has_zero: bool
 ) -> int | None:
@@ -426,7 +440,8 @@ def _mean_batch_size(trials: Mapping[int, TrialRecord]) -> float | None:
     return statistics.geometric_mean(sizes)
 
 
-def _in_order(contenders: Sequence[Contender], base: str) -> tuple[Contender, ...]:
+def in_order(contenders: Sequence[Contender], base: str) -> tuple[Contender, ...]:
+    """The baseline first, floors last, the others as they are."""
     return tuple(sorted(contenders, key=lambda c: (c.label != base, c.name == FLOOR)))
 
 

@@ -96,6 +96,14 @@ def p_value(number: float) -> str:
     return f"{number:.2g}" if number >= 1e-4 else "< 0.0001"
 
 
+def size(num_bytes: int) -> str:
+    """Bytes with a decimal prefix: "32 B", "28.2 kB", "602 kB", "1.20 MB"."""
+    for step, name in ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")):
+        if _rounded(num_bytes) >= step:
+            return f"{significant(num_bytes / step)} {name}"
+    return f"{num_bytes} B"
+
+
 def count(number: int, noun: str) -> str:
     """A number of things: "1 cell", "1 200 trials"."""
     return f"{number:,} ".replace(",", " ") + (noun if number == 1 else f"{noun}s")

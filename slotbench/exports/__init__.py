@@ -84,7 +84,7 @@ def export(
         InvalidRunError: every trial is INVALID.
     """
     from slotbench.exports._trials import usable_trials
-    from slotbench.store._files import reason, replace_file
+    from slotbench.store.output import write_file
 
     module = _module(name)
     if not usable_trials(stored):
@@ -94,16 +94,7 @@ def export(
     files = {_path(place, end): data for end, data in rendered.files.items()}
     _check_free(name, place, files, force=force)
     for path, data in files.items():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, data)
-        except OSError as error:
-            # mkdir(exist_ok=True) says "File exists" of a file where a folder must be.
-            is_file = isinstance(error, FileExistsError)
-            why = f"{error.filename} is no folder" if is_file else reason(error)
-            raise RecordError(
-                f"cannot write {path}: {why}; choose another place with -o"
-            ) from error
+        write_file(path, data, force=force)
     return Export(tuple(sorted(files)), rendered.notes)
 
 
@@ -146,11 +137,11 @@ def _path(target: Path, end: str) -> Path:
 
 def _check_free(name: str, target: Path, files: Iterable[Path], *, force: bool) -> None:
     """Refuse to write over what is there, before anything is written."""
-    from slotbench.store._files import RUN_FILE, TRIALS_FILE, reason
+    from slotbench.store._files import reason
+    from slotbench.store.output import check_free
 
     paths = list(files)
     in_folder = all(target in path.parents for path in paths)
-    replace = "; --force replaces it, -o writes elsewhere"
     try:
         if in_folder and target.exists():
             if not target.is_dir():
@@ -162,20 +153,11 @@ def _check_free(name: str, target: Path, files: Iterable[Path], *, force: bool) 
                     f"the folder {target} is not empty; --force replaces files of the same "
                     "names in it, -o writes elsewhere"
                 )
-        elif target.is_dir():
-            raise RecordError(f"{target} is a folder: name a file in it with -o")
-        for path in paths:
-            if path.exists() and not path.is_file():
-                # Replacing /dev/null would be thorough.
-                raise RecordError(f"{path} is no plain file: choose another place with -o")
-            if path.name in {RUN_FILE, TRIALS_FILE} and path.exists():
-                raise RecordError(
-                    f"{path} is a run's record, which nothing replaces: choose another "
-                    "place with -o"
-                )
-            if not force and path.exists():
-                raise RecordError(f"{path} exists already{replace}")
     except OSError as error:
         raise RecordError(
             f"cannot look at {target}: {reason(error)}; choose another place with -o"
         ) from error
+    if not in_folder and target.is_dir():
+        raise RecordError(f"{target} is a folder: name a file in it with -o")
+    for path in paths:
+        check_free(path, force=force)

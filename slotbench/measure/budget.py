@@ -75,3 +75,15 @@ def estimate_run_s(scenario: Scenario, num_arms: int) -> float:
     """
     trials_s = sum(num_arms * estimate_trial_s(cell.workload) for cell in scenario.cells)
     return scenario.rounds * (WORKER_START_S + trials_s)
+
+
+def left_s(expected_s: float, elapsed_s: float, done: float) -> float:
+    """Estimate how long a run still takes: the estimate, corrected by its pace.
+
+    Args:
+        expected_s: estimate of the whole run.
+        elapsed_s: since it began.
+        done: share of its trials that have ended, 0 to 1.
+    """
+    at_pace_s = elapsed_s / done * (1 - done) if done > 0 else 0.0
+    return done * at_pace_s + (1 - done) * (expected_s * (1 - done))

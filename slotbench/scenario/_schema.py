@@ -18,17 +18,12 @@ from pydantic import (
 )
 
 from slotbench import records
+from slotbench.compute import workloads
 from slotbench.scenario._table import Table
 
 MAX_CELL_BYTES: Final = 4 * 2**30
 RESERVED_LEAVES: Final = ("request_id", "action", "reply_id")
 
-_ITEM_BYTES: Final = {
-    **dict.fromkeys(("bool", "uint8", "int8"), 1),
-    **dict.fromkeys(("int16", "float16", "bfloat16"), 2),
-    **dict.fromkeys(("int32", "float32"), 4),
-    **dict.fromkeys(("int64", "float64"), 8),
-}
 _KEY: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 Dtype = Literal[
@@ -289,7 +284,7 @@ class Workload(Table):
             raise ValueError(
                 'model.kind "nature_cnn" needs one leaf of shape [C, H, W] with H and W of at least 36'
             )
-        size = sum(_ITEM_BYTES[leaf.dtype] * math.prod(leaf.shape) for leaf in leaves)
+        size = workloads.observation_bytes(leaves)
         if self.num_slots * size > MAX_CELL_BYTES:
             raise ValueError(
                 f"the observations of {self.num_slots} slots take "

@@ -28,28 +28,28 @@ _FREE: Final = frozenset({"environment", "coordinates", "options"})
 _DIFFERENCES: Final = frozenset({"startup_s", "warmup_s", "teardown_s"})
 """Between stamps of different threads; below 0 where one of them ended early."""
 
-_ODD: Final = re.compile(rb"[\[:,]\s*-|\d{19}|[eE](?:\+|\d|-\d\d\d|-[1-9]\d)")
+ODD: Final = re.compile(
+    rb"[\[:,]\s*(?:-|\d{19})|NaN|Infinity|[eE](?:\+|\d|-\d\d\d|-[1-9]\d)"
+)
 """A number that may not be in a trial, or a text that looks like one. Going through all the
-numbers of every trial would take as long as parsing them."""
+numbers of every trial would take longer than all the rest of reading it."""
 
 
-def trial_problem(text: bytes, data: Any, trial: TrialRecord) -> str:
+def trial_problem(data: Any, trial: TrialRecord) -> str:
     """Say what cannot be in a trial, with the field's name; "" where all can.
 
     Args:
-        text: the line.
-        data: the line as JSON, parsed.
+        data: the line as JSON, parsed; None where it holds nothing `ODD`.
         trial: the same as a record.
     """
-    if _ODD.search(text):
-        for problem in _numbers(data, "", is_free=False):
-            return problem
+    for problem in _numbers(data, "", is_free=False):
+        return problem
     if trial.arm not in {0, BASELINE_REPEAT}:
         return f"arm: there is no arm {trial.arm}"
     if _is_no_time(trial.started_at):
         return f"started_at: {trial.started_at!r} is no time of a run"
     buckets = trial.measurement.latency.buckets if trial.measurement else ()
-    last = max((index for index, _ in buckets), default=0)
+    last = max(buckets, default=(0, 0))[0]
     if last > MAX_BUCKET:
         return f"measurement.latency.buckets: there is no bucket {last}"
     return ""

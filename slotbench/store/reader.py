@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from slotbench.errors import RecordError
 from slotbench.records import SCHEMA_VERSION, RunRecord, TrialRecord
 from slotbench.store._files import RUN_FILE, TRIALS_FILE, is_locked, reason
-from slotbench.store._sense import run_problem, trial_problem
+from slotbench.store._sense import ODD, run_problem, trial_problem
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -154,6 +154,7 @@ def _validate(adapter: "TypeAdapter[Record]", text: bytes, place: str) -> Record
     try:
         return adapter.validate_json(text, strict=True)
     except ValidationError as error:
+        _parse_json(text, place)  # says better than pydantic where JSON ends to be JSON
         problems = error.errors(include_url=False, include_input=False)
         field = ".".join(str(part) for part in problems[0]["loc"]) or "the whole"
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -180,9 +181,10 @@ def _read_trials(file: Path) -> tuple[tuple[TrialRecord, ...], tuple[str, ...]]:
 
 def _read_trial(line: bytes, file: Path, number: int) -> TrialRecord:
     place = f"{file} line {number}"
-    data = _parse_json(line, place)
+    # Parsed a second time only where a look is needed that pydantic does not give.
+    data = _parse_json(line, place) if ODD.search(line) else None
     trial = _validate(_trial_adapter(), line, place)
-    _refuse(trial_problem(line, data, trial), place)
+    _refuse(trial_problem(data, trial), place)
     return trial
 
 

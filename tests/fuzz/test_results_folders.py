@@ -26,12 +26,18 @@ OTHERS = [
     ("show", "RUN", "--json"),
     ("show", "RUN", "--trial", "r0-c0-a0-p0"),
     ("show", "RUN", "--trial", "r1-c0-a0-p1"),
+    ("report", "RUN", "--format", "md", "-o", "-"),
+    ("plot", "RUN", "throughput", "-o", "out.png", "--force"),
+    ("plot", "RUN", "batch_sizes", "--where", "num_slots=8", "-o", "out.svg", "--force"),
     ("run", "--resume", "RUN", "--dry-run", "--allow-different"),
     *(("export", "RUN", name, "-o", f"out-{name}") for name in exports.available()),
 ]
 """Of a run that ``compare`` takes all of these are asked; of another, one."""
 
-CODES = {"compare": (0, 3), "export": (0, 3), "show": (0,), "run": (0,), "list": (0,)}
+CODES = {
+    **dict.fromkeys(("compare", "export"), (0, 3)),
+    **dict.fromkeys(("show", "run", "list", "report", "plot"), (0,)),
+}
 GATE_CODES = (0, 1, 3, 4)
 
 

@@ -1,13 +1,10 @@
-"""Tidy pandas frames of a stored run: the one bridge to pandas.
-
-Units are in the names, and for metrics also in ``frame.attrs["units"]``: column → unit.
-"""
+"""Every trial, and the means of every cell and contender."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from slotbench.compute import blocks, metrics
+from slotbench.compute import blocks, metrics, workloads
 from slotbench.compute.statistics import geometric_mean
 from slotbench.records import Cell, TrialMeasurement, TrialRecord
 
@@ -39,7 +36,7 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
     import pandas as pd
 
     cells = {cell.name: cell for cell in stored.run.scenario.cells}
-    axes = _axes(stored)
+    axes = workloads.axes(stored.run.scenario.cells)
     counted = {trial.trial_id for trial in blocks.counted_trials(stored.run, stored.trials)}
     rows = [
         {
@@ -93,7 +90,7 @@ def cells_frame(stored: "StoredRun") -> "pd.DataFrame":
     for trial in blocks.counted_trials(stored.run, stored.trials):
         if trial.arm == 0:
             groups.setdefault((trial.cell, trial.contender), []).append(trial)
-    axes = _axes(stored)
+    axes = workloads.axes(stored.run.scenario.cells)
     rows = [
         {
             "cell": cell.name,
@@ -109,15 +106,6 @@ def cells_frame(stored: "StoredRun") -> "pd.DataFrame":
     frame = frame.astype(dict.fromkeys(_metric_functions(), "float64"))
     frame.attrs["units"] = _units()
     return frame
-
-
-def _axes(stored: "StoredRun") -> list[str]:
-    """Name every axis of all grids once, in the scenario's order."""
-    return list(
-        dict.fromkeys(
-            axis for cell in stored.run.scenario.cells for axis in cell.coordinates
-        )
-    )
 
 
 def _coordinates(cell: Cell, axes: Iterable[str]) -> dict[str, Any]:

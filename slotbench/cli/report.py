@@ -1,0 +1,95 @@
+"""``slotbench report``: recorded runs as one document."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slotbench.cli._options import (
+    RESULTS_DIR,
+    RUN_HELP,
+    Baseline,
+    Force,
+    MetricThreshold,
+    ResultsDir,
+    Thresholds,
+)
+from slotbench.errors import SlotbenchError
+
+
+def report(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN...",
+            help=f"{RUN_HELP} Several are told one after the other, and compared with the first.",
+            show_default="newest",
+        ),
+    ] = None,
+    *,
+    format_name: Annotated[
+        str, typer.Option("--format", metavar="html|md", help="How to write it.")
+    ] = "html",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The file to write; '-' is stdout.",
+            show_default="named after the run, in the current folder",
+        ),
+    ] = None,
+    baseline: Baseline = None,
+    threshold: Thresholds = None,
+    force: Force = False,
+    results: ResultsDir = RESULTS_DIR,
+) -> None:
+    """Write a report of recorded runs: the answer in words, then what it rests on.
+
+    The HTML is one file that needs no network: plots with their data, what was left out and
+    why, every cell in full, and how to reproduce it. The Markdown has no plots. Nothing is
+    measured. stdout names the file.
+
+    Examples:
+      slotbench report
+      slotbench report grid --results results/reference -o grid.html
+      slotbench report OLD_RUN NEW_RUN --format md -o -
+    """
+    from slotbench import report as document
+    from slotbench import store
+
+    found = [store.read(store.find(one, results)) for one in runs or ("newest",)]
+    for stored in found:
+        for note in stored.notes:
+            print(f"slotbench: note: {note}", file=sys.stderr)
+    text = document.render(
+        found, format_name, baseline=baseline, threshold=_threshold(threshold or [])
+    )
+    if str(output) == "-":
+        print(text, end="")
+        return
+    from slotbench.store.output import write_file
+
+    path = output or Path(f"{_name([stored.run.run_id for stored in found])}.{format_name}")
+    write_file(path, text.encode("utf-8", "replace"), force=force)
+    print(path)
+
+
+def _threshold(given: list[MetricThreshold]) -> float | None:
+    """The one δ of a report; the last one given holds."""
+    for one in given:
+        if one.metric is not None:
+            raise SlotbenchError(
+                f"a report has one threshold for all metrics: write --threshold "
+                f"{100 * one.ratio:g}%"
+            )
+    return given[-1].ratio if given else None
+
+
+def _name(run_ids: list[str]) -> str:
+    from slotbench.exports._text import file_name
+
+    more = f"-and-{len(run_ids) - 1}-more" if len(run_ids) > 1 else ""
+    return file_name(run_ids[0]) + more

@@ -1,0 +1,77 @@
+"""The columns that say where a row belongs: which cell, where in the grid."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from slotbench.compute import comparison, workloads
+from slotbench.records import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from slotbench.store import StoredRun
+
+PLACE: Final = ("cell", "num_slots", "model.latency_ms", "observation_bytes")
+"""Columns that every cell has, whatever its grid varies."""
+
+
+def places(stored: "StoredRun") -> dict[str, dict[str, Any]]:
+    """Cell → the columns of `PLACE`, then one for each axis of the scenario."""
+    cells = stored.run.scenario.cells
+    axes = workloads.axes(cells)
+    return {cell.name: _place(cell, axes) for cell in cells}
+
+
+def tidy(
+    stored: "StoredRun",
+    rows: Sequence[Mapping[str, Any]],
+    columns: Iterable[str],
+    *,
+    baseline: str | None = None,
+    threshold: float | None = None,
+) -> "pd.DataFrame":
+    """A frame of rows without their places, which are put before them.
+
+    Args:
+        stored: the run.
+        rows: each has "cell" and the columns.
+        columns: names after those of the place.
+        baseline: label for the attributes; None is the scenario's, if it has one.
+        threshold: δ for the attributes; None is the scenario's.
+    """
+    import pandas as pd
+
+    scenario = stored.run.scenario
+    where = places(stored)
+    names = list(dict.fromkeys([*next(iter(where.values())), *columns]))
+    frame = pd.DataFrame(
+        [{**where[row["cell"]], **row} for row in rows], columns=pd.Index(names)
+    )
+    flagged = [c.label for c in scenario.contenders if c.baseline]
+    labels = [c.label for c in scenario.contenders]
+    base = baseline or next(iter(flagged), labels[0])
+    frame.attrs.update(
+        axes=list(workloads.axes(scenario.cells)),
+        coordinates={
+            cell.name: workloads.coordinates(cell, cell.coordinates)
+            for cell in scenario.cells
+        },
+        contenders=[c.label for c in comparison.in_order(scenario.contenders, base)],
+        floors=[c.label for c in scenario.contenders if c.name == comparison.FLOOR],
+        baseline=base,
+        threshold=scenario.threshold if threshold is None else threshold,
+    )
+    return frame
+
+
+def _place(cell: Cell, axes: Iterable[str]) -> dict[str, Any]:
+    workload = cell.workload
+    return {
+        "cell": cell.name,
+        "num_slots": workload.num_slots,
+        "model.latency_ms": workload.model.latency_ms,
+        "observation_bytes": workloads.observation_bytes(workload.observation.leaves),
+        **workloads.coordinates(
+            cell, [axis for axis in axes if axis not in {"num_slots", "model.latency_ms"}]
+        ),
+    }

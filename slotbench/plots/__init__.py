@@ -1,0 +1,113 @@
+"""One plot a file: a frame in, an `matplotlib.axes.Axes` out; every number comes in the frame.
+
+``slotbench.plots.throughput(frame, ax=None)`` draws on the Axes given, or on those of a new
+pyplot figure, and returns them. A frame comes from `slotbench.frames`, whole or filtered.
+What one Axes cannot hold (several policy latencies, say) is cut into facets by `facets`.
+
+A plot is a module ``plot_<name>.py`` of this folder. It has ``TITLE``; ``SUMMARY``, a line
+that says what it shows; ``FRAME``, the function that makes its frame; ``split(frame)``, its
+facets; ``describe(frame)``, one facet in words; ``size(frame)``, its inches; and the function
+``<name>``. Adding a plot is adding a file. Nothing here is imported to list names: ``slotbench --help`` shows them.
+"""
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from slotbench.errors import SlotbenchError
+from slotbench.plots._facets import Facet, select
+from slotbench.plots._figure import figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+__all__ = ["Facet", "Plot", "available", "figure", "get", "select", "summary"]
+
+_PREFIX: Final = "plot_"
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """What a plot's module says.
+
+    Attributes:
+        name: the module's stem without its prefix.
+        title: for people.
+        summary: what it shows, and how to read it, in one or two sentences.
+        frame: makes its frame of a stored run; takes ``baseline`` and ``threshold``.
+        split: cuts a frame into what one Axes can hold.
+        draw: the function itself.
+        describe: what a facet shows, in words, for those who do not see it.
+        size: width and height of a facet, in inches.
+    """
+
+    name: str
+    title: str
+    summary: str
+    frame: "Callable[..., pd.DataFrame]"
+    split: "Callable[[pd.DataFrame], list[Facet]]"
+    draw: "Callable[[pd.DataFrame, Axes | None], Axes]"
+    describe: "Callable[[pd.DataFrame], str]"
+    size: "Callable[[pd.DataFrame], tuple[float, float]]"
+
+
+def available() -> tuple[str, ...]:
+    """Names of all plots, sorted."""
+    return tuple(
+        sorted(
+            module.name.removeprefix(_PREFIX)
+            for module in pkgutil.iter_modules(__path__)
+            if module.name.startswith(_PREFIX)
+        )
+    )
+
+
+def summary(name: str) -> str:
+    """What the plot shows, in one line.
+
+    Raises:
+        SlotbenchError: there is none; the nearest names are offered.
+    """
+    return str(_module(name).SUMMARY)
+
+
+def get(name: str) -> Plot:
+    """The plot of that name.
+
+    Raises:
+        SlotbenchError: there is none; the nearest names are offered.
+    """
+    module = _module(name)
+    return Plot(
+        name=name,
+        title=module.TITLE,
+        summary=module.SUMMARY,
+        frame=module.FRAME,
+        split=module.split,
+        draw=getattr(module, name),
+        describe=module.describe,
+        size=module.size,
+    )
+
+
+def _module(name: str) -> ModuleType:
+    known = available()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known
+        raise SlotbenchError(f"unknown plot {name!r}: did you mean {', '.join(near)}?")
+    return importlib.import_module(f"{__name__}.{_PREFIX}{name}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *available()]
+
+
+def __getattr__(name: str) -> Any:
+    if name in available():
+        return get(name).draw
+    raise AttributeError(f"module 'slotbench.plots' has no attribute {name!r}")

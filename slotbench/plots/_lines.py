@@ -1,0 +1,106 @@
+"""Two ways to draw numbers with intervals: lines along an axis, and dots in rows."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slotbench.draw import units
+from slotbench.plots import _facets, _style
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns hold a number and the ends of its interval."""
+
+    point: str
+    low: str
+    high: str
+
+
+def lines(ax: "Axes", frame: "pd.DataFrame", axis: str, columns: Columns) -> None:
+    """One line a contender along an axis, with its interval as a band.
+
+    A number without a verdict that decides has a hollow marker, where the frame has verdicts.
+    """
+    looks = _style.series(frame.attrs.get("contenders", _facets.labels(frame)))
+    for label in _facets.labels(frame):
+        part = frame[frame["contender"] == label].sort_values(axis)
+        look = looks[label]
+        x = part[axis].to_numpy(float)
+        y = part[columns.point].to_numpy(float)
+        ax.plot(
+            x,
+            y,
+            color=look.color,
+            marker=look.marker,
+            linestyle=look.dashes,
+            markersize=4.5,
+            linewidth=1.4,
+            label=label,
+        )
+        ax.fill_between(
+            x,
+            part[columns.low].to_numpy(float),
+            part[columns.high].to_numpy(float),
+            color=look.color,
+            alpha=0.15,
+            linewidth=0,
+        )
+    name = _facets.NAMES.get(axis, axis)
+    _style.values_axis(ax, _facets.values(frame, axis), name)
+
+
+def dots(ax: "Axes", frame: "pd.DataFrame", columns: Columns) -> None:
+    """One row a contender, and a cell where there are several; intervals as bars."""
+    looks = _style.series(frame.attrs.get("contenders", _facets.labels(frame)))
+    is_one = len(_facets.distinct(frame, "cell")) == 1
+    names = []
+    for row in frame.itertuples(index=False):
+        record = dict(zip(frame.columns, row, strict=True))
+        who = _style.wrapped(record["contender"])
+        names.append(who if is_one else f"{record['cell']}  {record['contender']}")
+        look, place = looks[record["contender"]], len(names) - 1
+        point, low, high = (record[c] for c in (columns.point, columns.low, columns.high))
+        if point is None or np.isnan(point):
+            continue
+        if not np.isnan(low):
+            ax.plot([low, high], [place, place], color=look.color, linewidth=1.6, alpha=0.6)
+        ax.plot([point], [place], color=look.color, marker=look.marker, markersize=6)
+    ax.set_yticks(range(len(names)), names, fontsize=8)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+
+
+def in_words(
+    frame: "pd.DataFrame",
+    axis: str | None,
+    columns: Columns,
+    unit: str,
+    *,
+    is_ratio: bool = False,
+) -> str:
+    """Every number, contender by contender: what a reader who sees no plot is told."""
+
+    def shown(value: Any) -> str:
+        if value is None or np.isnan(value):
+            return units.MISSING
+        return units.ratio(value) if is_ratio else units.value(value, unit)
+
+    parts = []
+    for label in _facets.labels(frame):
+        part = frame[frame["contender"] == label]
+        if axis is not None:
+            part = part.sort_values(axis)
+        numbers = ", ".join(shown(value) for value in part[columns.point])
+        parts.append(f"{label}: {numbers}")
+    where = ""
+    if axis is not None:
+        ticks = ", ".join(f"{value:g}" for value in _facets.values(frame, axis))
+        where = f"At {_facets.NAMES.get(axis, axis)} {ticks}: "
+    elif len(_facets.distinct(frame, "cell")) > 1:
+        where = f"In the cells {'; '.join(dict.fromkeys(frame['cell']))}: "
+    return f"{where}{'; '.join(parts)}."

@@ -1,0 +1,77 @@
+"""Throughput along the number of actors, with what bounds it.
+
+Shows: requests per second of every contender and of the floor, each with the 95 % t interval of
+its own value, which is wider than that of a ratio paired by block; the bound, where the
+workload's times are known.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from slotbench.compute import metrics
+from slotbench.frames import ratios_frame
+from slotbench.plots import _facets, _style
+from slotbench.plots._facets import Facet
+from slotbench.plots._lines import Columns, dots, in_words, lines
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+TITLE: Final = "Throughput"
+SUMMARY: Final = (
+    "Requests per second with the 95 % interval of each value; the floor carries no payload, "
+    "the bound is what think time and the policy's own time leave"
+)
+FRAME: Final = ratios_frame
+_ALONG: Final = (_facets.SLOTS, _facets.SIZE, _facets.LATENCY)
+_VALUE: Final = Columns("value", "value_low", "value_high")
+
+
+def split(frame: "pd.DataFrame") -> list[Facet]:
+    """Along actors, else observation size, else policy latency."""
+    return _facets.split(frame, _ALONG)
+
+
+def throughput(frame: "pd.DataFrame", ax: "Axes | None" = None) -> "Axes":
+    """Draw `slotbench.frames.ratios_frame` of one metric.
+
+    Args:
+        frame: rows of one facet, or of several cells, which then stand in rows.
+        ax: where to draw; None makes a new pyplot figure.
+    """
+    ax = _style.axes(ax)
+    axis = _facets.along(frame, _ALONG)
+    metric = metrics.get(str(frame["metric"].iloc[0]))
+    name = "requests/s" if metric.unit == "requests/s" else metric.label
+    if axis is None:
+        dots(ax, frame, _VALUE)
+        _style.numbers_axis(ax.xaxis, metric.unit)
+        ax.set_xlabel(name)
+        ax.set_xlim(left=0)
+        return ax
+    lines(ax, frame, axis, _VALUE)
+    limits = frame.drop_duplicates(axis).sort_values(axis)
+    bounds = limits["bound_per_s"].to_numpy(float)
+    if not np.isnan(bounds).all():
+        ax.plot(limits[axis], bounds, color=_style.INK, linewidth=1.2, label="bound")
+    ax.set_yscale("log")
+    _style.numbers_axis(ax.yaxis, metric.unit, is_log=True)
+    ax.set_ylabel(name)
+    _style.legend(ax)
+    return ax
+
+
+def size(frame: "pd.DataFrame") -> tuple[float, float]:
+    """Inches: two axes, or as many rows as there are dots."""
+    is_flat = _facets.along(frame, _ALONG) is None
+    return _style.rows_size(len(frame)) if is_flat else _style.SIZE
+
+
+def describe(frame: "pd.DataFrame") -> str:
+    """Every value, contender by contender."""
+    axis = _facets.along(frame, _ALONG)
+    metric = metrics.get(str(frame["metric"].iloc[0]))
+    what = "Requests per second" if metric.unit == "requests/s" else metric.label
+    return f"{what}. {in_words(frame, axis, _VALUE, metric.unit)}"

@@ -1,0 +1,56 @@
+"""Writes what was made of a run, and never over a run's record."""
+
+from pathlib import Path
+
+from slotbench.errors import RecordError
+from slotbench.store._files import RUN_FILE, TRIALS_FILE, reason, replace_file
+
+
+def check_free(path: Path, *, force: bool) -> None:
+    """Refuse to write over what is there.
+
+    Args:
+        path: the file to be.
+        force: a plain file may be replaced, unless it is a run's record.
+
+    Raises:
+        RecordError: something is in its place; it says what to do.
+    """
+    try:
+        if path.is_dir():
+            raise RecordError(f"{path} is a folder: name a file in it with -o")
+        if path.exists() and not path.is_file():
+            # Replacing /dev/null would be thorough.
+            raise RecordError(f"{path} is no plain file: choose another place with -o")
+        if path.name in {RUN_FILE, TRIALS_FILE} and path.exists():
+            raise RecordError(
+                f"{path} is a run's record, which nothing replaces: choose another "
+                "place with -o"
+            )
+        if not force and path.exists():
+            raise RecordError(
+                f"{path} exists already; --force replaces it, -o writes elsewhere"
+            )
+    except OSError as error:
+        raise RecordError(
+            f"cannot look at {path}: {reason(error)}; choose another place with -o"
+        ) from error
+
+
+def write_file(path: Path, data: bytes, *, force: bool) -> None:
+    """Write a file whole, or leave what was there; folders above it are made.
+
+    Raises:
+        RecordError: as `check_free`, or it cannot be written.
+    """
+    check_free(path, force=force)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, data)
+    except OSError as error:
+        # mkdir(exist_ok=True) says "File exists" of a file where a folder must be.
+        is_file = isinstance(error, FileExistsError)
+        why = f"{error.filename} is no folder" if is_file else reason(error)
+        raise RecordError(
+            f"cannot write {path}: {why}; choose another place with -o"
+        ) from error

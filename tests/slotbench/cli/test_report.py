@@ -1,0 +1,134 @@
+"""``slotbench report`` and ``slotbench plot`` write what they say, and nothing else."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def test_a_report_is_written_and_named(slotbench: Any, record: Any, tmp_path: Path) -> None:
+    """The newest run's, named after it, in the current folder."""
+    path = record()
+    outcome = slotbench("report")
+
+    assert (outcome.code, outcome.stdout) == (0, f"{path.name}.html\n")
+    text = (tmp_path / f"{path.name}.html").read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    assert (
+        "slot: in the one cell the other contender is not shown to be more than 3 % faster."
+        in text.replace("<code>", "").replace("</code>", "")
+    )
+
+
+def test_markdown_goes_where_it_is_wanted(
+    slotbench: Any, record: Any, tmp_path: Path
+) -> None:
+    """To stdout for "-", into a file of a new folder otherwise."""
+    record()
+    said = slotbench("report", "newest", "--format", "md", "-o", "-")
+    assert said.stdout.startswith("# Synthetic")
+    assert slotbench("report", "--format", "md", "-o", "new/report.md").code == 0
+    assert (tmp_path / "new/report.md").read_text(encoding="utf-8") == said.stdout
+
+
+def test_several_runs_make_one_report(slotbench: Any, record: Any, tmp_path: Path) -> None:
+    """Named after the first."""
+    path = record()
+    outcome = slotbench("report", path, path, "--baseline", "slot", "--threshold", "5%")
+    assert outcome.stdout == f"{path.name}-and-1-more.html\n"
+    assert "nothing can have changed" not in outcome.stderr
+
+
+def test_what_is_there_is_kept(slotbench: Any, record: Any, tmp_path: Path) -> None:
+    """Unless told to replace it; a run's record even then."""
+    path = record()
+    (tmp_path / "mine.html").write_text("mine")
+    refused = slotbench("report", "-o", "mine.html")
+    assert refused.code == 2
+    assert "mine.html exists already; --force replaces it" in refused.stderr
+    assert (tmp_path / "mine.html").read_text() == "mine"
+    assert slotbench("report", "-o", "mine.html", "--force").code == 0
+    before = (path / "run.json").read_bytes()
+    refused = slotbench("report", "-o", path / "run.json", "--force")
+    assert (refused.code, (path / "run.json").read_bytes()) == (2, before)
+    assert "is a run's record" in refused.stderr
+    assert "is a folder" in slotbench("report", "-o", tmp_path).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["report", "--format", "pdf"], "unknown format 'pdf': it is html or md"),
+        (["report", "nope"], "no run"),
+        (["report", "--baseline", "nope"], "no contender 'nope'"),
+        (["report", "--threshold", "latency_p99=3%"], "a report has one threshold"),
+        (
+            ["plot", "newest", "troughput"],
+            "unknown plot 'troughput': did you mean throughput",
+        ),
+        (["plot", "newest", "throughput", "-o", "x.gif"], "x.gif: a picture ends in .png"),
+        (
+            ["plot", "newest", "throughput", "--where", "num_slots"],
+            "write --where num_slots=64",
+        ),
+        (["plot", "newest", "throughput", "--where", "a=1"], "no axis 'a' in this run"),
+        (["plot", "newest", "throughput", "--where", "num_slots=9"], "there is 8"),
+        (["plot", "newest", "throughput", "--metric", "speed"], "unknown metric 'speed'"),
+        (
+            ["plot", "newest", "fairness", "--metric", "throughput"],
+            "plot fairness has no metric",
+        ),
+        (["plot", "newest", "throughput", "--contender", "x"], "no contender 'x' in plot"),
+        (["plot", "newest", "preallocate"], "has nothing for plot preallocate"),
+        (["plot", "newest"], "Missing argument 'NAME'"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    arguments: list[str], message: str, slotbench: Any, record: Any
+) -> None:
+    """Exit code 2, nothing on stdout, what to do."""
+    record()
+    outcome = slotbench(*arguments)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert message in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("suffix", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")]
+)
+def test_a_plot_is_written_by_its_ending(
+    suffix: str, magic: bytes, slotbench: Any, record: Any, tmp_path: Path
+) -> None:
+    """And stdout names the file."""
+    record()
+    outcome = slotbench("plot", "newest", "throughput", "-o", f"a/b.{suffix}")
+    assert (outcome.code, outcome.stdout) == (0, f"a/b.{suffix}\n")
+    assert (tmp_path / f"a/b.{suffix}").read_bytes().startswith(magic)
+
+
+def test_a_plot_has_a_name_of_its_own(slotbench: Any, record: Any, tmp_path: Path) -> None:
+    """Of run and plot; a second one is not written over the first."""
+    path = record()
+    arguments = (
+        "plot",
+        "newest",
+        "throughput",
+        "--contender",
+        "slot",
+        "--where",
+        "num_slots=8",
+    )
+    assert slotbench(*arguments).stdout == f"{path.name}-throughput.png\n"
+    assert (tmp_path / f"{path.name}-throughput.png").stat().st_size > 1000
+    assert slotbench(*arguments).code == 2
+    assert slotbench(*arguments, "--force").code == 0
+
+
+def test_a_run_without_trials_has_neither(slotbench: Any, record: Any) -> None:
+    """One line each."""
+    record(trials=[])
+    for arguments in (["report"], ["plot", "newest", "throughput"]):
+        outcome = slotbench(*arguments)
+        assert outcome.code == 2
+        assert "holds no trials yet" in outcome.stderr

@@ -1,0 +1,203 @@
+"""Verdicts taken together: who leads, what pays, what is lost to what."""
+
+import dataclasses
+import math
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from slotbench.compute import answers, comparison
+from slotbench.store import StoredRun
+from tests.slotbench.support import grids
+
+
+def ask(stored: StoredRun, **options: object) -> answers.Answers:
+    return answers.answer(stored.run, stored.trials, **options)  # type: ignore[arg-type]
+
+
+def test_the_leader_is_whom_fewest_cells_speak_against() -> None:
+    """Slot leads everywhere; everybody else is shown to be slower, by cell."""
+    found = ask(grids.small_grid())
+
+    assert found.leader is not None
+    assert found.leader.label == "slot"
+    assert found.leader.ahead == ()
+    assert {row.contender for row in found.leader.behind} == {
+        *("threading", "slot[preallocate]", "torchrl.slot")
+    }
+    assert found.leader.alike() == ()
+    assert len(found.baseline_rows) == 4
+    assert {row.verdict for row in found.baseline_rows} == {"faster"}
+
+
+def test_a_rival_that_is_ahead_somewhere_is_named_there() -> None:
+    """Slot wins two cells and loses one by far: it leads, with that one against it."""
+    cells = [grids.cell(n) for n in (1, 8, 64)]
+    rates = {
+        (place.name, label): rate
+        for place, pair in zip(cells, [(1000, 500), (500, 1000), (500, 1000)], strict=True)
+        for label, rate in zip(("threading", "slot"), pair, strict=True)
+    }
+    found = ask(grids.stored(rates, cells, labels=("threading", "slot")))
+
+    assert found.leader is not None
+    assert found.leader.label == "slot"
+    assert [(row.contender, row.cell) for row in found.leader.ahead] == [
+        ("threading", cells[0].name)
+    ]
+
+
+def test_a_contender_without_numbers_in_a_cell_does_not_lead() -> None:
+    """However fast it is elsewhere: it could not be recommended for that cell."""
+    cells = [grids.cell(n) for n in (1, 8)]
+    rates = {
+        (cells[0].name, "threading"): 1000.0,
+        (cells[1].name, "threading"): 1000.0,
+        (cells[0].name, "slot"): 9000.0,
+    }
+    found = ask(grids.stored(rates, cells, labels=("threading", "slot")))
+
+    assert found.leader is not None
+    assert found.leader.label == "threading"
+
+
+def test_nobody_leads_where_nothing_can_be_paired() -> None:
+    """One contender alone, or one beside the floor."""
+    cells = [grids.cell()]
+    for labels in (("threading",), ("threading", "floor")):
+        rates = {(cells[0].name, label): 1000.0 for label in labels}
+        assert ask(grids.stored(rates, cells, labels=labels)).leader is None
+
+
+def test_equal_contenders_are_seldom_told_apart() -> None:
+    """Ten cells of six equal contenders: a false claim in about 1 of 20 runs at most.
+
+    By themselves fifty intervals of 95 % would show two or three differences a run. 200 runs
+    of pure noise; the level of the family is 2.5 % to each side, so at most 10 are expected,
+    and 20 is 3.2 standard deviations above that.
+    """
+    generator = np.random.default_rng(5)
+    labels = tuple(f"m:f{n}" for n in range(6))
+    cells = [grids.cell(n) for n in range(1, 11)]
+    claims = 0
+    for _ in range(200):
+        rates = {(place.name, label): 1000.0 for place in cells for label in labels}
+        stored = grids.stored(rates, cells, labels=labels, noise=0.0)
+        noisy = [
+            dataclasses.replace(
+                trial,
+                measurement=dataclasses.replace(
+                    trial.measurement,
+                    window_s=trial.measurement.window_s
+                    * math.exp(generator.normal(0.0, 0.03)),
+                ),
+            )
+            for trial in stored.trials
+            if trial.measurement is not None
+        ]
+        compared = comparison.compare(stored.run, noisy, metrics=["throughput"])
+        rows = [row for row in compared.rows if not row.is_baseline]
+        claims += any(answers.beyond(rows, side, 0.0) for side in get_args(answers.Side))
+    assert claims <= 20
+
+
+@pytest.mark.parametrize(("side", "expected"), [("above", {"b"}), ("below", {"c"})])
+def test_only_what_exceeds_the_threshold_is_beyond_it(
+    side: answers.Side, expected: set[str]
+) -> None:
+    """1 % more is a difference, and not one that matters; 0 forbids a claim."""
+    cells = [grids.cell()]
+    name = cells[0].name
+    labels = ("a", "b", "c", "d")
+    rates = dict.fromkeys([(name, x) for x in labels], 1000.0)
+    rates |= {(name, "b"): 1200.0, (name, "c"): 800.0, (name, "d"): 1010.0}
+    stored = grids.stored(rates, cells, labels=labels, noise=0.1)
+    against = comparison.compare(stored.run, stored.trials, metrics=["throughput"])
+    hits = answers.beyond([r for r in against.rows if not r.is_baseline], side, 0.03)
+    assert {row.contender for row in hits} == expected
+
+
+def test_pairs_differ_in_the_option_alone() -> None:
+    """Another collate, another server or no partner makes no pair."""
+    labels = (
+        *("slot", "slot[preallocate]", "slot[inline,preallocate]", "threading"),
+        *("torchrl.slot[preallocate]",),
+    )
+    found = answers.pairs([grids.contender(label) for label in labels])
+
+    assert [(off.label, on.label) for off, on in found] == [("slot", "slot[preallocate]")]
+
+
+def test_preallocation_is_judged_against_the_same_without() -> None:
+    """A tenth less in each cell: it costs everywhere and pays nowhere."""
+    (found,) = ask(grids.small_grid()).switched
+
+    assert (found.off, found.on) == ("slot", "slot[preallocate]")
+    assert len(found.rows) == len(found.costs) == 4
+    assert found.pays == ()
+    for row in found.rows:
+        assert row.ratio is not None
+        assert row.ratio.point == pytest.approx(0.9, rel=0.02)
+
+
+def test_losses_add_up_to_the_bound() -> None:
+    """Bound over floor times floor over contender is bound over contender."""
+    found = ask(grids.small_grid()).losses
+
+    assert len(found) == 16
+    for loss in found:
+        assert loss.floor_per_s is not None
+        assert loss.transport is not None
+        assert loss.floor_per_s / loss.measured_per_s == pytest.approx(loss.transport.point)
+        if loss.bound_per_s is None:
+            assert loss.batching is None
+            assert "latency_ms=0.0" in loss.cell
+        else:
+            assert loss.batching is not None
+            whole = loss.batching.point * loss.transport.point
+            assert whole == pytest.approx(loss.bound_per_s / loss.measured_per_s)
+
+
+def test_the_larger_loss_is_named_where_intervals_do_not_overlap() -> None:
+    """4 actors and 1 ms are bounded by 4 000/s; the floor serves 8 000, slot 2 400.
+
+    The floor that is above its bound loses nothing: the transport loses more. Where batching
+    takes most of the bound it is the other way round.
+    """
+    place = grids.cell(64, 1.0)
+    rates = {
+        (place.name, "threading"): 9000.0,
+        (place.name, "slot"): 3000.0,
+        (place.name, "floor"): 10_000.0,
+    }
+    stored = grids.stored(rates, [place], labels=("threading", "slot", "floor"))
+    by_label = {loss.contender: loss for loss in ask(stored).losses}
+
+    assert by_label["threading"].bound_per_s == pytest.approx(64_000)
+    assert by_label["threading"].larger == "batching"
+    rates[place.name, "floor"] = 60_000.0
+    stored = grids.stored(rates, [place], labels=("threading", "slot", "floor"))
+    assert {loss.larger for loss in ask(stored).losses} == {"transport"}
+    one_round = grids.stored(
+        rates, [place], labels=("threading", "slot", "floor"), rounds=1
+    )
+    assert {loss.larger for loss in ask(one_round).losses} == {None}
+
+
+def test_the_typical_cell_is_chosen_by_place_alone() -> None:
+    """Nearest to 64 actors and 1 ms; a policy of no time stands a tenth of it away."""
+    cells = [grids.cell(n, ms) for n in (1, 16, 256) for ms in (0.0, 5.0)]
+    assert answers.typical(cells).name == grids.cell(16, 5.0).name
+    cells.append(grids.cell(64, 1.0))
+    assert answers.typical(cells).name == grids.cell(64, 1.0).name
+
+
+def test_a_few_cells_show_the_ends_of_the_grid() -> None:
+    """Fewest, typical and most actors; fastest and typical policy."""
+    cells = [grids.cell(n, ms) for n in (1, 4, 16, 64, 256) for ms in (0.0, 1.0, 5.0, 20.0)]
+    found = [
+        (c.workload.num_slots, c.workload.model.latency_ms) for c in answers.spread(cells)
+    ]
+
+    assert found == [(n, ms) for n in (1, 64, 256) for ms in (0.0, 1.0)]

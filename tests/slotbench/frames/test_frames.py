@@ -1,0 +1,146 @@
+"""Frames hold what plots draw: computed elsewhere, one row a mark, tidy."""
+
+import pandas as pd
+import pytest
+
+from slotbench import frames
+from slotbench.compute import comparison, histogram
+from slotbench.errors import SlotbenchError
+from tests.slotbench.support import grids
+
+DRAWN = (
+    frames.ratios_frame,
+    frames.switched_frame,
+    frames.latencies_frame,
+    frames.batch_sizes_frame,
+    frames.fairness_frame,
+    frames.losses_frame,
+)
+
+
+@pytest.mark.parametrize("make", DRAWN)
+def test_every_frame_says_where_its_rows_belong(make: object) -> None:
+    """The same first columns, whole attributes, and as many columns without any trial."""
+    frame = make(grids.small_grid())  # type: ignore[operator]
+    assert list(frame.columns[:4]) == list(frames.PLACE)
+    assert frame.attrs["axes"] == ["num_slots", "model.latency_ms"]
+    assert frame.attrs["contenders"] == [
+        *("threading", "slot", "slot[preallocate]", "torchrl.slot", "floor")
+    ]
+    assert (frame.attrs["baseline"], frame.attrs["threshold"]) == ("threading", 0.03)
+    assert frame.attrs["floors"] == ["floor"]
+    first = frame.iloc[0]
+    assert (first["num_slots"], first["observation_bytes"]) == (4, 32)
+
+    other = make(grids.small_grid(), baseline="slot", threshold=0.1)  # type: ignore[operator]
+    assert (other.attrs["baseline"], other.attrs["threshold"]) == ("slot", 0.1)
+    empty = make(grids.stored({}, [grids.cell()]))  # type: ignore[operator]
+    assert list(empty.columns) == list(frame.columns)
+
+
+def test_ratios_are_those_of_the_comparison() -> None:
+    """Values, ratios, verdicts and noise floors, row by row, with the bound beside them."""
+    stored = grids.small_grid()
+    frame = frames.ratios_frame(stored, metric=["throughput", "latency_p50"])
+    compared = comparison.compare(
+        stored.run, stored.trials, metrics=["throughput", "latency_p50"]
+    )
+
+    assert len(frame) == len(compared.rows)
+    for (_, row), expected in zip(frame.iterrows(), compared.rows, strict=True):
+        assert (row["cell"], row["contender"], row["metric"]) == (
+            expected.cell,
+            expected.contender,
+            expected.metric,
+        )
+        assert row["value"] == expected.value
+        assert (None if pd.isna(row["verdict"]) else row["verdict"]) == expected.verdict
+        if expected.ratio is not None:
+            assert row["ratio_low"] == expected.ratio.low
+        assert row["value_low"] < row["value"] < row["value_high"]
+    bounds = frame[frame["metric"] == "throughput"].set_index("cell")["bound_per_s"]
+    assert bounds[grids.cell(64, 1.0).name].iloc[0] == pytest.approx(64_000)
+    assert bounds[grids.cell(64, 0.0).name].isna().all()
+    assert frame[frame["metric"] == "latency_p50"]["bound_per_s"].isna().all()
+    with pytest.raises(SlotbenchError, match="unknown metric"):
+        frames.ratios_frame(stored, metric="speed")
+
+
+def test_latencies_are_of_each_trial_and_not_pooled() -> None:
+    """Mean over trials of the trial's own percentile; what has too few samples is no row."""
+    stored = grids.small_grid()
+    frame = frames.latencies_frame(stored)
+    place = grids.cell(4, 0.0).name
+    rows = frame[(frame["cell"] == place) & (frame["contender"] == "slot")]
+    own = [
+        histogram.percentile_ns(trial.measurement.latency, 99.0)
+        for trial in stored.trials
+        if (trial.cell, trial.contender, trial.arm) == (place, "slot", 0)
+        and trial.measurement is not None
+    ]
+
+    p99 = rows.set_index("percent").loc[99.0]
+    assert p99["num_trials"] == len(own) == 5
+    assert p99["latency_min_s"] < p99["latency_s"] < p99["latency_max_s"]
+    assert p99["latency_s"] == pytest.approx(own[0] * 1e-9 if own[0] else None, rel=0.05)
+    assert 99.0 in set(rows["percent"])
+    assert 99.9 not in set(rows["percent"])  # 1 000 samples; it needs 4 603
+    assert rows["latency_s"].is_monotonic_increasing
+
+
+def test_shares_of_batches_add_up() -> None:
+    """To 1 in each cell and contender; rows are weighted by size."""
+    frame = frames.batch_sizes_frame(grids.small_grid())
+    sums = frame.groupby(["cell", "contender"])[["batch_share", "row_share"]].sum()
+
+    assert sums.to_numpy() == pytest.approx(1.0)
+    one = frame[(frame["num_slots"] == 64) & (frame["contender"] == "slot")].iloc[:2]
+    assert list(one["batch_size"]) == [1, 64]
+    assert list(one["batch_share"]) == pytest.approx([0.25, 0.75])
+    assert one["row_share"].iloc[0] == pytest.approx(10 / (10 + 30 * 64))
+
+
+def test_the_least_served_actor_is_found() -> None:
+    """90 of a mean of 100 replies is a share of 0.9."""
+    frame = frames.fairness_frame(grids.small_grid())
+
+    assert frame["least_share"].to_numpy() == pytest.approx(0.9)
+    assert frame["most_share"].to_numpy() == pytest.approx(1.1)
+    assert frame["replies_per_actor"].to_numpy() == pytest.approx(100)
+
+
+def test_an_option_is_worth_what_it_is_worth() -> None:
+    """On over off, and not over the baseline."""
+    frame = frames.switched_frame(grids.small_grid())
+
+    assert set(frame["off"]) == {"slot"}
+    assert set(frame["contender"]) == {"slot[preallocate]"}
+    assert frame["ratio"].to_numpy() == pytest.approx(0.9, rel=0.02)
+
+
+def test_trials_that_do_not_count_are_in_no_frame() -> None:
+    """INVALID ones and the baseline's second arm."""
+    from slotbench.records import Finding
+
+    place = grids.cell(4, 0.0).name
+    wrong = {(place, "slot"): Finding("lost_reply", "INVALID", "1 lost", "check it")}
+    frame = frames.fairness_frame(grids.small_grid(findings=wrong))
+    rows = frame[frame["cell"] == place].set_index("contender")["num_trials"]
+
+    assert dict(rows) == {
+        **dict.fromkeys(("threading", "slot[preallocate]", "torchrl.slot", "floor"), 5),
+        "slot": 4,
+    }
+
+
+def test_no_frame_loads_matplotlib_or_torch() -> None:
+    """They are numbers."""
+    import subprocess
+    import sys
+
+    code = "import sys, slotbench.frames; print({'torch', 'pandas', 'matplotlib'} & set(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert result.stdout == "set()\n"
+    assert isinstance(frames.losses_frame(grids.small_grid()), pd.DataFrame)
