@@ -3,6 +3,7 @@
 Percentiles are written 0 to 100 everywhere in slotbench.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -15,6 +16,7 @@ CLAIM_CONFIDENCE: Final = 0.99
 """How sure one must be that the largest sample reaches the percentile."""
 
 
+@functools.cache
 def min_samples(percent: float) -> int:
     """Smallest sample in which a percentile may be claimed with 99 % confidence.
 
@@ -77,6 +79,7 @@ def nearest_rank(
     return float(np.asarray(sorted_values[wanted - 1]))
 
 
+@functools.cache
 def _share(percent: float) -> Fraction:
     if not 0 <= percent <= 100:
         raise ValueError(f"a percentile is between 0 and 100, not {percent}")

@@ -148,24 +148,25 @@ def _lead(answers: Answers, comparison: Comparison) -> Iterable[str]:
 
 
 def _where_it_matters(leader: Leader, comparison: Comparison) -> str:
-    """From which policy latency on nothing is shown to be slower than the leader."""
-    latency = {cell.name: cell.workload.model.latency_ms for cell in comparison.cells}
-    values = sorted(set(latency.values()))
-    if len(values) < 2 or not leader.behind:
+    """With how many actors, at each policy latency, something is shown to be slower."""
+    place = {cell.name: cell.workload for cell in comparison.cells}
+    latencies = sorted({workload.model.latency_ms for workload in place.values()})
+    slots = {workload.num_slots for workload in place.values()}
+    if not leader.behind or len(latencies) < 2:
         return ""
-    told = {value: set() for value in values}  # type: dict[float, set[str]]
+    hit: dict[float, set[int]] = {latency: set() for latency in latencies}
     for row in leader.behind:
-        told[latency[row.cell]].add(row.contender)
-    rivals = len({row.contender for row in leader.rows})
-    parts = [f"{len(told[value])} with a {value:g} ms policy" for value in values]
-    calm = [value for value in values if not told[value]]
-    text = (
-        f"Others shown to be slower than {leader.label} in some cell, of {rivals}: "
-        f"{', '.join(parts)}."
-    )
-    if calm and calm == values[len(values) - len(calm) :]:
-        text += f" From {calm[0]:g} ms on the choice is not shown to matter."
-    return text
+        hit[place[row.cell].model.latency_ms].add(place[row.cell].num_slots)
+    said: dict[str, list[str]] = {}
+    for latency in latencies:
+        where = "nowhere"
+        if hit[latency]:
+            names = [str(number) for number in sorted(hit[latency])]
+            every = len(slots) > 1 and hit[latency] == slots
+            where = "at every number of actors" if every else f"at {_listed(names)} actors"
+        said.setdefault(where, []).append(f"{latency:g}")
+    parts = [f"{where} with a policy of {_listed(ms)} ms" for where, ms in said.items()]
+    return f"Somebody is shown to be slower than {leader.label} {', '.join(parts)}."
 
 
 def _switched(one: Switched, comparison: Comparison) -> str:
@@ -175,14 +176,15 @@ def _switched(one: Switched, comparison: Comparison) -> str:
     if not known:
         return f"{start}: no cell has an interval."
     parts = []
-    for word, rows in (("pays", one.pays), ("costs", one.costs)):
-        if rows:
-            parts.append(f"{word} in {len(rows)} of {total} ({_span(rows)})")
+    if one.pays:
+        sizes = _from_size(one, comparison)
+        parts.append(f"pays in {len(one.pays)} of {total} ({_span(one.pays)}){sizes}")
+    if one.costs:
+        parts.append(f"costs in {len(one.costs)} of {total} ({_span(one.costs)})")
     rest = total - len(one.pays) - len(one.costs)
     if rest:
         parts.append(f"is not shown to matter in {rest} of {total}")
-    sizes = _from_size(one, comparison)
-    return f"{start} {', '.join(parts)}{sizes}."
+    return f"{start} {'; '.join(parts)}."
 
 
 def _from_size(one: Switched, comparison: Comparison) -> str:
@@ -200,7 +202,7 @@ def _from_size(one: Switched, comparison: Comparison) -> str:
     ]
     if len(values) < 2 or not every or every[0] == values[0]:
         return ""
-    return f"; in every cell with observations of {units.size(every[0])} and more"
+    return f", in every cell with observations of {units.size(every[0])} and more"
 
 
 def _losses(answers: Answers, comparison: Comparison) -> str:

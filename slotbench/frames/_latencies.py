@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from slotbench.store import StoredRun
 
 PERCENTS: Final = (
-    0.0,
     10.0,
     25.0,
     50.0,

@@ -52,16 +52,23 @@ def tidy(
     base = baseline or next(iter(flagged), labels[0])
     frame.attrs.update(
         axes=list(workloads.axes(scenario.cells)),
-        coordinates={
-            cell.name: workloads.coordinates(cell, cell.coordinates)
+        coordinates=_Shared(
+            (cell.name, workloads.coordinates(cell, cell.coordinates))
             for cell in scenario.cells
-        },
+        ),
         contenders=[c.label for c in comparison.in_order(scenario.contenders, base)],
         floors=[c.label for c in scenario.contenders if c.name == comparison.FLOOR],
         baseline=base,
         threshold=scenario.threshold if threshold is None else threshold,
     )
     return frame
+
+
+class _Shared(dict[str, dict[str, Any]]):
+    """Not to be changed, so not copied: pandas copies attributes deeply at every step."""
+
+    def __deepcopy__(self, memo: object) -> "_Shared":
+        return self
 
 
 def _place(cell: Cell, axes: Iterable[str]) -> dict[str, Any]:

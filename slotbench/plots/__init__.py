@@ -55,6 +55,12 @@ class Plot:
     describe: "Callable[[pd.DataFrame], str]"
     size: "Callable[[pd.DataFrame], tuple[float, float]]"
 
+    def titled(self, frame: "pd.DataFrame") -> str:
+        """The title, with the baseline's own name in it."""
+        return self.title.replace(
+            "the baseline", str(frame.attrs.get("baseline", "the baseline"))
+        )
+
 
 def available() -> tuple[str, ...]:
     """Names of all plots, sorted."""

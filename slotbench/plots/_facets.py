@@ -105,7 +105,9 @@ def split(frame: "pd.DataFrame", preferred: Sequence[str]) -> list[Facet]:
 
 def cells(frame: "pd.DataFrame") -> list[Facet]:
     """A facet a cell, in the scenario's order."""
-    names = distinct(frame, "cell")
+    present = distinct(frame, "cell")
+    known = [name for name in frame.attrs.get("coordinates", ()) if name in present]
+    names = known or present
     return [Facet(name, frame[frame["cell"] == name]) for name in names]
 
 
@@ -175,10 +177,17 @@ def _title(frame: "pd.DataFrame", axis: str | None) -> str:
     for name in names:
         found |= {k: v for k, v in own.get(name, {}).items() if k not in said}
     return ", ".join(
-        f"{key}={frame[key].iloc[0]}"
+        f"{key}={_written(frame[key].iloc[0])}"
         for key in found
         if key in frame.columns and len(distinct(frame, key)) == 1
     )
+
+
+def _written(value: Any) -> str:
+    """As a scenario writes it: 1 and not 1.0, true and not True."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value).lower() if str(value) in {"True", "False"} else str(value)
 
 
 def _is_nan(value: Any) -> bool:

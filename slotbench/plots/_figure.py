@@ -96,5 +96,5 @@ def figure(
             fontsize=8,
             labelcolor=_style.INK,
         )
-    drawn.suptitle(plot.title, x=0.01, ha="left", fontsize=11, color=_style.INK)
+    drawn.suptitle(plot.titled(frame), x=0.01, ha="left", fontsize=11, color=_style.INK)
     return drawn

@@ -26,7 +26,7 @@ SUMMARY: Final = (
     "closed loop, so each at its own throughput"
 )
 FRAME: Final = latencies_frame
-_TICKS: Final = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99)
+_TICKS: Final = (10.0, 50.0, 90.0, 99.0, 99.9, 99.99)
 _SAID: Final = (50.0, 90.0, 99.0, 99.9)
 
 
@@ -70,7 +70,7 @@ def latency(frame: "pd.DataFrame", ax: "Axes | None" = None) -> "Axes":
             linewidth=0,
         )
     last = float(frame["percent"].max())
-    ticks = [tick for tick in _TICKS if tick <= last] or [0.0]
+    ticks = [tick for tick in _TICKS if tick <= last]
     ax.set_xticks(_nines(np.asarray(ticks)), [f"{tick:g}" for tick in ticks])
     ax.set_yscale("log")
     _style.numbers_axis(ax.yaxis, "s", is_log=True)
@@ -100,5 +100,5 @@ def describe(frame: "pd.DataFrame") -> str:
 
 
 def _nines(percents: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> list[float]:
-    """0, 0.3, 1, 2, 3 for 0, 50, 90, 99, 99.9."""
+    """0.3, 1, 2, 3 for 50, 90, 99, 99.9."""
     return [float(value) for value in -np.log10(1.0 - percents / 100.0)]

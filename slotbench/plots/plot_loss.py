@@ -71,6 +71,8 @@ def loss(frame: "pd.DataFrame", ax: "Axes | None" = None) -> "Axes":
     ax.set_yticks(range(len(labels)), [_style.wrapped(one) for one in labels], fontsize=8)
     ax.set_ylim(len(labels) - 0.5, -0.5)
     ax.set_xlim(left=0)
+    _style.numbers_axis(ax.xaxis, "requests/s")
+    ax.locator_params(axis="x", nbins=6)
     ax.set_xlabel("requests/s")
     _style.legend(ax)
     return ax

@@ -47,6 +47,9 @@ _MACHINE: Final = {
 }
 """What is shown first of the environment; the rest is a click away."""
 
+_MAX_NAMED: Final = 3
+"""Contenders that a rule's line names before it counts them."""
+
 _SEVERITIES: Final = ("INVALID", "failed", "DISTURBED", "warning")
 
 
@@ -96,7 +99,8 @@ class Chapter:
         legend: of the tables.
         commands: shell lines that measure and compare again.
         scenario: the file, verbatim.
-        contenders: labels, for marking them in sentences.
+        contenders: labels in the comparison's order.
+        marked: those to mark in sentences; a floor's name is also a word.
     """
 
     run_id: str
@@ -114,6 +118,7 @@ class Chapter:
     commands: tuple[str, ...]
     scenario: str
     contenders: tuple[str, ...]
+    marked: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,9 @@ def _chapter(stored: StoredRun, baseline: str | None, threshold: float | None) -
         commands=(*shown.commands, shlex.join(("slotbench", "report", run.run_id))),
         scenario=run.scenario.text,
         contenders=tuple(who.label for who in compared.contenders),
+        marked=tuple(
+            who.label for who in compared.contenders if who.name != comparison.FLOOR
+        ),
     )
 
 
@@ -256,10 +264,11 @@ def _rules(compared: Comparison) -> Iterable[RuleCount]:
         hits = found[kind, rule]
         counted = {p.trial_id for p in hits if p.is_counted}
         again = {p.trial_id for p in hits} - counted
-        who = dict.fromkeys(p.contender for p in hits)
-        text = f"{units.count(len(counted), 'trial')} of {', '.join(who)}"
+        who = list(dict.fromkeys(p.contender for p in hits))
+        names = ", ".join(who) if len(who) <= _MAX_NAMED else f"{len(who)} contenders"
+        text = f"{units.count(len(counted | again), 'trial')} of {names}"
         if again:
-            text += f"; {len(again)} more were measured again"
+            text += f", {len(again)} of them measured again"
         first = hits[0]
         yield RuleCount(
             severity=kind,

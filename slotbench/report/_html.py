@@ -85,7 +85,7 @@ def _figure(
     looks = _style.series(chapter.contenders)
     return {
         "name": name,
-        "title": figure.plot.title,
+        "title": figure.plot.titled(figure.facets[0].frame),
         "summary": figure.plot.summary,
         "note": figure.note,
         "legend": [(markup(_svg.swatch(label, looks)), label) for label in names],

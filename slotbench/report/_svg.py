@@ -91,7 +91,9 @@ def _inline(document: str, plot: Plot, facet: Facet, name: str) -> str:
     body = _ID.sub(f"{name}-", body)
     body = _COLOR.sub(lambda found: _COLORS[found.group().lower()], body)
     head, rest = body.split(">", 1)
-    title = f"{plot.title}: {facet.title}" if facet.title else plot.title
+    title = plot.titled(facet.frame)
+    if facet.title:
+        title = f"{title}: {facet.title}"
     width = plot.size(facet.frame)[0]
     said = (
         f'<title id="{name}-title">{html.escape(title)}</title>'

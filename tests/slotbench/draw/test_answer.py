@@ -39,6 +39,10 @@ def test_a_clear_race_reads_so() -> None:
     assert (
         "The best of another kind there, torchrl.slot, serves 0.4" in words["By how much"]
     )
+    assert words["Where it matters"] == (
+        "Somebody is shown to be slower than slot at every number of actors with a policy of "
+        "0 and 1 ms."
+    )
     assert words["Preallocation"] == (
         "slot[preallocate] over slot costs in 4 of 4 (0.90×)."
     )
@@ -107,13 +111,13 @@ def test_preallocation_pays_from_a_size_on() -> None:
     words = said(grids.stored(rates, cells, labels=("slot", "slot[preallocate]")))
 
     assert words["Preallocation"] == (
-        "slot[preallocate] over slot pays in 2 of 3 (1.50× to 3.00×), costs in 1 of 3 (0.90×); "
-        "in every cell with observations of 4.00 kB and more."
+        "slot[preallocate] over slot pays in 2 of 3 (1.50× to 3.00×), in every cell with "
+        "observations of 4.00 kB and more; costs in 1 of 3 (0.90×)."
     )
 
 
 def test_a_slow_policy_hides_the_transport() -> None:
-    """The latency from which on nobody is shown to be slower is named."""
+    """Where nobody is shown to be slower, that is said."""
     cells = [grids.cell(8, ms) for ms in (0.0, 20.0)]
     rates = {
         (cells[0].name, "threading"): 500.0,
@@ -124,8 +128,8 @@ def test_a_slow_policy_hides_the_transport() -> None:
     words = said(grids.stored(rates, cells, labels=("threading", "slot")))
 
     assert words["Where it matters"] == (
-        "Others shown to be slower than slot in some cell, of 1: 1 with a 0 ms policy, 0 with "
-        "a 20 ms policy. From 20 ms on the choice is not shown to matter."
+        "Somebody is shown to be slower than slot at 8 actors with a policy of 0 ms, nowhere "
+        "with a policy of 20 ms."
     )
 
 

@@ -110,7 +110,9 @@ def _block(
         if rate is None:
             continue
         for arm in (0, BASELINE_REPEAT) if who.baseline else (0,):
-            wiggle = WIGGLE[(number * (1 + order % 4) + order + 2 * arm) % len(WIGGLE)] ** noise
+            wiggle = (
+                WIGGLE[(number * (1 + order % 4) + order + 2 * arm) % len(WIGGLE)] ** noise
+            )
             found = findings.get((place.name, who.label))
             made.append(
                 build_trial(
