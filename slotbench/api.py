@@ -103,8 +103,13 @@ class Run:
     def answers(self) -> dict[str, str]:
         """What the run answers, in words: "Use", "By how much", "Preallocation", ….
 
-        Each sentence is composed from verdicts, as at the head of its report.
+        Each sentence is composed from verdicts, as at the head of its report; an answer of
+        which the run holds nothing is not there.
         """
+        return dict(self._answers)
+
+    @cached_property
+    def _answers(self) -> dict[str, str]:
         from slotbench.compute import answers
         from slotbench.draw import answer
 
@@ -233,10 +238,11 @@ class Run:
             RecordError: the run holds no trials yet, or the file cannot be written.
         """
         from slotbench import report
+        from slotbench.exports._text import file_name
         from slotbench.store.output import write_file
 
         text = report.render([self.stored], format)
-        target = Path(path or f"{self.record.run_id}.{format}")
+        target = Path(path or f"{file_name(self.record.run_id)}.{format}")
         write_file(target, text.encode("utf-8"), force=True)
         return target
 
@@ -293,8 +299,8 @@ def load(path: str | Path | None = None, *, results_dir: str | Path = "results")
     """Read a recorded run.
 
     Args:
-        path: a run's folder, its id, the beginning or the end of one; None or "newest"
-            is the newest run.
+        path: a run's folder, its id, the beginning or the end of one, or a scenario's name
+            (its newest run); None or "newest" is the newest run.
         results_dir: the folder that holds the runs, such as "results/reference".
 
     Raises:
@@ -307,7 +313,7 @@ def run(
     scenario: str | Path,
     *,
     overrides: Mapping[str, object] | Sequence[str] = (),
-    contenders: Sequence[str] = (),
+    contenders: str | Sequence[str] = (),
     rounds: int | None = None,
     seed: int | None = None,
     results_dir: str | Path = "results",
@@ -320,9 +326,9 @@ def run(
 
     Args:
         scenario: name or TOML file.
-        overrides: field → value, or a list of values, which makes it an axis; or texts as
-            after ``--set``.
-        contenders: to race in place of the scenario's, beside its baseline.
+        overrides: field → value, or a list of values, which makes it an axis (a tuple is one
+            value, such as a shape); or texts as after ``--set``.
+        contenders: one, or several, to race in place of the scenario's, beside its baseline.
         rounds: passes over all cells.
         seed: of order and think times.
         results_dir: the run's folder is made in it.
@@ -342,10 +348,11 @@ def run(
     if here not in sys.path:  # so that a notebook's own modules can be raced
         sys.path.append(here)
     changes = _as_set(overrides)
+    raced = (contenders,) if isinstance(contenders, str) else tuple(contenders)
     loaded = scenarios.load(
         str(scenario),
         overrides=changes,
-        contenders=tuple(contenders),
+        contenders=raced,
         rounds=rounds,
         seed=seed,
     )
@@ -359,7 +366,7 @@ def run(
             executor,
             Path(results_dir),
             skipped=skipped,
-            command=_command(str(scenario), changes, contenders, rounds, seed),
+            command=_command(str(scenario), changes, raced, rounds, seed),
             on_progress=told,
         )
     return load(path)
@@ -371,18 +378,25 @@ def _fields(record: Any) -> dict[str, Any]:
 
 def _as_set(overrides: Mapping[str, object] | Sequence[str]) -> tuple[str, ...]:
     """Write overrides as ``--set`` takes them."""
+    if isinstance(overrides, str):
+        return (overrides,)
     if not isinstance(overrides, Mapping):
         return tuple(overrides)
     return tuple(
-        f"{field}={','.join(map(_text, value if isinstance(value, list) else [value]))}"
+        f"{field}={','.join(map(_text, value if isinstance(value, list | range) else [value]))}"
         for field, value in overrides.items()
     )
 
 
 def _text(value: object) -> str:
-    if isinstance(value, tuple):
-        value = list(value)
-    return value if isinstance(value, str) else json.dumps(value)
+    """A value as a scenario writes it; numpy's numbers as Python's."""
+    return value if isinstance(value, str) else json.dumps(value, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):
+        return value.item()
+    raise SlotbenchError(f"{value!r} is no value that a scenario can hold")
 
 
 def _command(

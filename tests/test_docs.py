@@ -4,7 +4,9 @@
 """
 
 import functools
+import html
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -74,6 +76,17 @@ def test_reference_runs_are_complete_and_small() -> None:
         assert (run.trials["status"] == "ok").all()
         assert sum(file.stat().st_size for file in folder.iterdir()) <= 8_000_000
         assert str(ROOT.parent) not in (folder / "run.json").read_text()
+
+
+def test_the_reference_report_says_what_its_run_says() -> None:
+    """``slotbench report grid --results results/reference -o results/reference/grid.html``."""
+    run = slotbench.load(ROOT / "results/reference/grid")
+    page = (ROOT / "results/reference/grid.html").read_text(encoding="utf-8")
+    text = html.unescape(re.sub(r"<[^>]*>", "", page))
+
+    assert run.record.run_id in text
+    for answer in run.answers.values():
+        assert answer in text
 
 
 def test_a_trial_of_the_reference_run_starts_in_50_ms() -> None:

@@ -89,14 +89,14 @@ def plots_help() -> str:
     return f"Plots: {', '.join(plots.available())}. 'slotbench list' says what each shows."
 
 
-def _where(given: list[str]) -> dict[str, str]:
-    """Read "num_slots=64"; the last of several for the same axis holds."""
-    found = {}
+def _where(given: list[str]) -> dict[str, list[str]]:
+    """Read "num_slots=64"; of several for the same axis any will do."""
+    found: dict[str, list[str]] = {}
     for text in given:
         axis, equals, value = text.partition("=")
         if not equals or not axis.strip() or not value.strip():
             raise typer.BadParameter(f"{text!r}: write --where num_slots=64")
-        found[axis.strip()] = value.strip()
+        found.setdefault(axis.strip(), []).append(value.strip())
     return found
 
 

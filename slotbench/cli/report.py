@@ -29,8 +29,14 @@ def report(
     ] = None,
     *,
     format_name: Annotated[
-        str, typer.Option("--format", metavar="html|md", help="How to write it.")
-    ] = "html",
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="html|md",
+            help="How to write it.",
+            show_default="as the file's name ends, else html",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -64,17 +70,30 @@ def report(
     for stored in found:
         for note in stored.notes:
             print(f"slotbench: note: {note}", file=sys.stderr)
+    name = format_name or _format_of(output)
     text = document.render(
-        found, format_name, baseline=baseline, threshold=_threshold(threshold or [])
+        found, name, baseline=baseline, threshold=_threshold(threshold or [])
     )
     if str(output) == "-":
         print(text, end="")
         return
     from slotbench.store.output import write_file
 
-    path = output or Path(f"{_name([stored.run.run_id for stored in found])}.{format_name}")
+    path = output or Path(f"{_name([stored.run.run_id for stored in found])}.{name}")
     write_file(path, text.encode("utf-8", "replace"), force=force)
     print(path)
+
+
+def _format_of(output: Path | None) -> str:
+    """What a file's ending asks for; HTML where there is no file."""
+    if output is None or str(output) == "-" or output.is_dir():
+        return "html"
+    formats = {".html": "html", ".htm": "html", ".md": "md"}
+    if output.suffix.lower() not in formats:
+        raise SlotbenchError(
+            f"{output}: a report ends in {', '.join(formats)}, or say which with --format"
+        )
+    return formats[output.suffix.lower()]
 
 
 def _threshold(given: list[MetricThreshold]) -> float | None:

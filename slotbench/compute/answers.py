@@ -4,16 +4,17 @@ A reader asks which contender to use, whether preallocation pays, and what throu
 to. Each answer looks at many rows at once, where one false alarm in twenty rows would be one
 in every report. So here a difference counts where it exceeds δ after Holm's adjustment
 over all rows that the answer rests on: stricter than the tables, where each verdict is
-made by itself.
+made by itself. That the leader was chosen by the same rows is not in that level: among equal
+contenders its lead is "shown" somewhat more often than in 1 of 20 runs (see the test).
 """
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from slotbench.compute import bound, comparison, gates, statistics
+from slotbench.compute import blocks, bound, comparison, gates, statistics
 from slotbench.compute.comparison import FLOOR, ComparisonRow
 from slotbench.compute.metrics import get as get_metric
 from slotbench.compute.statistics import RatioEstimate
@@ -31,6 +32,9 @@ TYPICAL_LATENCY_MS: Final = 1.0
 
 Side = Literal["above", "below"]
 
+LossVerdict = Literal["batching", "transport", "passes the floor"]
+"""Which of a contender's two losses is shown to be the larger, or that there is but one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Leader:
@@ -38,7 +42,8 @@ class Leader:
 
     Attributes:
         label: of the contender.
-        rows: every rival over the leader, by cell; ``ratio`` above 1 is a faster rival.
+        rows: every rival that has a ratio anywhere, over the leader, by cell; ``ratio`` above 1
+            is a faster rival.
         ahead: rows of rivals that are faster by more than δ, all rows together.
         behind: rows of rivals that are slower by more than δ, likewise.
     """
@@ -49,11 +54,14 @@ class Leader:
     behind: tuple[ComparisonRow, ...]
 
     def alike(self) -> tuple[str, ...]:
-        """Rivals that no cell tells apart from it, in the run's order."""
-        told = {row.contender for row in (*self.ahead, *self.behind)}
-        return tuple(
-            dict.fromkeys(r.contender for r in self.rows if r.contender not in told)
-        )
+        """Rivals that every cell judges, and none tells apart from it, not even by itself."""
+        rivals: dict[str, set[str | None]] = {}
+        for row in self.rows:
+            has_interval = row.ratio is not None and row.ratio.low is not None
+            verdicts = rivals.setdefault(row.contender, set())
+            verdicts.add(row.verdict if has_interval else None)
+        undecided = {"equivalent", "inconclusive"}
+        return tuple(who for who, verdicts in rivals.items() if verdicts <= undecided)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +104,22 @@ class Loss:
     transport: RatioEstimate | None
 
     @property
-    def larger(self) -> Literal["batching", "transport"] | None:
-        """Which of the two losses is larger, where their intervals do not overlap."""
-        first, second = self.batching, self.transport
-        if first is None or second is None:
+    def verdict(self) -> LossVerdict | None:
+        """What the intervals show; None where they overlap, or one is missing.
+
+        A contender that is shown to be above the floor loses nothing to it: what is then left
+        to the bound is not the floor's to explain.
+        """
+        transport, batching = self.transport, self.batching
+        if transport is None or transport.low is None or transport.high is None:
             return None
-        if None in {first.low, first.high, second.low, second.high}:
+        if transport.high < 1.0:
+            return "passes the floor"
+        if batching is None or batching.low is None or batching.high is None:
             return None
-        if first.low > second.high:  # type: ignore[operator]  # None is excluded above
+        if batching.low > transport.high:
             return "batching"
-        return "transport" if second.low > first.high else None  # type: ignore[operator]
+        return "transport" if transport.low > batching.high else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +128,10 @@ class Answers:
 
     Attributes:
         leader: None where no two contenders have a ratio.
+        passed_over: label → cells without a usable number, of contenders that therefore could
+            not lead.
+        is_told_apart: whether any two contenders are shown to differ by more than δ.
+        num_counted: trials of the attempts that count.
         baseline_rows: the leader over the run's baseline, by cell; () where it is that.
         typical: the cell to speak of by name.
         switched: one for each contender that was raced with and without preallocation.
@@ -122,6 +140,9 @@ class Answers:
     """
 
     leader: Leader | None
+    passed_over: Mapping[str, int]
+    is_told_apart: bool
+    num_counted: int
     baseline: str
     baseline_rows: tuple[ComparisonRow, ...]
     typical: Cell
@@ -150,10 +171,19 @@ def answer(
     """
     base = comparison.baseline_label(run.scenario.contenders, baseline)
     race = _race(run, trials, threshold)
-    leader = _leader(run, race)
+    candidates = [one for one in map(race.candidate, run.scenario.contenders) if one]
+    leader = min(candidates, key=_Candidate.rank).leader if candidates else None
+    fewest = min((one.num_missing for one in candidates), default=0)
     mine = race.against(base) if leader is not None and leader.label != base else ()
     return Answers(
         leader=leader,
+        passed_over={
+            one.leader.label: one.num_missing
+            for one in candidates
+            if one.num_missing > fewest
+        },
+        is_told_apart=any(one.leader.ahead or one.leader.behind for one in candidates),
+        num_counted=len(blocks.counted_trials(run, trials)),
         baseline=base,
         baseline_rows=tuple(r for r in mine if leader and r.contender == leader.label),
         typical=typical(run.scenario.cells),
@@ -285,31 +315,50 @@ class _Race:
             for contender in self.run.scenario.contenders
         )
 
+    def candidate(self, contender: Contender) -> "_Candidate | None":
+        """What speaks for and against it; None for a floor, and where it has no ratio."""
+        if contender.name == FLOOR:
+            return None
+        against = self.against(contender.label)
+        judged = [r for r in against if not r.is_floor and not r.is_baseline]
+        present = {row.contender for row in judged if row.ratio is not None}
+        rows = tuple(row for row in judged if row.contender in present)
+        if not rows:
+            return None
+        own = [r.value for r in against if r.is_baseline]
+        # A value of 0 is no number that a contender could be recommended for.
+        known = [value for value in own if value]
+        ahead = beyond(rows, "above", self.threshold)
+        behind = beyond(rows, "below", self.threshold)
+        return _Candidate(
+            Leader(contender.label, rows, ahead, behind),
+            num_missing=len(own) - len(known),
+            mean=statistics.geometric_mean(known) or 0.0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A contender as the leader that it may be."""
+
+    leader: Leader
+    num_missing: int
+    mean: float
+
+    def rank(self) -> tuple[float, ...]:
+        """Smaller is better.
+
+        Cells without a number; cells in which another is ahead; then how many rows it wins, or
+        one of which nothing is known would lead for being beaten by nobody; then its mean.
+        """
+        beaten = len({row.cell for row in self.leader.ahead})
+        return self.num_missing, beaten, -len(self.leader.behind), -self.mean
+
 
 def _race(run: RunRecord, trials: Sequence[TrialRecord], threshold: float | None) -> _Race:
     delta = run.scenario.threshold if threshold is None else threshold
+    comparison.check_threshold(delta)
     return _Race(run, comparison.pair(run, trials, ""), delta)
-
-
-def _leader(run: RunRecord, race: _Race) -> Leader | None:
-    """The contender with the fewest cells in which another is ahead; then the faster one."""
-    best: tuple[tuple[float, ...], Leader] | None = None
-    for contender in run.scenario.contenders:
-        if contender.name == FLOOR:
-            continue
-        against = race.against(contender.label)
-        rows = tuple(r for r in against if not r.is_floor and not r.is_baseline)
-        own = [r.value for r in against if r.is_baseline]
-        if not any(row.ratio is not None for row in rows):
-            continue
-        missing = sum(value is None for value in own)
-        ahead = beyond(rows, "above", race.threshold)
-        mean = statistics.geometric_mean([value for value in own if value]) or 0.0
-        rank = (missing, len({row.cell for row in ahead}), -mean)
-        if best is None or rank < best[0]:
-            behind = beyond(rows, "below", race.threshold)
-            best = rank, Leader(contender.label, rows, ahead, behind)
-    return None if best is None else best[1]
 
 
 def _switched(race: _Race) -> Iterable[Switched]:

@@ -464,6 +464,18 @@ def baseline_label(contenders: Sequence[Contender], wanted: str | None) -> str:
     return wanted
 
 
+def check_threshold(threshold: float) -> None:
+    """Refuse a δ that is no ratio.
+
+    Raises:
+        SlotbenchError: it is below 0, or not finite.
+    """
+    if not 0.0 <= threshold < math.inf:
+        raise SlotbenchError(
+            f"threshold is {threshold}: it must be 0 or more (0.03 is 3 %)"
+        )
+
+
 def _thresholds(
     metrics: Sequence[str], threshold: float, others: Mapping[str, float]
 ) -> dict[str, float]:
@@ -479,8 +491,5 @@ def _thresholds(
             )
     found = {name: others.get(name, threshold) for name in names}
     for delta in (threshold, *found.values()):
-        if not 0.0 <= delta < math.inf:
-            raise SlotbenchError(
-                f"threshold is {delta}: it must be 0 or more (0.03 is 3 %)"
-            )
+        check_threshold(delta)
     return found

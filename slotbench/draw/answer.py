@@ -1,5 +1,6 @@
 """A run's answers in words: each sentence is composed from verdicts, and claims no more."""
 
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +18,17 @@ _VERDICTS: Final = {
     "inconclusive": ", undecided",
 }
 """What is said behind a ratio that says it not by itself."""
+
+_MAX_DISTURBED: Final = 0.1
+"""Share of trials used that the machine disturbed, beyond which an answer says so at once."""
+
+_MAX_NOISE: Final = 0.25
+"""Noise floor of the median cell, likewise."""
+
+_PRECONDITIONS: Final = {
+    "inline": "It runs the policy in the actors' own threads: only for a policy that may.",
+}
+"""Option → what must hold for a contender with it to be used."""
 
 _AXES_IN_WORDS: Final = frozenset({"num_slots", "model.latency_ms"})
 
@@ -66,8 +78,7 @@ def cell_in_words(cell: Cell) -> str:
     """A cell as people say it: "64 actors and a 1 ms policy, observation.num_leaves=16"."""
     model = cell.workload.model
     if model.kind in {"sleep", "spin"}:
-        shown = f"{model.latency_ms:g} ms" if model.latency_ms else "0 ms"
-        policy = f"a {shown} policy"
+        policy = f"a {model.latency_ms:g} ms policy"
     else:
         policy = f"a real network ({model.kind})"
     rest = [f"{k}={v}" for k, v in cell.coordinates.items() if k not in _AXES_IN_WORDS]
@@ -85,39 +96,43 @@ def _choice(leader: Leader, answers: Answers, comparison: Comparison) -> str:
     cells = len(comparison.cells)
     rivals = len({row.contender for row in leader.rows})
     if all(row.ratio is None or row.ratio.low is None for row in leader.rows):
-        return (
-            f"{leader.label} has the highest mean throughput, but nothing is decided: one "
-            "round gives no interval."
+        why = (
+            "one round gives no interval"
+            if comparison.num_rounds == 1
+            else "no cell has the two usable pairs an interval needs"
         )
-    if not leader.ahead and not leader.behind:
-        return (
-            f"Whichever suits you: in none of {units.count(cells, 'cell')} is one of the "
-            f"{rivals + 1} contenders shown to differ from {leader.label}, which has the "
-            f"highest mean throughput, by more than {units.percent(answers.threshold)}."
-        )
-    others = "the other contender" if rivals == 1 else f"any of the {rivals} others"
-    faster = f"shown to be more than {units.percent(answers.threshold)} faster"
+        return f"{leader.label}, though nothing is decided: {why}."
+    delta = units.percent(answers.threshold)
     beaten = {row.cell for row in leader.ahead}
-    calm = cells - len(beaten)
-    if cells == 1 and not beaten:
-        told = f"{leader.label}: in the one cell {others} is not {faster}."
-        if rivals > 1:
-            told = f"{leader.label}: none of the {rivals} others is {faster}."
-    elif not beaten:
-        told = f"{leader.label}: in none of {cells} cells is {others} {faster}."
-    else:
-        names = _listed(tuple(dict.fromkeys(row.contender for row in leader.ahead)))
-        where = f"in {len(beaten)} of {units.count(cells, 'cell')}"
+    faster = f"shown to be more than {delta} faster"
+    others = "the other contender" if rivals == 1 else f"any of the {rivals} others"
+    if not answers.is_told_apart:
         told = (
-            f"{leader.label}, against which the fewest cells speak: {where} {names} "
-            f"({_span(leader.ahead)}) {'is' if len(leader.ahead) == 1 else 'are'} {faster}, "
-            f"in {calm} nobody."
+            f"Whichever suits you: no two of the {rivals + 1} contenders are shown to differ by "
+            f"more than {delta} in {'the one cell' if cells == 1 else f'any of {cells} cells'}."
         )
+    elif beaten:
+        names = tuple(dict.fromkeys(row.contender for row in leader.ahead))
+        told = (
+            f"{leader.label}: {_listed(names)} {'is' if len(names) == 1 else 'are'} {faster} in "
+            f"{len(beaten)} of {units.count(cells, 'cell')} ({_span(leader.ahead)}), nobody "
+            "in the others."
+        )
+    elif cells == 1:
+        nobody = others.replace("any", "none")
+        told = f"{leader.label}: {nobody} is {'not ' if rivals == 1 else ''}{faster}."
+    else:
+        told = f"{leader.label}: in none of {cells} cells is {others} {faster}."
     alike = leader.alike()
-    if alike:
-        which = "are" if len(alike) > 1 else "is"
-        told += f" {_listed(alike)} {which} nowhere told apart from it."
-    return told
+    if alike and answers.is_told_apart:
+        told += f" {_listed(alike)} {'are' if len(alike) > 1 else 'is'} nowhere told apart from it."
+    for label, missing in answers.passed_over.items():
+        told += f" {label} has no usable number in {units.count(missing, 'cell')}."
+    options = {who.label: who.options for who in comparison.contenders}[leader.label]
+    told += "".join(
+        f" {text}" for name, text in _PRECONDITIONS.items() if options.get(name)
+    )
+    return told + _care(answers, comparison)
 
 
 def _lead(answers: Answers, comparison: Comparison) -> Iterable[str]:
@@ -141,32 +156,59 @@ def _lead(answers: Answers, comparison: Comparison) -> Iterable[str]:
     ]
     if others:
         best = max(others, key=lambda row: row.value or 0.0)
-        start = "The best of another kind" if mine else f"{where}, the best of another kind"
-        yield f"{start} there, {best.contender}, serves {_ratio(best)} of {leader.label}."
-    if answers.baseline_rows and len(comparison.cells) > 1:
+        start = "The best there" if mine else f"{where}, the best"
+        yield (
+            f"{start} that is neither {kinds[leader.label]} nor the baseline, {best.contender}, "
+            f"serves {_ratio(best)} of {leader.label}."
+        )
+    has_interval = any(r.ratio and r.ratio.low is not None for r in answers.baseline_rows)
+    if has_interval and len(comparison.cells) > 1:
         yield f"Over all cells, against {answers.baseline}: {_tally(answers.baseline_rows)}."
 
 
 def _where_it_matters(leader: Leader, comparison: Comparison) -> str:
-    """With how many actors, at each policy latency, something is shown to be slower."""
-    place = {cell.name: cell.workload for cell in comparison.cells}
-    latencies = sorted({workload.model.latency_ms for workload in place.values()})
-    slots = {workload.num_slots for workload in place.values()}
-    if not leader.behind or len(latencies) < 2:
+    """With how many actors, at each policy latency, the leader is shown to beat all other kinds."""
+    kinds = {who.label: who.name for who in comparison.contenders}
+    own = kinds[leader.label]
+    rivals = {
+        cell.name: {r.contender for r in leader.rows if r.cell == cell.name and r.ratio}
+        for cell in comparison.cells
+    }
+    strangers = {x: {who for who in y if kinds[who] != own} for x, y in rivals.items()}
+    if len(comparison.cells) < 2 or not leader.behind or not any(strangers.values()):
         return ""
-    hit: dict[float, set[int]] = {latency: set() for latency in latencies}
+    behind: dict[str, set[str]] = {}
     for row in leader.behind:
-        hit[place[row.cell].model.latency_ms].add(place[row.cell].num_slots)
+        behind.setdefault(row.cell, set()).add(row.contender)
+    hit: dict[tuple[float, str], set[int]] = {}
+    missed: set[tuple[str, int]] = set()
+    slots = {cell.workload.num_slots for cell in comparison.cells}
+    for cell in comparison.cells:
+        model = cell.workload.model
+        is_timed = model.kind in {"sleep", "spin"}
+        policy = (
+            f"{model.latency_ms:g} ms" if is_timed else f"a real network ({model.kind})"
+        )
+        found = hit.setdefault((model.latency_ms, policy), set())
+        beaten = behind.get(cell.name, set())
+        if strangers[cell.name] and strangers[cell.name] <= beaten:
+            found.add(cell.workload.num_slots)
+        else:
+            missed.add((policy, cell.workload.num_slots))
     said: dict[str, list[str]] = {}
-    for latency in latencies:
-        where = "nowhere"
-        if hit[latency]:
-            names = [str(number) for number in sorted(hit[latency])]
-            every = len(slots) > 1 and hit[latency] == slots
-            where = "at every number of actors" if every else f"at {_listed(names)} actors"
-        said.setdefault(where, []).append(f"{latency:g}")
-    parts = [f"{where} with a policy of {_listed(ms)} ms" for where, ms in said.items()]
-    return f"Somebody is shown to be slower than {leader.label} {', '.join(parts)}."
+    for (_, which), places in sorted(hit.items()):
+        # Of several cells of one place, observations of other sizes say, all must show it.
+        found = {number for number in places if (which, number) not in missed}
+        every = len(slots) > 1 and found == slots
+        where = f"at {_actors(sorted(found))}" if found else ""
+        said.setdefault("at every number of actors" if every else where, []).append(which)
+    nowhere = said.pop("", [])
+    start = f"{leader.label} is shown to be faster than every contender that is not {own}"
+    if not said:
+        return f"Nowhere: no cell shows {leader.label} faster than every contender that is not {own}."
+    parts = [f"{where} with a policy of {_listed(all_)}" for where, all_ in said.items()]
+    rest = f"; nowhere with a policy of {_listed(nowhere)}" if nowhere else ""
+    return f"{start} {', '.join(parts)}{rest}."
 
 
 def _switched(one: Switched, comparison: Comparison) -> str:
@@ -208,67 +250,119 @@ def _from_size(one: Switched, comparison: Comparison) -> str:
 def _losses(answers: Answers, comparison: Comparison) -> str:
     if answers.leader is None:
         return ""
-    mine = [loss for loss in answers.losses if loss.contender == answers.leader.label]
+    label = answers.leader.label
     known = [
-        loss for loss in mine if loss.batching is not None and loss.transport is not None
+        loss
+        for loss in answers.losses
+        if loss.contender == label
+        and loss.batching is not None
+        and loss.transport is not None
+        and None not in {loss.batching.low, loss.transport.low}
     ]
     if not known:
         return ""
     slots = {cell.name: cell.workload.num_slots for cell in comparison.cells}
     parts = []
-    for side, words in (
+    for verdict, words in (
+        (
+            "passes the floor",
+            f"{label} serves more than the floor, which wakes actors in a row",
+        ),
         ("batching", "batching and waking threads lose more than the transport"),
         ("transport", "the transport loses more than batching and waking threads"),
     ):
-        found = sorted({slots[loss.cell] for loss in known if loss.larger == side})
-        if found:
-            number = sum(loss.larger == side for loss in known)
-            parts.append(f"{words} in {number} of {len(known)} ({_actors(found)})")
-    rest = sum(loss.larger is None for loss in known)
+        hits = [loss for loss in known if loss.verdict == verdict]
+        if hits:
+            where = _actors(sorted({slots[loss.cell] for loss in hits}))
+            parts.append(f"{words}, in {len(hits)} of {len(known)} ({where})")
+    rest = sum(loss.verdict is None for loss in known)
     if rest:
-        parts.append(f"their intervals overlap in {rest} of {len(known)}")
+        parts.append(f"which is larger is not shown in {rest} of {len(known)}")
+    reached = [loss.measured_per_s / loss.bound_per_s for loss in known if loss.bound_per_s]
     return (
-        f"Between the bound and {answers.leader.label}, where the policy's time is known: "
-        f"{', '.join(parts)}."
+        f"Where the policy's time is known, {label} reaches {units.span(min(reached), max(reached))} "
+        f"of the bound: {'; '.join(parts)}."
     )
 
 
 def _how_sure(answers: Answers, comparison: Comparison) -> Iterable[str]:
-    rows = [
-        row
-        for row in comparison.rows
-        if row.metric == comparison.metrics[0] and row.noise_floor is not None
-    ]
-    floors = sorted({row.cell: row.noise_floor or 0.0 for row in rows}.values())
+    floors = _noise_floors(comparison)
     cells = len(comparison.cells)
     if floors:
-        middle = floors[len(floors) // 2]
+        low, high = units.percent(min(floors)), units.percent(max(floors))
+        middle = units.percent(statistics.median(floors))
+        span = low if low == high else f"{low} to {high} (median {middle})"
         yield (
-            f"The noise floor, the repeated baseline against itself, is {units.percent(floors[0])} to "
-            f"{units.percent(floors[-1])} (median {units.percent(middle)}): what is smaller "
+            f"The noise floor, the repeated baseline against itself, is {span}: what is smaller "
             "cannot be seen here."
         )
-        blind = {row.cell for row in rows if row.can_resolve is False}
+        blind = {row.cell for row in _first(comparison) if row.can_resolve is False}
         if blind:
+            delta = units.percent(answers.threshold)
             yield (
-                f"So {units.percent(answers.threshold)} cannot be resolved in {len(blind)} of "
-                f"{units.count(cells, 'cell')}; larger differences can."
+                f"A difference of {delta} cannot be resolved in {len(blind)} of "
+                f"{units.count(cells, 'cell')}."
             )
-    hit = {
+    hit = _hit(comparison)
+    if answers.num_counted:
+        counted = units.count(answers.num_counted, "trial")
+        out = [f"{len(hit[kind])} {kind}" for kind in ("INVALID", "failed") if hit[kind]]
+        yield f"Of {counted} {' and '.join(out) if out else 'none'} had to be left out."
+    again = comparison.num_recorded - answers.num_counted
+    if again:
+        yield f"{units.count(again, 'more trial')} {'was' if again == 1 else 'were'} measured again."
+    if hit["DISTURBED"]:
+        used = units.count(len(hit["DISTURBED"]), "trial")
+        yield f"The machine disturbed {used} of those used."
+    if comparison.end:
+        recorded = units.count(comparison.num_recorded, "trial")
+        yield f"The run {comparison.end}: {recorded} of {comparison.num_planned} planned."
+    leader = answers.leader
+    claims = [*leader.ahead, *leader.behind] if leader is not None else []
+    claims += [row for one in answers.switched for row in (*one.pays, *one.costs)]
+    if claims:
+        yield (
+            "What is called shown is so at 95 % over all comparisons of that contender "
+            "together."
+        )
+
+
+def _care(answers: Answers, comparison: Comparison) -> str:
+    """What forbids to trust a recommendation, said beside it; "" for a sound run."""
+    floors = _noise_floors(comparison)
+    disturbed = len(_hit(comparison)["DISTURBED"])
+    reasons = []
+    if disturbed > _MAX_DISTURBED * answers.num_counted:
+        counted = units.count(answers.num_counted, "trial")
+        reasons.append(f"the machine disturbed {disturbed} of {counted}")
+    if floors and statistics.median(floors) > _MAX_NOISE:
+        middle = units.percent(statistics.median(floors))
+        reasons.append(f"the noise floor is {middle} in the median cell")
+    if comparison.end:
+        reasons.append(f"the run {comparison.end}")
+    return f" Do not rely on it: {_listed(reasons)}." if reasons else ""
+
+
+def _first(comparison: Comparison) -> list[ComparisonRow]:
+    return [row for row in comparison.rows if row.metric == comparison.metrics[0]]
+
+
+def _noise_floors(comparison: Comparison) -> list[float]:
+    """One a cell that has one."""
+    found = {
+        row.cell: row.noise_floor
+        for row in _first(comparison)
+        if row.noise_floor is not None
+    }
+    return list(found.values())
+
+
+def _hit(comparison: Comparison) -> dict[str, set[str]]:
+    """Trials that count, by what was wrong with them."""
+    return {
         kind: {p.trial_id for p in comparison.problems if p.kind == kind and p.is_counted}
         for kind in ("INVALID", "failed", "DISTURBED")
     }
-    recorded = units.count(comparison.num_recorded, "trial")
-    out = [f"{len(hit[kind])} {kind}" for kind in ("INVALID", "failed") if hit[kind]]
-    yield f"Of {recorded} {' and '.join(out) if out else 'none'} had to be left out."
-    if hit["DISTURBED"]:
-        yield f"{units.count(len(hit['DISTURBED']), 'trial')} used were disturbed by the machine."
-    if comparison.end:
-        yield f"The run {comparison.end}: {recorded} of {comparison.num_planned} planned."
-    yield (
-        "Where a difference is called shown, its 95 % level holds over all comparisons behind "
-        "that sentence together."
-    )
 
 
 def _ratio(row: ComparisonRow) -> str:
@@ -305,10 +399,9 @@ def _span(rows: Iterable[ComparisonRow]) -> str:
 
 
 def _actors(slots: Sequence[int]) -> str:
-    """Some numbers of actors: "16 actors", "1 to 16 actors"."""
-    if slots[0] == slots[-1]:
-        return units.count(slots[0], "actor")
-    return f"{slots[0]} to {slots[-1]} actors"
+    """Some numbers of actors: "1 actor", "4, 16 and 64 actors"."""
+    names = _listed([str(number) for number in slots])
+    return f"{names} {'actor' if list(slots) == [1] else 'actors'}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -57,4 +57,5 @@ def escape(text: str) -> str:
     text = " ".join(text.split()).replace("\\", "\\\\")
     for sign in "[]*_`<>|":
         text = text.replace(sign, f"\\{sign}")
-    return text
+    # At the beginning of a line these make a heading or a list.
+    return f"\\{text}" if text[:1] in {"#", "+"} or text[:2] == "- " else text

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _COLUMNS: Final = (
     *("contender", "bound_per_s", "floor_per_s", "measured_per_s"),
     *("batching", "batching_low", "batching_high"),
-    *("transport", "transport_low", "transport_high", "larger"),
+    *("transport", "transport_low", "transport_high", "verdict"),
 )
 
 
@@ -27,8 +27,8 @@ def losses_frame(
     Columns: the place; contender; bound_per_s, floor_per_s and measured_per_s, requests per
     second; batching, bound over floor: what batching and waking threads cost, with its
     interval (the floor's); transport, floor over measured: what the transport costs, with its
-    interval, paired by block; larger, "batching" or "transport" where their intervals do not
-    overlap. NaN or None where the bound is not known or no floor was raced.
+    interval, paired by block; verdict, "passes the floor", or "batching" or "transport" where
+    that is shown to be the larger loss. NaN or None where the bound is not known or no floor was raced.
     """
     frame = tidy(
         stored,
@@ -37,7 +37,7 @@ def losses_frame(
         baseline=baseline,
         threshold=threshold,
     )
-    numbers = [name for name in _COLUMNS if name not in {"contender", "larger"}]
+    numbers = [name for name in _COLUMNS if name not in {"contender", "verdict"}]
     return frame.astype(dict.fromkeys(numbers, "float64"))
 
 
@@ -50,7 +50,7 @@ def _row(loss: Loss) -> dict[str, Any]:
         "measured_per_s": loss.measured_per_s,
         **_estimate("batching", loss.batching),
         **_estimate("transport", loss.transport),
-        "larger": loss.larger,
+        "verdict": loss.verdict,
     }
 
 

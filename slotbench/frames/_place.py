@@ -38,6 +38,9 @@ def tidy(
         columns: names after those of the place.
         baseline: label for the attributes; None is the scenario's, if it has one.
         threshold: δ for the attributes; None is the scenario's.
+
+    Raises:
+        SlotbenchError: no such baseline, or a threshold that is no ratio.
     """
     import pandas as pd
 
@@ -47,19 +50,32 @@ def tidy(
     frame = pd.DataFrame(
         [{**where[row["cell"]], **row} for row in rows], columns=pd.Index(names)
     )
-    flagged = [c.label for c in scenario.contenders if c.baseline]
     labels = [c.label for c in scenario.contenders]
-    base = baseline or next(iter(flagged), labels[0])
+    if baseline is None:
+        base = next((c.label for c in scenario.contenders if c.baseline), labels[0])
+    else:
+        base = comparison.baseline_label(scenario.contenders, baseline)
+    delta = scenario.threshold if threshold is None else threshold
+    comparison.check_threshold(delta)
+    order = {name: place for place, name in enumerate(where)}
+    in_order = [c.label for c in comparison.in_order(scenario.contenders, base)]
+    ranks = {label: place for place, label in enumerate(in_order)}
+    frame = frame.sort_values(
+        ["cell", "contender"],
+        key=lambda column: column.map(order if column.name == "cell" else ranks),
+        kind="stable",
+        ignore_index=True,
+    )
     frame.attrs.update(
         axes=list(workloads.axes(scenario.cells)),
         coordinates=_Shared(
             (cell.name, workloads.coordinates(cell, cell.coordinates))
             for cell in scenario.cells
         ),
-        contenders=[c.label for c in comparison.in_order(scenario.contenders, base)],
+        contenders=in_order,
         floors=[c.label for c in scenario.contenders if c.name == comparison.FLOOR],
         baseline=base,
-        threshold=scenario.threshold if threshold is None else threshold,
+        threshold=delta,
     )
     return frame
 

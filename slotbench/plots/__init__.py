@@ -5,12 +5,13 @@ pyplot figure, and returns them. A frame comes from `slotbench.frames`, whole or
 What one Axes cannot hold (several policy latencies, say) is cut into facets by `facets`.
 
 A plot is a module ``plot_<name>.py`` of this folder. It has ``TITLE``; ``SUMMARY``, a line
-that says what it shows; ``FRAME``, the function that makes its frame; ``split(frame)``, its
+that says what it shows; ``NEEDS``, what a run must hold for it; ``FRAME``, the function that makes its frame; ``split(frame)``, its
 facets; ``describe(frame)``, one facet in words; ``size(frame)``, its inches; and the function
 ``<name>``. Adding a plot is adding a file. Nothing here is imported to list names: ``slotbench --help`` shows them.
 """
 
 import difflib
+import functools
 import importlib
 import pkgutil
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from slotbench.errors import SlotbenchError
-from slotbench.plots._facets import Facet, select
+from slotbench.plots._facets import Facet, distinct, select
 from slotbench.plots._figure import figure
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Plot:
         name: the module's stem without its prefix.
         title: for people.
         summary: what it shows, and how to read it, in one or two sentences.
+        needs: what a run must hold for it, to be said where it does not.
         frame: makes its frame of a stored run; takes ``baseline`` and ``threshold``.
         split: cuts a frame into what one Axes can hold.
         draw: the function itself.
@@ -49,6 +51,7 @@ class Plot:
     name: str
     title: str
     summary: str
+    needs: str
     frame: "Callable[..., pd.DataFrame]"
     split: "Callable[[pd.DataFrame], list[Facet]]"
     draw: "Callable[[pd.DataFrame, Axes | None], Axes]"
@@ -56,10 +59,17 @@ class Plot:
     size: "Callable[[pd.DataFrame], tuple[float, float]]"
 
     def titled(self, frame: "pd.DataFrame") -> str:
-        """The title, with the baseline's own name in it."""
-        return self.title.replace(
+        """The title, with the baseline's own name in it, and a metric's that is not throughput."""
+        title = self.title.replace(
             "the baseline", str(frame.attrs.get("baseline", "the baseline"))
         )
+        names = distinct(frame, "metric") if "metric" in frame.columns else []
+        if names in ([], ["throughput"]):
+            return title
+        from slotbench.compute import metrics
+
+        label = metrics.get(str(names[0])).label
+        return label if title == "Throughput" else f"{title}, {label}"
 
 
 def available() -> tuple[str, ...]:
@@ -93,12 +103,30 @@ def get(name: str) -> Plot:
         name=name,
         title=module.TITLE,
         summary=module.SUMMARY,
+        needs=module.NEEDS,
         frame=module.FRAME,
         split=module.split,
-        draw=getattr(module, name),
+        draw=_checked(getattr(module, name)),
         describe=module.describe,
         size=module.size,
     )
+
+
+def _checked(
+    draw: "Callable[[pd.DataFrame, Axes | None], Axes]",
+) -> "Callable[[pd.DataFrame, Axes | None], Axes]":
+    """Refuse what no plot can draw, before it draws half of it."""
+
+    @functools.wraps(draw)
+    def checked(frame: "pd.DataFrame", ax: "Axes | None" = None) -> "Axes":
+        if frame.empty:
+            raise SlotbenchError("there is nothing to draw: the frame has no rows")
+        if "metric" in frame.columns and len(distinct(frame, "metric")) > 1:
+            names = ", ".join(map(str, distinct(frame, "metric")))
+            raise SlotbenchError(f"a plot draws one metric at a time, and not {names}")
+        return draw(frame, ax)
+
+    return checked
 
 
 def _module(name: str) -> ModuleType:

@@ -22,7 +22,7 @@ _SAID_BY: Final = {
 NAMES: Final = {
     SLOTS: "actors",
     LATENCY: "policy latency (ms)",
-    SIZE: "observation (bytes)",
+    SIZE: "observation",
 }
 """Axis → what stands below it."""
 
@@ -39,25 +39,27 @@ class Facet:
     frame: "pd.DataFrame"
 
 
-def select(frame: "pd.DataFrame", where: Mapping[str, str]) -> "pd.DataFrame":
+def select(frame: "pd.DataFrame", where: Mapping[str, Any]) -> "pd.DataFrame":
     """The rows in which every column named has that value.
 
     Args:
         frame: of `slotbench.frames`.
-        where: column → value, as written on a command line: numbers compare as numbers.
+        where: column → value, or a list of values of which any will do; as written on a
+            command line, too: numbers compare as numbers.
 
     Raises:
         SlotbenchError: no such column, or no row of that value; what there is is named.
     """
-    for column, wanted in where.items():
+    for column, given in where.items():
         if column not in frame.columns:
             known = ", ".join(dict.fromkeys([*_axes_of(frame), "cell", "contender"]))
             raise SlotbenchError(f"no axis {column!r} in this run: it has {known}")
-        hits = frame[[_equals(value, wanted) for value in frame[column]]]
-        if hits.empty:
-            values = ", ".join(str(value) for value in dict.fromkeys(frame[column]))
-            raise SlotbenchError(f"no cell has {column}={wanted}: there is {values}")
-        frame = hits
+        for wanted in given if isinstance(given, list) else [given]:
+            if not any(_equals(value, str(wanted)) for value in frame[column]):
+                values = ", ".join(_written(value) for value in distinct(frame, column))
+                raise SlotbenchError(f"no cell has {column}={wanted}: there is {values}")
+        choices = [str(one) for one in (given if isinstance(given, list) else [given])]
+        frame = frame[[any(_equals(x, one) for one in choices) for x in frame[column]]]
     return frame
 
 
@@ -76,12 +78,15 @@ def along(frame: "pd.DataFrame", preferred: Sequence[str]) -> str | None:
     return None
 
 
-def split(frame: "pd.DataFrame", preferred: Sequence[str]) -> list[Facet]:
+def split(
+    frame: "pd.DataFrame", preferred: Sequence[str], *, is_apart: bool = False
+) -> list[Facet]:
     """Facets along the first axis possible, then the next; cells that fit none come last.
 
     Args:
         frame: with the columns of `slotbench.frames.PLACE`.
         preferred: axes that can stand along a plot, the most wanted first.
+        is_apart: these last cells have a facet each, and not one together.
     """
     facets: list[Facet] = []
     left = distinct(frame, "cell")
@@ -90,14 +95,16 @@ def split(frame: "pd.DataFrame", preferred: Sequence[str]) -> list[Facet]:
             continue
         others = _others(frame, axis)
         for part in _groups(frame, others):
-            cells = distinct(part, "cell")
+            inside = set(distinct(part, "cell"))
             # A cell may stand in two facets, but none is made of such cells alone.
-            if len(distinct(part, axis)) < 2 or not set(cells) & set(left):
+            if len(distinct(part, axis)) < 2 or not inside & set(left):
                 continue
             facets.append(Facet(_title(part, axis), part))
-            left = [cell for cell in left if cell not in cells]
-    if left:
-        rest = frame[frame["cell"].isin(left)]
+            left = [cell for cell in left if cell not in inside]
+    rest = frame[frame["cell"].isin(left)]
+    if left and is_apart:
+        facets += cells(rest)
+    elif left:
         title = _title(rest, None) if len(left) == 1 or not facets else "other cells"
         facets.append(Facet(title, rest))
     return facets

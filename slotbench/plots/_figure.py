@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 MAX_FACETS: Final = 36
 _COLUMNS: Final = 3
+_LEGEND_IN: Final = 2.3
+"""Inches for the names beside the parts."""
 
 
 def figure(
@@ -24,7 +27,7 @@ def figure(
     stored: "StoredRun",
     where: Mapping[str, Any] | None = None,
     *,
-    contenders: Sequence[str] = (),
+    contenders: str | Sequence[str] = (),
     **options: Any,
 ) -> "Figure":
     """Draw a plot of a run, one Axes a facet.
@@ -32,15 +35,17 @@ def figure(
     Args:
         plot: what to draw.
         stored: the run.
-        where: column → value: the cells to draw; None is all.
-        contenders: labels to draw; () is all.
+        where: column → value, or a list of values: the cells to draw; None is all.
+        contenders: a label or labels to draw; () is all.
         options: of the plot's frame: ``baseline``, ``threshold``, ``metric``.
 
     Raises:
         SlotbenchError: no such column, value, contender or option, or nothing to draw, or
             more facets than anybody could see.
     """
+    import numpy as np
     from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
     given = {name: value for name, value in options.items() if value is not None}
     known = [n for n in inspect.signature(plot.frame).parameters if n != "stored"]
@@ -52,19 +57,20 @@ def figure(
     if isinstance(given.get("metric"), list | tuple):
         raise SlotbenchError(f"plot {plot.name} draws one metric at a time")
     frame = plot.frame(stored, **given)
-    frame = select(frame, {k: str(v) for k, v in (where or {}).items()})
+    frame = select(frame, where or {})
+    wanted = [contenders] if isinstance(contenders, str) else list(contenders)
     labels = list(dict.fromkeys(frame["contender"]))
-    for label in contenders:
+    for label in wanted:
         if label not in labels:
             raise SlotbenchError(
                 f"no contender {label!r} in plot {plot.name}: it has {', '.join(labels)}"
             )
-    if contenders:
-        frame = frame[frame["contender"].isin(contenders)]
+    if wanted:
+        frame = frame[frame["contender"].isin(wanted)]
     facets = plot.split(frame)
     if not facets:
         raise SlotbenchError(
-            f"{stored.run.run_id} has nothing for plot {plot.name}: {plot.summary}"
+            f"{stored.run.run_id} has nothing for plot {plot.name}: it needs {plot.needs}"
         )
     if len(facets) > MAX_FACETS:
         raise SlotbenchError(
@@ -74,27 +80,46 @@ def figure(
     columns = min(_COLUMNS, len(facets)) if len(facets) != 4 else 2
     rows = math.ceil(len(facets) / columns)
     sizes = [plot.size(facet.frame) for facet in facets]
-    width = columns * max(size[0] for size in sizes)
-    height = rows * (max(size[1] for size in sizes) + 0.2)
-    drawn = plt.figure(figsize=(width, height), layout="constrained")
+    width, height = (max(size[side] for size in sizes) for side in (0, 1))
+    # Tried on the first part, for the names' room is laid out before anything is drawn.
+    trial = plot.draw(facets[0].frame, Figure().add_subplot())
+    legend_in = _LEGEND_IN if trial.get_legend() is not None else 0.01
+    drawn = plt.figure(
+        figsize=(columns * width + legend_in, rows * (height + 0.4) + 0.3),
+        layout="constrained",
+    )
     plt.close(drawn)  # shown because it is returned, not by pyplot as well
+    sides: Any = drawn.subfigures(1, 2, width_ratios=(columns * width, legend_in))
+    body, side = sides
+    # A part of the figure each, so that the long names of one do not squeeze all.
+    parts = np.ravel(body.subfigures(rows, columns))
     names: dict[str, Any] = {}
-    for place, facet in enumerate(facets):
-        ax = plot.draw(facet.frame, drawn.add_subplot(rows, columns, place + 1))
-        ax.set_title(facet.title, loc="left", fontsize=9, color=_style.INK)
+    for part, facet in zip(parts, facets, strict=False):
+        ax = plot.draw(facet.frame, part.add_subplot())
+        title = textwrap.fill(facet.title, max(20, int(9 * width)))
+        ax.set_title(title, loc="left", fontsize=9, color=_style.INK, parse_math=False)
         box = ax.get_legend()
         if box is not None:
             handles, said = ax.get_legend_handles_labels()
             names |= {name: handle for handle, name in zip(handles, said, strict=True)}
             box.remove()
     if names:
-        drawn.legend(
+        box = side.legend(
             names.values(),
             [_style.wrapped(name) for name in names],
-            loc="outside right upper",
+            loc="upper left",
             frameon=False,
             fontsize=8,
             labelcolor=_style.INK,
         )
-    drawn.suptitle(plot.titled(frame), x=0.01, ha="left", fontsize=11, color=_style.INK)
+        for text in box.get_texts():
+            text.set_parse_math(False)
+    drawn.suptitle(
+        plot.titled(frame),
+        x=0.01,
+        ha="left",
+        fontsize=11,
+        color=_style.INK,
+        parse_math=False,
+    )
     return drawn

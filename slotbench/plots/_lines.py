@@ -41,7 +41,7 @@ def lines(ax: "Axes", frame: "pd.DataFrame", axis: str, columns: Columns) -> Non
             linestyle=look.dashes,
             markersize=4.5,
             linewidth=1.4,
-            label=label,
+            label=_style.named(label),
         )
         ax.fill_between(
             x,
@@ -51,8 +51,11 @@ def lines(ax: "Axes", frame: "pd.DataFrame", axis: str, columns: Columns) -> Non
             alpha=0.15,
             linewidth=0,
         )
-    name = _facets.NAMES.get(axis, axis)
-    _style.values_axis(ax, _facets.values(frame, axis), name)
+    ticks = _facets.values(frame, axis)
+    _style.values_axis(ax, ticks, _facets.NAMES.get(axis, axis))
+    if axis == _facets.SIZE:
+        ax.set_xticks(ticks, [units.size(tick) for tick in ticks])
+        _style.slanted(ax)
 
 
 def dots(ax: "Axes", frame: "pd.DataFrame", columns: Columns) -> None:
@@ -62,8 +65,11 @@ def dots(ax: "Axes", frame: "pd.DataFrame", columns: Columns) -> None:
     names = []
     for row in frame.itertuples(index=False):
         record = dict(zip(frame.columns, row, strict=True))
-        who = _style.wrapped(record["contender"])
-        names.append(who if is_one else f"{record['cell']}  {record['contender']}")
+        names.append(
+            _style.wrapped(record["contender"])
+            if is_one
+            else f"{record['cell']}\n{record['contender']}"
+        )
         look, place = looks[record["contender"]], len(names) - 1
         point, low, high = (record[c] for c in (columns.point, columns.low, columns.high))
         if point is None or np.isnan(point):
@@ -71,7 +77,7 @@ def dots(ax: "Axes", frame: "pd.DataFrame", columns: Columns) -> None:
         if not np.isnan(low):
             ax.plot([low, high], [place, place], color=look.color, linewidth=1.6, alpha=0.6)
         ax.plot([point], [place], color=look.color, marker=look.marker, markersize=6)
-    ax.set_yticks(range(len(names)), names, fontsize=8)
+    ax.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
     ax.set_ylim(len(names) - 0.5, -0.5)
 
 
@@ -99,7 +105,8 @@ def in_words(
         parts.append(f"{label}: {numbers}")
     where = ""
     if axis is not None:
-        ticks = ", ".join(f"{value:g}" for value in _facets.values(frame, axis))
+        write = units.size if axis == _facets.SIZE else "{:g}".format
+        ticks = ", ".join(write(value) for value in _facets.values(frame, axis))
         where = f"At {_facets.NAMES.get(axis, axis)} {ticks}: "
     elif len(_facets.distinct(frame, "cell")) > 1:
         where = f"In the cells {'; '.join(dict.fromkeys(frame['cell']))}: "

@@ -77,6 +77,7 @@ def draw(
                 )
     ax.set_xlim(-0.5, len(columns) - 0.5)
     ax.set_ylim(len(rows) - 0.5, -0.5)
-    ax.set_xticks(range(len(columns)), columns)
-    ax.set_yticks(range(len(rows)), [_style.wrapped(row) for row in rows])
+    ax.set_xticks(range(len(columns)), columns, parse_math=False)
+    names = [_style.wrapped(row) for row in rows]
+    ax.set_yticks(range(len(rows)), names, parse_math=False)
     ax.tick_params(length=0)

@@ -37,6 +37,9 @@ _DASHES: Final = ("-", "--", "-.", ":", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 
 SIZE: Final = (4.6, 3.3)
 """Inches of a plot with two axes."""
 
+_NARROW: Final = 5.0
+"""Span of a logarithmic axis below which even steps tell more than decades."""
+
 MAX_ROW_LABEL: Final = 18
 """Characters of a contender's label that stand in one line beside a plot."""
 
@@ -116,12 +119,16 @@ def values_axis(ax: "Axes", ticks: Sequence[float], label: str) -> None:
 
 def numbers_axis(axis: Any, unit: str, *, is_log: bool = False) -> None:
     """Label an axis of a metric shortly: 500, 2k, 1.5M; of seconds 20 µs, 1 ms."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     write = duration if unit == "s" else rate
     axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
     if is_log:
-        axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
+        low, high = sorted(axis.get_view_interval())
+        if low > 0 and high / low < _NARROW:
+            axis.set_major_locator(MaxNLocator(5))
+        else:
+            axis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
         axis.set_minor_formatter(NullFormatter())
 
 
@@ -159,6 +166,11 @@ def ratios_axis(axis: Any, low: float, high: float) -> None:
     axis.set_minor_locator(NullLocator())
 
 
+def named(label: str) -> str:
+    """A contender's label for a legend, which leaves out those that begin with "_"."""
+    return f" {label}" if label.startswith("_") else label
+
+
 def wrapped(label: str) -> str:
     """A contender's label in two lines where it is long: its options below its name."""
     name, bracket, rest = label.partition("[")
@@ -167,7 +179,7 @@ def wrapped(label: str) -> str:
 
 def rows_size(num_rows: int) -> tuple[float, float]:
     """Inches of a plot with that many rows of contenders."""
-    return 5.4, 0.9 + 0.3 * max(num_rows, 3)
+    return 5.4, 0.9 + 0.32 * max(num_rows, 3)
 
 
 def slanted(ax: "Axes") -> None:
@@ -191,6 +203,8 @@ def legend(ax: "Axes") -> None:
         labelcolor=INK,
     )
     box.set_in_layout(True)
+    for text in box.get_texts():
+        text.set_parse_math(False)
 
 
 def _family(label: str) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TITLE: Final = "Batch sizes"
 SUMMARY: Final = "Share of batches by size, darker is more; the stroke is the mean size"
+NEEDS: Final = "a trial with batches"
 FRAME: Final = batch_sizes_frame
 _MAX_BINS: Final = 64
 
@@ -63,7 +64,8 @@ def batch_sizes(frame: "pd.DataFrame", ax: "Axes | None" = None) -> "Axes":
         ax.plot([mean, mean], [place - 0.4, place + 0.4], color=_style.INK, linewidth=1.6)
     ax.set_xlim(0.5, max(largest, 2) + 0.5)
     ax.set_ylim(len(labels) - 0.5, -0.5)
-    ax.set_yticks(range(len(labels)), [_style.wrapped(one) for one in labels], fontsize=8)
+    names = [_style.wrapped(label) for label in labels]
+    ax.set_yticks(range(len(labels)), names, fontsize=8, parse_math=False)
     ax.set_xlabel("rows in a batch")
     ax.locator_params(axis="x", integer=True)
     return ax

@@ -20,6 +20,7 @@ SUMMARY: Final = (
     "Replies of the least served actor as a share of the mean actor's: 100 % is fair; with few "
     "replies an actor, chance alone makes less"
 )
+NEEDS: Final = "a trial with replies"
 FRAME: Final = fairness_frame
 _ALONG: Final = (_facets.SLOTS, _facets.SIZE, _facets.LATENCY)
 

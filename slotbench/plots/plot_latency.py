@@ -25,8 +25,9 @@ SUMMARY: Final = (
     "Submit to reply by percentile: mean over trials, band from the least trial to the largest; "
     "closed loop, so each at its own throughput"
 )
+NEEDS: Final = "a trial with replies"
 FRAME: Final = latencies_frame
-_TICKS: Final = (10.0, 50.0, 90.0, 99.0, 99.9, 99.99)
+_TICKS: Final = (50.0, 90.0, 99.0, 99.9, 99.99)
 _SAID: Final = (50.0, 90.0, 99.0, 99.9)
 
 
@@ -59,7 +60,7 @@ def latency(frame: "pd.DataFrame", ax: "Axes | None" = None) -> "Axes":
             linestyle=look.dashes,
             markersize=3.5,
             linewidth=1.3,
-            label=label,
+            label=_style.named(label),
         )
         ax.fill_between(
             x,

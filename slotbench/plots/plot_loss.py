@@ -23,6 +23,7 @@ SUMMARY: Final = (
     "Solid: measured; up to the floor: lost to the transport; from the floor to the bound: "
     "lost to batching and waking threads"
 )
+NEEDS: Final = "the floor as a contender, and another with a number"
 FRAME: Final = losses_frame
 
 
@@ -68,7 +69,8 @@ def loss(frame: "pd.DataFrame", ax: "Axes | None" = None) -> "Axes":
     ax.axvline(floor, color=_style.GREY, linewidth=1.4, linestyle=":", label="floor")
     if not np.isnan(bound):
         ax.axvline(bound, color=_style.INK, linewidth=1.2, label="bound")
-    ax.set_yticks(range(len(labels)), [_style.wrapped(one) for one in labels], fontsize=8)
+    names = [_style.wrapped(label) for label in labels]
+    ax.set_yticks(range(len(labels)), names, fontsize=8, parse_math=False)
     ax.set_ylim(len(labels) - 0.5, -0.5)
     ax.set_xlim(left=0)
     _style.numbers_axis(ax.xaxis, "requests/s")

@@ -22,6 +22,7 @@ SUMMARY: Final = (
     "Throughput with preallocation over the same contender's without, with its 95 % interval; "
     "above 1 it pays, inside the grey band it does not matter"
 )
+NEEDS: Final = "a contender with and without preallocate"
 FRAME: Final = switched_frame
 _ALONG: Final = (_facets.SIZE, _facets.SLOTS, _facets.LATENCY)
 _RATIO: Final = Columns("ratio", "ratio_low", "ratio_high")

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 TITLE: Final = "Ratio to the baseline"
 SUMMARY: Final = (
-    "Each contender's throughput over the baseline's; hatched and in brackets: undecided; =: "
-    "equivalent; blue: more, orange: less"
+    "Each contender over the baseline; hatched and in brackets: undecided; =: "
+    "equivalent; blue: better, orange: worse"
 )
+NEEDS: Final = "two contenders besides floors"
 FRAME: Final = ratios_frame
 _FULL: Final = 4.0
 """Ratio, or one over it, at which a colour is full."""
@@ -78,9 +79,10 @@ def size(frame: "pd.DataFrame") -> tuple[float, float]:
             len(_facets.distinct(judged, _facets.LATENCY)),
         )
         return 1.0 + 0.65 * width, 0.9 + 0.38 * height
-    return 3.2 + 0.6 * len(_facets.distinct(judged, "contender")), 1.8 + 0.35 * len(
-        _facets.distinct(judged, "cell")
-    )
+    longest = max((len(str(cell)) for cell in judged["cell"]), default=0)
+    return 1.2 + 0.085 * longest + 0.75 * len(
+        _facets.distinct(judged, "contender")
+    ), 1.8 + 0.35 * len(_facets.distinct(judged, "cell"))
 
 
 def describe(frame: "pd.DataFrame") -> str:

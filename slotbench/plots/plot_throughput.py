@@ -24,6 +24,7 @@ SUMMARY: Final = (
     "Requests per second with the 95 % interval of each value; the floor carries no payload, "
     "the bound is what think time and the policy's own time leave"
 )
+NEEDS: Final = "a trial with a number"
 FRAME: Final = ratios_frame
 _ALONG: Final = (_facets.SLOTS, _facets.SIZE, _facets.LATENCY)
 _VALUE: Final = Columns("value", "value_low", "value_high")
@@ -31,7 +32,8 @@ _VALUE: Final = Columns("value", "value_low", "value_high")
 
 def split(frame: "pd.DataFrame") -> list[Facet]:
     """Along actors, else observation size, else policy latency."""
-    return _facets.split(frame, _ALONG)
+    facets = _facets.split(frame, _ALONG, is_apart=True)
+    return [facet for facet in facets if (facet.frame["value"] > 0).any()]
 
 
 def throughput(frame: "pd.DataFrame", ax: "Axes | None" = None) -> "Axes":
@@ -56,7 +58,8 @@ def throughput(frame: "pd.DataFrame", ax: "Axes | None" = None) -> "Axes":
     bounds = limits["bound_per_s"].to_numpy(float)
     if not np.isnan(bounds).all():
         ax.plot(limits[axis], bounds, color=_style.INK, linewidth=1.2, label="bound")
-    ax.set_yscale("log")
+    if (frame["value"] > 0).any():
+        ax.set_yscale("log")
     _style.numbers_axis(ax.yaxis, metric.unit, is_log=True)
     ax.set_ylabel(name)
     _style.legend(ax)

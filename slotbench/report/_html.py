@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _TEMPLATE: Final = "page.html.jinja"
 
+_WIDE_IN: Final = 6.0
+"""Inches beyond which a picture would be unreadable beside another."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
@@ -25,6 +28,7 @@ class _Picture:
     Attributes:
         header, rows: its data as texts.
         csv: its data as a link.
+        is_wide: it has a row of the page for itself, and is scrolled where that is narrow.
     """
 
     title: str
@@ -34,6 +38,7 @@ class _Picture:
     rows: Sequence[Sequence[str]]
     csv: str
     file_name: str
+    is_wide: bool
 
 
 def render(report: Report) -> str:
@@ -79,6 +84,7 @@ def _figure(
                 header=header,
                 rows=rows,
                 csv=_csv_link(facet.frame),
+                is_wide=figure.plot.size(facet.frame)[0] > _WIDE_IN,
                 file_name=f"{chapter.run_id}-{figure.plot.name}-{place}.csv",
             )
         )
@@ -117,7 +123,9 @@ def _table(frame: "pd.DataFrame") -> tuple[list[str], list[list[str]]]:
 
 
 def _csv_link(frame: "pd.DataFrame") -> str:
-    data = base64.b64encode(frame.to_csv(index=False).encode("utf-8")).decode("ascii")
+    data = base64.b64encode(
+        frame.to_csv(index=False, float_format="%.8g").encode("utf-8")
+    ).decode("ascii")
     return f"data:text/csv;charset=utf-8;base64,{data}"
 
 

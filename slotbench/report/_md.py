@@ -1,5 +1,6 @@
 """The report as Markdown: what it says, without its plots."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 from slotbench.draw import as_md
@@ -10,6 +11,10 @@ def render(report: Report) -> str:
     """Markdown for an issue, a wiki or a README."""
     parts = [f"# {as_md.escape(report.title)}", as_md.bullets(report.between)]
     for chapter in report.chapters:
+        if len(report.chapters) > 1:
+            parts.append(
+                f"## {as_md.escape(chapter.title)} ({as_md.escape(chapter.run_id)})"
+            )
         parts += _chapter(chapter)
     parts.append(f"<sub>slotbench {report.version}</sub>")
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -17,7 +22,6 @@ def render(report: Report) -> str:
 
 def _chapter(chapter: Chapter) -> Iterable[str]:
     escape = as_md.escape
-    yield f"## {escape(chapter.title)}"
     yield escape(chapter.question)
     yield "\n".join(
         f"- **{escape(one.about)}.** {escape(one.text)}" for one in chapter.answer
@@ -40,7 +44,10 @@ def _chapter(chapter: Chapter) -> Iterable[str]:
         yield as_md.cell(table).replace("### ", "#### ", 1)
     yield escape(chapter.legend)
     yield "### How to reproduce it"
-    yield "\n".join(("```", *chapter.commands, "```"))
+    lines = [" ".join(line.split()) for line in chapter.commands]
+    longest = max(map(len, re.findall("`+", "".join(lines))), default=0)
+    fence = "`" * max(3, longest + 1)
+    yield "\n".join((fence, *lines, fence))
 
 
 def _facts(facts: Mapping[str, str]) -> str:

@@ -26,6 +26,11 @@ _ID: Final = re.compile(r'(?<=\bid=")|(?<=url\(#)|(?<=href="#)')
 _SIZE: Final = re.compile(r'\s(?:width|height)="[\d.]+pt"')
 
 
+_PLACE: Final = re.compile(r'\b(?:d|x|y|transform|points)="[^"]*"')
+_LONG: Final = re.compile(r"-?\d+\.\d{3,}")
+"""Coordinates to a millionth of a point, where a hundredth is less than anybody sees."""
+
+
 def draw(plot: Plot, facet: Facet, name: str) -> tuple[str, tuple[str, ...]]:
     """Draw one facet.
 
@@ -49,7 +54,7 @@ def draw(plot: Plot, facet: Facet, name: str) -> tuple[str, tuple[str, ...]]:
         legend = ax.get_legend()
         names = ()
         if legend is not None:
-            names = tuple(ax.get_legend_handles_labels()[1])
+            names = tuple(name.strip() for name in ax.get_legend_handles_labels()[1])
             legend.remove()
         target = io.StringIO()
         figure.savefig(target, format="svg", transparent=True, metadata={"Date": None})
@@ -83,11 +88,16 @@ _MARKERS: Final = {
 }
 
 
+def _rounded(number: re.Match[str]) -> str:
+    return f"{float(number.group()):.2f}"
+
+
 def _inline(document: str, plot: Plot, facet: Facet, name: str) -> str:
     body = document[document.index("<svg") :]
     # Its style sheet would be the whole page's; the page has what it says.
     for tag in ("metadata", "style"):
         body = re.sub(rf"<{tag}\b.*?</{tag}>", "", body, flags=re.DOTALL)
+    body = _PLACE.sub(lambda found: _LONG.sub(_rounded, found.group()), body)
     body = _ID.sub(f"{name}-", body)
     body = _COLOR.sub(lambda found: _COLORS[found.group().lower()], body)
     head, rest = body.split(">", 1)

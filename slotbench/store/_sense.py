@@ -29,7 +29,7 @@ _DIFFERENCES: Final = frozenset({"startup_s", "warmup_s", "teardown_s"})
 """Between stamps of different threads; below 0 where one of them ended early."""
 
 ODD: Final = re.compile(
-    rb"[\[:,]\s*(?:-|\d{19})|NaN|Infinity|[eE](?:\+|\d|-\d\d\d|-[1-9]\d)"
+    rb"[\[:,]\s*(?:-|\d{13})|0\.0{9}|NaN|Infinity|[eE](?:\+|\d|-\d\d\d|-[1-9]\d)"
 )
 """A number that may not be in a trial, or a text that looks like one. Going through all the
 numbers of every trial would take longer than all the rest of reading it."""

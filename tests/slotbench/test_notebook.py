@@ -5,6 +5,7 @@ import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from slotbench import notebook
@@ -88,6 +89,9 @@ def test_a_runs_plots_are_found_by_name() -> None:
         ({"observation.shape": (84, 84)}, ("observation.shape=[84, 84]",)),
         ({"model.kind": "spin"}, ("model.kind=spin",)),
         (["num_slots=4"], ("num_slots=4",)),
+        ("num_slots=4", ("num_slots=4",)),
+        ({"num_slots": range(2, 4)}, ("num_slots=2,3",)),
+        ({"num_slots": np.int64(4)}, ("num_slots=4",)),
     ],
 )
 def test_overrides_are_those_of_the_command_line(overrides: Any, expected: Any) -> None:

@@ -60,6 +60,8 @@ def test_every_command_is_listed(slotbench: Any) -> None:
     assert [line.split()[0] for line in commands] == [
         "run",
         "compare",
+        "report",
+        "plot",
         "show",
         "export",
         "check",

@@ -30,7 +30,8 @@ def test_scenarios_and_contenders_are_listed(slotbench: Any) -> None:
 def test_json_says_the_same_and_more(slotbench: Any) -> None:
     """Every scenario has a question and a file, contenders what they miss, metrics a unit."""
     found = json.loads(slotbench("list", "--json").stdout)
-    assert found.keys() == {"scenarios", "contenders", "metrics"}
+    assert found.keys() == {"scenarios", "contenders", "metrics", "plots"}
+    assert "throughput" in [plot["name"] for plot in found["plots"]]
     assert {"name": "latency_p99", "unit": "s", "better": "lower"} in found["metrics"]
     assert found["scenarios"]
     for scenario in found["scenarios"]:

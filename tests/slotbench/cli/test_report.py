@@ -15,7 +15,7 @@ def test_a_report_is_written_and_named(slotbench: Any, record: Any, tmp_path: Pa
     text = (tmp_path / f"{path.name}.html").read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>")
     assert (
-        "slot: in the one cell the other contender is not shown to be more than 3 % faster."
+        "slot: the other contender is not shown to be more than 3 % faster."
         in text.replace("<code>", "").replace("</code>", "")
     )
 
@@ -27,7 +27,7 @@ def test_markdown_goes_where_it_is_wanted(
     record()
     said = slotbench("report", "newest", "--format", "md", "-o", "-")
     assert said.stdout.startswith("# Synthetic")
-    assert slotbench("report", "--format", "md", "-o", "new/report.md").code == 0
+    assert slotbench("report", "-o", "new/report.md").code == 0
     assert (tmp_path / "new/report.md").read_text(encoding="utf-8") == said.stdout
 
 
@@ -49,7 +49,7 @@ def test_what_is_there_is_kept(slotbench: Any, record: Any, tmp_path: Path) -> N
     assert (tmp_path / "mine.html").read_text() == "mine"
     assert slotbench("report", "-o", "mine.html", "--force").code == 0
     before = (path / "run.json").read_bytes()
-    refused = slotbench("report", "-o", path / "run.json", "--force")
+    refused = slotbench("report", "--format", "md", "-o", path / "run.json", "--force")
     assert (refused.code, (path / "run.json").read_bytes()) == (2, before)
     assert "is a run's record" in refused.stderr
     assert "is a folder" in slotbench("report", "-o", tmp_path).stderr
@@ -60,6 +60,10 @@ def test_what_is_there_is_kept(slotbench: Any, record: Any, tmp_path: Path) -> N
     [
         (["report", "--format", "pdf"], "unknown format 'pdf': it is html or md"),
         (["report", "nope"], "no run"),
+        (
+            ["report", "-o", "x.pdf"],
+            "x.pdf: a report ends in .html, .htm, .md, or say which",
+        ),
         (["report", "--baseline", "nope"], "no contender 'nope'"),
         (["report", "--threshold", "latency_p99=3%"], "a report has one threshold"),
         (

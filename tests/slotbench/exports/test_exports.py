@@ -146,7 +146,7 @@ def test_a_disk_that_refuses_is_one_line(
     def full(path: Path, data: bytes) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("slotbench.store._files.replace_file", full)
+    monkeypatch.setattr("slotbench.store.output.replace_file", full)
     with pytest.raises(
         RecordError, match=r"^cannot write .*: No space left on device; choose another"
     ) as caught:

@@ -48,6 +48,12 @@ def lines_of(ax: Any) -> dict[str, Any]:
     return {line.get_label(): line for line in ax.get_lines()}
 
 
+def legend_of(figure: Any) -> list[str]:
+    """Names of the one legend, which stands in the figure's last part."""
+    (box,) = figure.subfigs[-1].legends
+    return [text.get_text() for text in box.get_texts()]
+
+
 def texts_of(ax: Any) -> list[str]:
     return [text.get_text() for text in ax.texts]
 
@@ -196,14 +202,16 @@ def test_preallocation_stands_along_the_size_of_observations() -> None:
 
     assert list(line.get_xdata()) == [32, 4000, 400_000]
     assert line.get_ydata() == pytest.approx([0.9, 1.5, 3.0], rel=0.05)
-    assert ax.get_xlabel() == "observation (bytes)"
+    assert ax.get_xlabel() == "observation"
+    ticks = [tick.get_text() for tick in ax.get_xticklabels()]
+    assert ticks == ["32 B", "4.00 kB", "400 kB"]
 
 
 def test_percentiles_stand_by_nines(stored: StoredRun) -> None:
-    """10, 50, 90, 99: each nine is as wide as the one before."""
+    """50, 90, 99: each nine is as wide as the one before."""
     ax = ax_of("latency", stored)
-    assert ax.get_xticks() == pytest.approx([-math.log10(0.9), math.log10(2), 1, 2])
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["10", "50", "90", "99"]
+    assert ax.get_xticks() == pytest.approx([math.log10(2), 1, 2])
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["50", "90", "99"]
     assert ax.get_yscale() == "log"
 
 
@@ -309,11 +317,12 @@ def test_facets_cut_several_grids_apart() -> None:
         ({"num_slots": "4"}, 8),
         ({"num_slots": "4.0", "model.latency_ms": "1"}, 4),
         ({"contender": "slot"}, 4),
+        ({"num_slots": ["4", "64"], "model.latency_ms": [1]}, 8),
         ({"cell": grids.cell(4, 0.0).name}, 4),
     ],
 )
 def test_cells_are_chosen_by_value(
-    where: dict[str, str], rows: int, stored: StoredRun
+    where: dict[str, Any], rows: int, stored: StoredRun
 ) -> None:
     """Numbers compare as numbers."""
     assert len(plots.select(frame_of("loss", stored), where)) == rows
@@ -324,10 +333,11 @@ def test_cells_are_chosen_by_value(
     [
         ({"slots": "4"}, "no axis 'slots' in this run: it has num_slots, "),
         ({"num_slots": "5"}, "no cell has num_slots=5: there is 4, 64"),
+        ({"num_slots": ["4", "5"]}, "no cell has num_slots=5: there is 4, 64"),
     ],
 )
 def test_a_choice_that_is_not_there_is_refused(
-    where: dict[str, str], message: str, stored: StoredRun
+    where: dict[str, Any], message: str, stored: StoredRun
 ) -> None:
     """What there is is named."""
     with pytest.raises(SlotbenchError, match=message):
@@ -338,8 +348,7 @@ def test_a_figure_holds_all_facets_under_one_legend(stored: StoredRun) -> None:
     """``run.plot.<name>()`` and ``slotbench plot`` draw this."""
     figure = plots.figure(plots.get("throughput"), stored)
     assert len(figure.axes) == 2
-    assert len(figure.legends) == 1
-    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    names = legend_of(figure)
     assert names == [
         *("threading", "slot", "slot[preallocate]", "torchrl.slot"),
         "floor",
@@ -387,7 +396,9 @@ def test_nothing_to_draw_is_said() -> None:
     """No contender with and without the option."""
     place = grids.cell()
     stored = grids.stored({(place.name, "slot"): 1e3}, [place], labels=("slot",))
-    with pytest.raises(SlotbenchError, match="has nothing for plot preallocate"):
+    with pytest.raises(
+        SlotbenchError, match="nothing for plot preallocate: it needs a contender with and"
+    ):
         plots.figure(plots.get("preallocate"), stored)
 
 
@@ -447,3 +458,72 @@ def test_a_plot_module_says_all_that_is_asked_of_it() -> None:
         assert "\n" not in plot.summary
         assert not plot.summary.endswith(".")
         assert dataclasses.asdict(plot)["name"] == name
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_labels_are_texts_and_no_formulas(name: str) -> None:
+    """Dollars, underscores in front, long options: drawn as they are written."""
+    labels = ("_m:f[a=$x^2$]", "slot", "slot[preallocate]", "m:f[b=\\frac{]", "floor")
+    cells = [grids.cell(n, ms, x="$y_1$ & <z>") for n in (4, 64) for ms in (0.0, 1.0)]
+    rates = {(c.name, label): 1000.0 for c in cells for label in labels}
+    stored = grids.stored(rates, cells, labels=labels)
+    figure = plots.figure(plots.get(name), stored)
+    figure.canvas.draw()
+    if name in {"throughput", "latency"}:
+        assert any("$x^2$" in text for text in legend_of(figure))
+
+
+def test_what_no_plot_can_draw_is_refused(stored: StoredRun) -> None:
+    """No rows, and two metrics on one axis."""
+    frame = frame_of("throughput", stored)
+    with pytest.raises(SlotbenchError, match="the frame has no rows"):
+        plots.throughput(frame.iloc[:0])
+    both = plots.get("throughput").frame(stored, metric=["throughput", "latency_p99"])
+    with pytest.raises(
+        SlotbenchError, match="one metric at a time, and not throughput, latency"
+    ):
+        plots.ratio_map(both)
+
+
+def test_another_metric_stands_in_the_title(stored: StoredRun) -> None:
+    """As does the baseline's name."""
+    for name, expected in (
+        ("throughput", ("Throughput", "p99 latency")),
+        ("ratio_map", ("Ratio to slot", "Ratio to slot, p99 latency")),
+    ):
+        plot = plots.get(name)
+        frames = [
+            plot.frame(stored, baseline="slot", metric=metric)
+            for metric in ("throughput", "latency_p99")
+        ]
+        assert tuple(map(plot.titled, frames)) == expected
+
+
+@pytest.mark.parametrize("name", ["latency", "batch_sizes", "fairness", "loss"])
+def test_facets_stand_in_the_scenarios_order(name: str, stored: StoredRun) -> None:
+    """Whatever the order in which trials were measured."""
+    shuffled = dataclasses.replace(stored, trials=stored.trials[::-1])
+    frame = frame_of(name, shuffled)
+    assert list(dict.fromkeys(frame["cell"])) == [c.name for c in stored.run.scenario.cells]
+    assert frame.equals(frame_of(name, stored)) or name == "latency"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_wrong_baseline_or_threshold_is_refused_by_every_plot(
+    name: str, stored: StoredRun
+) -> None:
+    """Also by those that it plays no part in."""
+    for options in ({"baseline": "nope"}, {"threshold": -1.0}):
+        with pytest.raises(SlotbenchError):
+            plots.figure(plots.get(name), stored, **options)
+
+
+def test_a_facet_without_a_number_is_no_facet() -> None:
+    """A run that was broken off before its second latency, and one of INVALID trials."""
+    cells = [grids.cell(n, ms) for n in (4, 64) for ms in (0.0, 1.0)]
+    rates = {(c.name, "slot"): 1e3 for c in cells if c.workload.model.latency_ms}
+    plot = plots.get("throughput")
+    (facet,) = plot.split(plot.frame(grids.stored(rates, cells, labels=("slot", "floor"))))
+    assert facet.title == "model.latency_ms=1"
+    ax = plot.draw(facet.frame, Figure().add_subplot())
+    assert list(lines_of(ax)["slot"].get_ydata()) == pytest.approx([1e3, 1e3], rel=0.02)

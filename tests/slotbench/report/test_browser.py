@@ -28,7 +28,7 @@ addEventListener("load", () => {
   const wide = [...document.querySelectorAll("body *")]
     .filter((node) => !inside(node) && node.getBoundingClientRect().right > width + 1)
     .map((node) => node.tagName + "." + node.className);
-  const svgs = [...document.querySelectorAll("figure > svg")];
+  const svgs = [...document.querySelectorAll("figure svg")];
   const seen = {
     width, wide: wide.slice(0, 5),
     scrolls: document.documentElement.scrollWidth > width + 1,
@@ -37,7 +37,7 @@ addEventListener("load", () => {
     columns: getComputedStyle(document.querySelector(".pictures")).gridTemplateColumns.split(" ").length,
     paper: getComputedStyle(document.body).backgroundColor,
     ink: getComputedStyle(document.body).color,
-    texts: [...document.querySelectorAll("figure > svg text")].slice(0, 50)
+    texts: [...document.querySelectorAll("figure svg text")].slice(0, 50)
       .map((node) => getComputedStyle(node).fill),
     answer: document.querySelector(".answer dd").getBoundingClientRect().bottom,
   };

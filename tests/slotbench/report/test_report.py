@@ -204,12 +204,34 @@ def test_markdown_says_the_same_without_plots(stored: StoredRun) -> None:
     """Answer, what was left out, every cell, how to reproduce."""
     text = report.render([stored], "md")
 
-    assert text.startswith("# Synthetic\n")
+    assert text.startswith("# Synthetic\n\nWhich is faster?\n")
     assert "- **Use.** slot: in none of 4 cells is any" in text
     assert "| INVALID | `lost_reply` |" in text
     assert text.count("#### num\\_slots=") == 4
     assert "<svg" not in text
     assert text.endswith("</sub>\n")
+
+
+def test_markdown_of_a_record_stays_in_its_place(stored: StoredRun) -> None:
+    """A command that holds a fence, a question that looks like a heading."""
+    scenario = dataclasses.replace(stored.run.scenario, question="# pwned")
+    command = ("slotbench", "run", "a\n```\n# pwned")
+    run = dataclasses.replace(stored.run, scenario=scenario, command=command)
+    text = report.render([dataclasses.replace(stored, run=run)], "md")
+
+    assert "\n# pwned" not in text
+    assert "\n\\# pwned" in text
+    assert text.count("\n````\n") == 2
+
+
+def test_a_run_of_invalid_trials_is_reported() -> None:
+    """Its plots are left out, its reasons are not."""
+    cells = [grids.cell(n, ms) for n in (4, 64) for ms in (0.0, 1.0)]
+    wrong = Finding("lost_reply", "INVALID", "1 lost", "check it")
+    everywhere = {(c.name, label): wrong for c in cells for label in grids.LABELS}
+    stored = grids.small_grid(rounds=1, findings=everywhere)
+    found = Page(report.render([stored]))
+    assert "lost_reply" in found.text
 
 
 def test_options_reach_every_part(stored: StoredRun) -> None:

@@ -260,6 +260,10 @@ def test_what_is_no_plain_file_is_never_read(
     [
         ('"window_s":1.0', '"window_s":1e999', "measurement.window_s: a number without end"),
         ('"window_s":1.0', '"window_s":1e-300', "measurement.window_s: 1e-300 is beyond what"),
+        ('"window_s":1.0', f'"window_s":0.{"0" * 310}1', "measurement.window_s: 1e-311 is"),
+        ('"window_s":1.0', f'"window_s":0.{"0" * 20}1', "measurement.window_s: 1e-21 is beyond"),
+        ('"window_s":1.0', f'"window_s":1{"0" * 15}.0', "measurement.window_s: 1000000000000000.0"),
+        ('"window_s":1.0', '"window_s":\tNaN', "NaN is no JSON number"),
         ('"duration_s":1.4', '"duration_s":1e300', "duration_s: 1e+300 is beyond what can be"),
         ('"latency_p50_s":0.001', '"latency_p50_s":-1.0', "measurement.latency_p50_s: -1.0 is"),
         ('"num_batches":500', '"num_batches":-1', "measurement.num_batches: -1 is below 0"),

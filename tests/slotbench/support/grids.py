@@ -130,7 +130,7 @@ def _block(
 
 def _details(place: Cell, rate: float) -> dict[str, Any]:
     slots = place.workload.num_slots
-    latencies_ns = np.linspace(0.5, 2.0, 1000) * slots / rate * 1e9
+    latencies_ns = np.linspace(0.5, 2.0, 1000) * slots / (rate or 1.0) * 1e9
     return {
         "latency": histogram.count(latencies_ns.astype(np.int64)),
         "batch_sizes": ((1, 10), (slots, 30)) if slots > 1 else ((1, 40),),
