@@ -1,5 +1,6 @@
 """Two ways to draw numbers with intervals: lines along an axis, and dots in rows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which columns hold a number and the ends of its interval."""
+    """Which columns hold a number and the ends of its interval or range."""
 
     point: str
     low: str
@@ -23,39 +24,55 @@ class Columns:
 
 
 def lines(ax: "Axes", frame: "pd.DataFrame", axis: str, columns: Columns) -> None:
-    """One line a contender along an axis, with its interval as a band.
-
-    A number without a verdict that decides has a hollow marker, where the frame has verdicts.
-    """
-    looks = _style.series(frame.attrs.get("contenders", _facets.labels(frame)))
-    for label in _facets.labels(frame):
-        part = frame[frame["contender"] == label].sort_values(axis)
-        look = looks[label]
-        x = part[axis].to_numpy(float)
-        y = part[columns.point].to_numpy(float)
-        ax.plot(
-            x,
-            y,
-            color=look.color,
-            marker=look.marker,
-            linestyle=look.dashes,
-            markersize=4.5,
-            linewidth=1.4,
-            label=_style.named(label),
-        )
-        ax.fill_between(
-            x,
-            part[columns.low].to_numpy(float),
-            part[columns.high].to_numpy(float),
-            color=look.color,
-            alpha=0.15,
-            linewidth=0,
-        )
+    """One line a contender along an axis, with its interval as a band."""
+    bands(ax, frame, axis, columns)
     ticks = _facets.values(frame, axis)
     _style.values_axis(ax, ticks, _facets.NAMES.get(axis, axis))
     if axis == _facets.SIZE:
         ax.set_xticks(ticks, [units.size(tick) for tick in ticks])
         _style.slanted(ax)
+
+
+def bands(
+    ax: "Axes",
+    frame: "pd.DataFrame",
+    axis: str,
+    columns: Columns,
+    place: "Callable[[np.ndarray[Any, Any]], Any]" = lambda x: x,
+) -> None:
+    """One line a contender, with its interval as a band.
+
+    Args:
+        ax: where to draw.
+        frame: rows of several contenders.
+        axis: column that stands along the plot.
+        columns: what stands up it.
+        place: from the axis's numbers to where they stand.
+    """
+    looks = _style.series(frame.attrs.get("contenders", _facets.labels(frame)))
+    for label in _facets.labels(frame):
+        part = frame[frame["contender"] == label].sort_values(axis)
+        look, x = looks[label], place(part[axis].to_numpy(float))
+        point, low, high = (
+            part[name].to_numpy(float)
+            for name in (columns.point, columns.low, columns.high)
+        )
+        ax.plot(
+            x,
+            point,
+            color=look.color,
+            marker=look.marker,
+            linestyle=look.dashes,
+            markersize=4.0,
+            linewidth=1.4,
+            label=_style.named(label),
+        )
+        ax.fill_between(x, low, high, color=look.color, alpha=0.13, linewidth=0)
+
+
+def size(frame: "pd.DataFrame", axis: str | None) -> tuple[float, float]:
+    """Inches: two axes, or as many rows as there are dots."""
+    return _style.rows_size(len(frame)) if axis is None else _style.SIZE
 
 
 def dots(ax: "Axes", frame: "pd.DataFrame", columns: Columns) -> None:

@@ -15,6 +15,7 @@ from slotbench.draw import units
 from slotbench.frames import latencies_frame
 from slotbench.plots import _facets, _style
 from slotbench.plots._facets import Facet
+from slotbench.plots._lines import Columns, bands
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +29,7 @@ SUMMARY: Final = (
 NEEDS: Final = "a trial with replies"
 FRAME: Final = latencies_frame
 _TICKS: Final = (50.0, 90.0, 99.0, 99.9, 99.99)
+_LATENCY: Final = Columns("latency_s", "latency_min_s", "latency_max_s")
 _SAID: Final = (50.0, 90.0, 99.0, 99.9)
 
 
@@ -48,28 +50,7 @@ def latency(frame: "pd.DataFrame", ax: "Axes | None" = None) -> "Axes":
     """
     _facets.only_cell(frame, "latency")
     ax = _style.axes(ax)
-    looks = _style.series(frame.attrs.get("contenders", _facets.labels(frame)))
-    for label in _facets.labels(frame):
-        part = frame[frame["contender"] == label].sort_values("percent")
-        look, x = looks[label], _nines(part["percent"].to_numpy(float))
-        ax.plot(
-            x,
-            part["latency_s"].to_numpy(float),
-            color=look.color,
-            marker=look.marker,
-            linestyle=look.dashes,
-            markersize=3.5,
-            linewidth=1.3,
-            label=_style.named(label),
-        )
-        ax.fill_between(
-            x,
-            part["latency_min_s"].to_numpy(float),
-            part["latency_max_s"].to_numpy(float),
-            color=look.color,
-            alpha=0.1,
-            linewidth=0,
-        )
+    bands(ax, frame, "percent", _LATENCY, _nines)
     last = float(frame["percent"].max())
     ticks = [tick for tick in _TICKS if tick <= last]
     ax.set_xticks(_nines(np.asarray(ticks)), [f"{tick:g}" for tick in ticks])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from slotbench.frames import switched_frame
-from slotbench.plots import _facets, _style
+from slotbench.plots import _facets, _lines, _style
 from slotbench.plots._facets import Facet
 from slotbench.plots._lines import Columns, dots, in_words, lines
 
@@ -69,8 +69,7 @@ def preallocate(frame: "pd.DataFrame", ax: "Axes | None" = None) -> "Axes":
 
 def size(frame: "pd.DataFrame") -> tuple[float, float]:
     """Inches: two axes, or as many rows as there are dots."""
-    is_flat = _facets.along(frame, _ALONG) is None
-    return _style.rows_size(len(frame)) if is_flat else _style.SIZE
+    return _lines.size(frame, _facets.along(frame, _ALONG))
 
 
 def describe(frame: "pd.DataFrame") -> str:

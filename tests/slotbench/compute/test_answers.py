@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import get_args
 
 import numpy as np
@@ -18,16 +19,28 @@ LABELS3 = ("threading", "slot", "m:f")
 def noisy(stored: StoredRun, label: str, factor: float) -> StoredRun:
     """The same run, one contender in turns that much faster and slower."""
 
-    def shaken(trial: TrialRecord) -> TrialRecord:
-        if trial.contender != label or trial.measurement is None:
-            return trial
-        change = factor if trial.round % 2 else 1 / factor
-        window_s = trial.measurement.window_s * change
-        return dataclasses.replace(
-            trial, measurement=dataclasses.replace(trial.measurement, window_s=window_s)
-        )
+    def change(trial: TrialRecord) -> float:
+        if trial.contender != label:
+            return 1.0
+        return factor if trial.round % 2 else 1 / factor
 
-    return dataclasses.replace(stored, trials=tuple(map(shaken, stored.trials)))
+    return changed(stored, change)
+
+
+def shaken(stored: StoredRun, generator: np.random.Generator) -> StoredRun:
+    """The same run under 3 % of noise."""
+    return changed(stored, lambda _: math.exp(generator.normal(0.0, 0.03)))
+
+
+def changed(stored: StoredRun, change: Callable[[TrialRecord], float]) -> StoredRun:
+    """The same run, every trial's window longer by a factor of its own."""
+    trials = []
+    for trial in stored.trials:
+        assert trial.measurement is not None
+        window_s = trial.measurement.window_s * change(trial)
+        measured = dataclasses.replace(trial.measurement, window_s=window_s)
+        trials.append(dataclasses.replace(trial, measurement=measured))
+    return dataclasses.replace(stored, trials=tuple(trials))
 
 
 def ask(stored: StoredRun, **options: object) -> answers.Answers:
@@ -164,19 +177,9 @@ def test_equal_contenders_are_seldom_told_apart() -> None:
     for _ in range(200):
         rates = {(place.name, label): 1000.0 for place in cells for label in labels}
         stored = grids.stored(rates, cells, labels=labels, noise=0.0)
-        noisy = [
-            dataclasses.replace(
-                trial,
-                measurement=dataclasses.replace(
-                    trial.measurement,
-                    window_s=trial.measurement.window_s
-                    * math.exp(generator.normal(0.0, 0.03)),
-                ),
-            )
-            for trial in stored.trials
-            if trial.measurement is not None
-        ]
-        compared = comparison.compare(stored.run, noisy, metrics=["throughput"])
+        compared = comparison.compare(
+            stored.run, shaken(stored, generator).trials, metrics=["throughput"]
+        )
         rows = [row for row in compared.rows if not row.is_baseline]
         claims += any(answers.beyond(rows, side, 0.0) for side in get_args(answers.Side))
     assert claims <= 20
@@ -211,19 +214,7 @@ def test_equal_contenders_seldom_make_a_leader() -> None:
     stored = grids.stored(rates, [place], labels=labels, noise=0.0)
     claims = 0
     for _ in range(200):
-        trials = [
-            dataclasses.replace(
-                trial,
-                measurement=dataclasses.replace(
-                    trial.measurement,
-                    window_s=trial.measurement.window_s
-                    * math.exp(generator.normal(0.0, 0.03)),
-                ),
-            )
-            for trial in stored.trials
-            if trial.measurement is not None
-        ]
-        leader = ask(dataclasses.replace(stored, trials=tuple(trials))).leader
+        leader = ask(shaken(stored, generator)).leader
         assert leader is not None
         claims += bool(leader.ahead or leader.behind)
     assert claims <= 12
