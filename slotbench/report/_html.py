@@ -135,7 +135,7 @@ def _marked(text: str, labels: Sequence[str]) -> "Markup":
 
     longest = sorted(labels, key=len, reverse=True)
     names = "|".join(re.escape(label) for label in longest)
-    parts = re.split(rf"(?<![\w.\[])({names})(?![\w.\[])", text) if names else [text]
+    parts = re.split(rf"(?<![\w.\[])({names})(?![\w\[]|\.\w)", text) if names else [text]
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
         for place, part in enumerate(parts)

@@ -111,6 +111,18 @@ def test_the_answer_comes_first(page: Page) -> None:
     assert places == sorted(places)
 
 
+def test_contenders_in_sentences_are_set_as_code() -> None:
+    """Whole labels, also at a sentence's end; a floor's name is a word there."""
+    from slotbench.report._html import _marked
+
+    labels = ["slot", "slot[preallocate]", "torchrl.slot", "threading"]
+    shown = str(_marked("slot[preallocate] over <slot>, torchrl.slot and threading.", labels))
+    assert shown == (
+        "<code>slot[preallocate]</code> over &lt;<code>slot</code>&gt;, "
+        "<code>torchrl.slot</code> and <code>threading</code>."
+    )
+
+
 def test_every_plot_is_there_with_words_and_data(page: Page, stored: StoredRun) -> None:
     """A title and a description for those who do not see it; the numbers as CSV."""
     for name in plots.available():
