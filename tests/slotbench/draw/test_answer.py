@@ -234,3 +234,53 @@ def test_a_cell_is_told_as_people_do(changes: dict[str, object], expected: str) 
     assert answer.cell_in_words(place) == expected
     more = dataclasses.replace(place, coordinates={**place.coordinates, "observation.n": 2})
     assert answer.cell_in_words(more) == f"{expected}, observation.n=2"
+
+
+def test_the_best_of_the_others_is_the_fastest_of_them() -> None:
+    """In the cell spoken of, whatever the order of contenders."""
+    place = grids.cell(64, 1.0)
+    labels = ("threading", "slot", "a:f", "b:g", "c:h")
+    rates = {
+        (place.name, x): r for x, r in zip(labels, (500, 2000, 700, 900, 600), strict=True)
+    }
+    words = said(grids.stored(rates, [place], labels=labels))
+
+    assert "neither slot nor the baseline, b:g, serves 0.45× [" in words["By how much"]
+
+
+def test_what_can_be_resolved_is_not_called_hidden() -> None:
+    """Only cells whose noise floor exceeds δ are counted."""
+    quiet = said(grids.small_grid(noise=0.3))["How sure"]
+    assert "cannot be resolved" not in quiet
+    loud = said(grids.small_grid(noise=5))["How sure"]
+    assert "A difference of 3 % cannot be resolved in 4 of 4 cells." in loud
+
+
+def test_trials_that_were_replaced_are_told_of_as_such() -> None:
+    """They disturb no number that is used."""
+    steal = Finding("steal", "DISTURBED", "20 %", "run again")
+    cells = [grids.cell(n, ms) for n in (4, 64) for ms in (0.0, 1.0)]
+    first = grids.small_grid(findings={(cells[0].name, "slot"): steal})
+    again = tuple(
+        dataclasses.replace(t, attempt=1, findings=(), trial_id=f"{t.trial_id}+")
+        for t in first.trials
+        if (t.round, t.cell) == (0, cells[0].name)
+    )
+    words = said(dataclasses.replace(first, trials=(*first.trials, *again)))["How sure"]
+
+    assert "Of 120 trials none had to be left out." in words
+    assert "6 more trials were measured again." in words
+    assert "disturbed" not in words
+
+
+def test_a_size_from_which_preallocation_pays_covers_all_larger_ones() -> None:
+    """It pays at 4 kB and not at 400 kB: no size is named."""
+    cells = [grids.cell(shape=(n,), **{"observation.shape": n}) for n in (8, 1000, 100_000)]
+    rates = {}
+    for place, gain in zip(cells, (0.9, 1.5, 0.8), strict=True):
+        rates[place.name, "slot"] = 1000.0
+        rates[place.name, "slot[preallocate]"] = 1000.0 * gain
+    words = said(grids.stored(rates, cells, labels=("slot", "slot[preallocate]")))
+
+    assert "observations of" not in words["Preallocation"]
+    assert "pays in 1 of 3 (1.50×); costs in 2 of 3" in words["Preallocation"]

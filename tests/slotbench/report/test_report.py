@@ -116,7 +116,9 @@ def test_contenders_in_sentences_are_set_as_code() -> None:
     from slotbench.report._html import _marked
 
     labels = ["slot", "slot[preallocate]", "torchrl.slot", "threading"]
-    shown = str(_marked("slot[preallocate] over <slot>, torchrl.slot and threading.", labels))
+    shown = str(
+        _marked("slot[preallocate] over <slot>, torchrl.slot and threading.", labels)
+    )
     assert shown == (
         "<code>slot[preallocate]</code> over &lt;<code>slot</code>&gt;, "
         "<code>torchrl.slot</code> and <code>threading</code>."
