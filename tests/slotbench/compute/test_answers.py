@@ -9,11 +9,17 @@ import numpy as np
 import pytest
 
 from slotbench.compute import answers, comparison
+from slotbench.compute.statistics import RatioEstimate
 from slotbench.records import TrialRecord
 from slotbench.store import StoredRun
 from tests.slotbench.support import grids
 
 LABELS3 = ("threading", "slot", "m:f")
+
+
+def rows_of(stored: StoredRun) -> tuple[comparison.ComparisonRow, ...]:
+    """Throughput of everybody over the baseline."""
+    return comparison.compare(stored.run, stored.trials, metrics=["throughput"]).rows
 
 
 def noisy(stored: StoredRun, label: str, factor: float) -> StoredRun:
@@ -320,3 +326,62 @@ def test_a_few_cells_show_the_ends_of_the_grid() -> None:
     ]
 
     assert found == [(n, ms) for n in (1, 64, 256) for ms in (0.0, 1.0)]
+
+
+def test_a_family_of_one_is_the_rows_own_interval() -> None:
+    """Beyond δ at 95 %: exactly where its two-sided interval lies wholly beyond."""
+    place = grids.cell()
+    found = []
+    for rate in np.linspace(1000.0, 1120.0, 61):
+        rates = {(place.name, "threading"): 1000.0, (place.name, "slot"): float(rate)}
+        stored = grids.stored(rates, [place], labels=("threading", "slot"), noise=4)
+        (row,) = [r for r in rows_of(stored) if not r.is_baseline]
+        assert row.ratio is not None
+        assert row.ratio.low is not None
+        hit = bool(answers.beyond([row], "above", 0.03))
+        assert hit == (row.ratio.low > 1.03)
+        found.append(hit)
+    assert 5 < sum(found) < 56
+
+
+def test_a_value_of_zero_withholds_every_claim() -> None:
+    """No ratio can take it in, so the others' ratios say nothing for the contender."""
+    place = grids.cell()
+    rates = {(place.name, "threading"): 1000.0, (place.name, "slot"): 5000.0}
+    stored = grids.stored(rates, [place], labels=("threading", "slot"))
+    trials = [
+        dataclasses.replace(
+            trial, measurement=dataclasses.replace(trial.measurement, num_replies=0)
+        )
+        if (trial.contender, trial.round) == ("slot", 2) and trial.measurement
+        else trial
+        for trial in stored.trials
+    ]
+    rows = rows_of(dataclasses.replace(stored, trials=tuple(trials)))
+    assert answers.beyond([r for r in rows if not r.is_baseline], "above", 0.03) == ()
+
+
+@pytest.mark.parametrize(
+    ("batching", "transport", "expected"),
+    [
+        ((2.0, 1.8, 2.2), (1.5, 1.4, 1.6), "batching"),
+        ((1.5, 1.4, 1.6), (2.0, 1.8, 2.2), "transport"),
+        ((2.0, 1.5, 2.6), (1.5, 1.3, 1.7), None),
+        ((2.0, 1.8, 2.2), (0.9, 0.8, 0.95), "passes the floor"),
+        ((2.0, 1.0, 4.0), (0.9, 0.7, 1.1), None),
+        (None, (0.9, 0.8, 0.95), "passes the floor"),
+        (None, (1.5, 1.4, 1.6), None),
+        ((2.0, 1.8, 2.2), None, None),
+    ],
+)
+def test_a_loss_is_judged_by_intervals(
+    batching: tuple[float, float, float] | None,
+    transport: tuple[float, float, float] | None,
+    expected: str | None,
+) -> None:
+    """Never by points alone."""
+    first, second = (
+        None if one is None else RatioEstimate(*one, num_pairs=5, log_sd=0.1)
+        for one in (batching, transport)
+    )
+    assert answers.Loss("c", "slot", 1.0, 1.0, 1.0, first, second).verdict == expected
