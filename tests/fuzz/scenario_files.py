@@ -254,7 +254,9 @@ def good_lines(draw: st.DrawFn) -> list[str]:
             f"{name} = {toml(draw(st.lists(GOOD[name], min_size=1, max_size=2, unique_by=repr)))}"
             for name in axes
         ]
-    chosen = draw(st.lists(st.sampled_from(GOOD_CONTENDERS[1:]), unique_by=id, max_size=2))
+    # By name: "slot" and "slot, preallocated and not" would be slot twice.
+    others = st.sampled_from(GOOD_CONTENDERS[1:])
+    chosen = draw(st.lists(others, unique_by=lambda entry: str(entry["name"]), max_size=2))
     for entry in [GOOD_CONTENDERS[0], *chosen]:
         lines.append("[[contenders]]")
         lines += [f"{key} = {toml(value)}" for key, value in entry.items()]
