@@ -82,8 +82,8 @@ def figure(
     sizes = [plot.size(facet.frame) for facet in facets]
     width, height = (max(size[side] for size in sizes) for side in (0, 1))
     # Tried on the first part, for the names' room is laid out before anything is drawn.
-    trial = plot.draw(facets[0].frame, Figure().add_subplot())
-    legend_in = _LEGEND_IN if trial.get_legend() is not None else 0.01
+    first = plot.draw(facets[0].frame, Figure().add_subplot())
+    legend_in = _LEGEND_IN if first.get_legend() is not None else 0.01
     drawn = plt.figure(
         figsize=(columns * width + legend_in, rows * (height + 0.4) + 0.3),
         layout="constrained",

@@ -34,7 +34,6 @@ _MACHINE: Final = {
         "cpu_model_name",
         "cpu_count",
         "cpu_affinity_count",
-        "mem_max_rss",
         "platform",
     ),
     "versions": (
