@@ -77,6 +77,19 @@ class FloorSystem:
 
         return call
 
+    def halves(self) -> tuple[Callable[[], None], Callable[[], object]]:
+        """Return the next actor's call in its two halves: ask, and wait for the reply."""
+        slot = self._num_clients
+        self._num_clients += 1
+        ready, sleeping, ring = self._ready, self._sleeping, self._ring
+
+        def ask() -> None:
+            ready[slot] = 1
+            if sleeping:
+                ring()
+
+        return ask, self._gates[slot].acquire
+
     def start(self) -> None:
         """Start the server's thread."""
         self._thread.start()
@@ -105,8 +118,11 @@ class FloorSystem:
                 continue
             self._accumulate(slots)
             self._serve(len(slots))
-            for slot in slots:
-                self._gates[slot].release()
+            self._reply(slots)
+
+    def _reply(self, slots: list[int]) -> None:
+        for slot in slots:
+            self._gates[slot].release()
 
     def _accumulate(self, slots: list[int]) -> None:
         if len(slots) >= self._batching.min_batch_size:

@@ -85,9 +85,13 @@ class SyntheticPolicy:
         self._head = head
         self._serve = serve
 
+    def read(self, batch: TensorDictBase) -> list[torch.Tensor]:
+        """Read the observation [n, …]; a lazily stacked batch is stacked here."""
+        return [batch.get(key) for key in self._keys]
+
     def __call__(self, batch: TensorDictBase) -> TensorDictBase:
         """Write the batch's actions into it."""
-        first, *_ = [batch.get(key) for key in self._keys]
+        first, *_ = self.read(batch)
         num_rows = first.shape[0]  # len() of a tensor is Python code, and dearer
         self._serve(num_rows)
         numbers = first if first.ndim == 2 else first.reshape(num_rows, -1)
@@ -105,9 +109,13 @@ class NetworkPolicy:
         self._head = head
         self._body = body
 
+    def read(self, batch: TensorDictBase) -> list[torch.Tensor]:
+        """Read the observation [n, …]; a lazily stacked batch is stacked here."""
+        return [batch.get(key) for key in self._keys]
+
     def __call__(self, batch: TensorDictBase) -> TensorDictBase:
         """Write the batch's actions into it."""
-        leaves = [batch.get(key) for key in self._keys]
+        leaves = self.read(batch)
         if len(leaves) == 1:
             inputs = leaves[0]
         else:

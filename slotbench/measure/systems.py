@@ -51,27 +51,32 @@ class System(Protocol):
 
 
 class TransportSystem:
-    """A transport and the inference server that runs it, ours or TorchRL's."""
+    """A transport and the inference server that runs it, ours or TorchRL's.
+
+    Attributes:
+        transport: as the server was given it.
+        server: `transports.InferenceServer` or TorchRL's.
+    """
 
     def __init__(self, transport: Any, server: Any, collate: Collate) -> None:
         self.collate = collate
-        self._transport = transport
-        self._server = server
+        self.transport = transport
+        self.server = server
 
     def client(self) -> Callable[[Any], Any]:
         """Return a client of the transport."""
-        client: Callable[[Any], Any] = self._transport.client()
+        client: Callable[[Any], Any] = self.transport.client()
         return client
 
     def start(self) -> None:
         """Start the server."""
-        self._server.start()
+        self.server.start()
 
     def shutdown(self, timeout_s: float) -> bool:
         """Stop the server; both servers join their thread for at most the timeout."""
-        worker = getattr(self._server, "_worker", None)  # TorchRL forgets it in shutdown
-        self._server.shutdown(timeout=timeout_s)
-        return not (worker.is_alive() if worker is not None else self._server.is_alive)
+        worker = getattr(self.server, "_worker", None)  # TorchRL forgets it in shutdown
+        self.server.shutdown(timeout=timeout_s)
+        return not (worker.is_alive() if worker is not None else self.server.is_alive)
 
 
 def build(

@@ -21,9 +21,9 @@ from slotbench.errors import SlotbenchError
 from slotbench.measure import budget, environments, machine, policies, systems
 from slotbench.measure.actors import Actor
 from slotbench.measure.identity import IdentityCheck
+from slotbench.measure.instrument import Instrument
 from slotbench.measure.outcomes import failed, identity
 from slotbench.measure.recording import recording_cost_s
-from slotbench.measure.served import ServedModel
 from slotbench.measure.summary import Moment, Observed, summarise
 from slotbench.records import Batching, Contender, TrialRecord, TrialSpec, Workload
 
@@ -37,7 +37,13 @@ _MIN_ROOM: Final = 1024
 a page of memory for each 512 that are used."""
 
 
-def run_trial(spec: TrialSpec, *, sent_ns: int, started_at: str) -> TrialRecord:
+def run_trial(
+    spec: TrialSpec,
+    *,
+    sent_ns: int,
+    started_at: str,
+    instrument: Instrument | None = None,
+) -> TrialRecord:
     """Run the trial; never raises for what the contender does.
 
     Args:
@@ -45,12 +51,13 @@ def run_trial(spec: TrialSpec, *, sent_ns: int, started_at: str) -> TrialRecord:
         sent_ns: ``perf_counter_ns`` when the executor sent the spec (one clock for all
             processes of a Linux machine).
         started_at: ISO 8601 UTC, for the record.
+        instrument: a profile's; None in every measured run.
 
     Returns:
         The record, with ``duration_s`` still 0: the executor knows it.
     """
     try:
-        return _Trial(spec).run(sent_ns, started_at)
+        return _Trial(spec, instrument or Instrument()).run(sent_ns, started_at)
     except Exception as error:  # noqa: BLE001  # a contender may raise anything; it is recorded
         text = "".join(traceback.format_exception(error))
         return failed(spec, started_at, f"{type(error).__name__}: {error}", text)
@@ -70,7 +77,8 @@ def check(contender: Contender | None, workload: Workload) -> str:
             policies.build(small, seed=0)
             environments.build(small, IdentityCheck(0).ids, has_payload=True, seed=0)
         else:
-            _Trial(TrialSpec("check", 0, "", 0, 0, 0, contender, small, 0, 0.0))
+            spec = TrialSpec("check", 0, "", 0, 0, 0, contender, small, 0, 0.0)
+            _Trial(spec, Instrument())
     except SlotbenchError as error:
         return str(error)
     return ""
@@ -82,15 +90,17 @@ class _Trial:
     Threads: everything here runs in the process's main thread.
     """
 
-    def __init__(self, spec: TrialSpec) -> None:
+    def __init__(self, spec: TrialSpec, instrument: Instrument) -> None:
         workload = spec.workload
         torch.set_num_threads(workload.torch_threads)
         if workload.switch_interval_s is not None:
             sys.setswitchinterval(workload.switch_interval_s)
         self._spec = spec
+        self._instrument = instrument
         self._has_payload = spec.contender.name != "floor"
         room = _room_per_actor(workload)
-        self._model = ServedModel(
+        instrument.before_build(spec.contender)
+        self._model = instrument.model(
             policies.build(workload, spec.seed) if self._has_payload else _no_policy,
             policies.service_time(workload.model),
             max_batches=room * workload.num_slots,
@@ -99,6 +109,7 @@ class _Trial:
             spec.contender, workload.num_slots, workload.batching, self._model
         )
         self._actors = [self._actor(i, room) for i in range(workload.num_slots)]
+        instrument.attach(self._system, self._actors)
         self._stop = threading.Event()
         self._filled_in_warmup = False
         self._companions: tuple[int, ...] = ()
@@ -127,6 +138,7 @@ class _Trial:
         ended_ns = _clocks()
         server_ended = self._system.shutdown(settle_s)
         joined_ns = time.perf_counter_ns()
+        self._instrument.after_trial()
         if crashes:
             error = f"a thread of the server raised {_last_line(crashes[0])}"
             return failed(self._spec, started_at, error, crashes[0])
@@ -183,7 +195,7 @@ class _Trial:
             barrier.wait()
             actor.loop(client, self._stop)
 
-        clients = [self._system.client() for _ in self._actors]
+        clients = [self._instrument.client(self._system, a.index) for a in self._actors]
         self._system.start()
         self._companions = machine.companions()
         threads = [
@@ -207,13 +219,16 @@ class _Trial:
         window = workload.window
         self._watch(origin_ns, window.warmup_s, 2 * workload.num_slots)
         self._filled_in_warmup = self._stop.is_set()
+        self._instrument.before_window()
         before = machine.read(self._companions)
         begin, num_before = _now(), self._num_replied()
         self._watch(
             begin.at_ns, window.measure_s, num_before + budget.min_replies(workload)
         )
         end = _now()
-        return begin, end, machine.between(before, machine.read(self._companions))
+        machine_use = machine.between(before, machine.read(self._companions))
+        self._instrument.after_window()
+        return begin, end, machine_use
 
     def _watch(self, since_ns: int, at_least_s: float, until_replied: int) -> None:
         """Sleep so long, and on until so many replies came or ``max_measure_s`` has passed.

@@ -12,6 +12,17 @@ from slotbench.records.conformance import (
     Conformance,
 )
 from slotbench.records.contender import BASELINE_REPEAT, Contender
+from slotbench.records.profile import (
+    PASSES,
+    PROFILE_SCHEMA_VERSION,
+    LockUse,
+    PassName,
+    Phase,
+    Phases,
+    ProfileRecord,
+    ProfileTrial,
+    ToolFinding,
+)
 from slotbench.records.run import (
     SCHEMA_VERSION,
     Accounting,
@@ -44,6 +55,8 @@ from slotbench.records.workload import (
 __all__ = [
     "BASELINE_REPEAT",
     "CONFORMANCE_SCHEMA_VERSION",
+    "PASSES",
+    "PROFILE_SCHEMA_VERSION",
     "SCHEMA_VERSION",
     "Accounting",
     "Batching",
@@ -58,14 +71,21 @@ __all__ = [
     "GymEnvironment",
     "Histogram",
     "Leaf",
+    "LockUse",
     "Model",
     "Observation",
+    "PassName",
+    "Phase",
+    "Phases",
+    "ProfileRecord",
+    "ProfileTrial",
     "Resumption",
     "RunRecord",
     "Scalar",
     "Scenario",
     "Skipped",
     "ThinkTime",
+    "ToolFinding",
     "TrialMeasurement",
     "TrialRecord",
     "TrialSpec",

@@ -35,7 +35,7 @@ def build(text: str) -> Any:
 )
 def test_ours_run_in_the_reference_server(text: str) -> None:
     """With the cell's batching rule, and no collate of its own."""
-    server = build(text)._server
+    server = build(text).server
 
     assert type(server) is transports.InferenceServer
     assert (server._min_batch_size, server._max_batch_size, server._timeout) == (
@@ -54,7 +54,7 @@ def test_preallocate_reaches_the_transport(text: str, preallocate: bool) -> None
     """The option is not lost on the way."""
     if "@" in text:
         pytest.importorskip("torchrl")
-    transport = build(text)._transport
+    transport = build(text).transport
 
     assert (transport._buffer is not None) is preallocate
     assert transport._num_slots == 5
@@ -68,8 +68,8 @@ def test_inline_reaches_the_transport(text: str, inline: bool) -> None:
     """With the server that lends its step, which is ours."""
     system = build(text)
 
-    assert system._transport._inline is inline
-    assert system._server._lend == system._transport.lend
+    assert system.transport._inline is inline
+    assert system.server._lend == system.transport.lend
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_torchrls_run_in_torchrls_server(text: str, transport_name: str) -> None
     """Its own class, with the cell's batching rule; TorchRL's transports are TorchRL's own."""
     inference_server = pytest.importorskip("torchrl.modules.inference_server")
     system = build(text)
-    server, transport = system._server, system._transport
+    server, transport = system.server, system.transport
 
     assert type(server) is inference_server.InferenceServer
     assert (server.min_batch_size, server.max_batch_size, server.timeout) == (3, 7, 0.025)
@@ -111,7 +111,7 @@ def test_collate_is_the_one_named(text: str, collate: Callable[..., Any]) -> Non
     """In either server; what is timed as the id's cost is the same function."""
     pytest.importorskip("torchrl")
     system = build(text)
-    of_server = getattr(system._server, "collate_fn", None) or system._server._collate
+    of_server = getattr(system.server, "collate_fn", None) or system.server._collate
 
     assert of_server is collate
     assert system.collate is collate
@@ -125,7 +125,7 @@ def test_torchrls_default_collate_is_left_alone() -> None:
         lambda batch: batch, inference_server.SlotTransport(1)
     )
 
-    assert system._server.collate_fn is plain.collate_fn is system.collate
+    assert system.server.collate_fn is plain.collate_fn is system.collate
 
 
 def test_the_floor_is_no_transport() -> None:
@@ -229,10 +229,10 @@ def test_built_as_given_it_is_the_same_contender() -> None:
     slot = contenders.parse("slot[collate=lazy_stack,preallocate]")
     system = systems.build_as_given(slot, 5, BATCHING, lambda batch: batch)
 
-    assert system._transport._buffer is not None
-    assert (system._server._min_batch_size, system._server._max_batch_size) == (3, 7)
-    assert system._server._timeout == 0.025
-    assert system.collate is system._server._collate is lazy_stack
+    assert system.transport._buffer is not None
+    assert (system.server._min_batch_size, system.server._max_batch_size) == (3, 7)
+    assert system.server._timeout == 0.025
+    assert system.collate is system.server._collate is lazy_stack
 
 
 def test_a_transport_without_the_fast_path_is_stacked() -> None:
