@@ -160,7 +160,9 @@ def phases_ns(edges: NDArray[np.int64]) -> dict[str, Column]:
     """Measure the phases between boundaries: phase → ns of every request."""
     steps = np.diff(edges, axis=1)
     return {
-        name: steps[:, [place for place, cut in enumerate(_CUTS) if cut == name]].sum(axis=1)
+        name: steps[:, [place for place, cut in enumerate(_CUTS) if cut == name]].sum(
+            axis=1
+        )
         for name in PHASES
     }
 

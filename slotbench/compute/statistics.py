@@ -62,6 +62,49 @@ class RatioEstimate:
     degrees: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean of trials, in their unit, with its interval.
+
+    Attributes:
+        mean: arithmetic.
+        low: lower end of the interval; None where one trial alone gives no interval.
+        high: upper end; None likewise.
+        num_trials: sample size.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    num_trials: int
+
+
+def mean(values: Sequence[float], confidence: float = CONFIDENCE) -> Mean:
+    """Average trials, with the t interval of the mean.
+
+    Args:
+        values: at least one.
+        confidence: of the interval.
+
+    Raises:
+        ValueError: no values, or a confidence outside 0 to 1.
+
+    Source: Student, "The Probable Error of a Mean", Biometrika 6 (1908).
+    """
+    _check_confidence(confidence)
+    if not values:
+        raise ValueError("a mean needs at least one value")
+    count = len(values)
+    point = math.fsum(values) / count
+    if count == 1:
+        return Mean(point, None, None, 1)
+    variance = math.fsum((value - point) ** 2 for value in values) / (count - 1)
+    half = float(_t_quantile(np.array([count - 1.0]), confidence)[0]) * math.sqrt(
+        variance / count
+    )
+    return Mean(point, point - half, point + half, count)
+
+
 def geometric_mean(values: Sequence[float]) -> float | None:
     """Exponential of the mean logarithm: the mean whose ratios are means of ratios.
 

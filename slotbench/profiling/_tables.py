@@ -113,7 +113,9 @@ def tables(
         read=np.array(log.read, np.int64),
         forward_end=model_end,
         size=np.array(log.sizes, np.int64),
-        resolve_end=_resolved(log, np.arange(len(groups)), np.array(log.sizes, np.int64) - 1),
+        resolve_end=_resolved(
+            log, np.arange(len(groups)), np.array(log.sizes, np.int64) - 1
+        ),
     )
     return requests, drains, batches, runner
 
@@ -174,7 +176,8 @@ def _taken(
     """The drain of each request: a batch's rows are in the order in which they were taken."""
     counts = log.drains[2::DRAIN_FIELDS]
     by_batch = [
-        np.repeat(np.array(drains, np.int64), [counts[d] for d in drains]) for drains in groups
+        np.repeat(np.array(drains, np.int64), [counts[d] for d in drains])
+        for drains in groups
     ]
     begins = np.cumsum([0, *map(len, by_batch)])
     flat = np.concatenate([*by_batch, _NONE])

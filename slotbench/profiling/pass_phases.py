@@ -149,7 +149,7 @@ class PhasesPass(Probes):
             return stamped(request)
 
         steps = [first]
-        return lambda request: steps[0](request)
+        return lambda request: steps[0](request)  # noqa: PLW0108  # looked up anew each time
 
     def before_window(self) -> None:
         """Note the window's begin."""
@@ -176,7 +176,7 @@ class PhasesPass(Probes):
             min_batch_size=self._min_batch_size,
             actor_of_thread=self._actor_of_thread,
         )
-        requests, drains, batches, runner = found
+        requests, drains, batches, _ = found
         window = (self._begin_ns, self._end_ns)
         summary = phases.summarise(
             requests, drains, batches, window, is_write_seen=self._is_write_seen
@@ -196,12 +196,15 @@ class PhasesPass(Probes):
         """Of each batch, the actor of each row."""
         if self._is_floor:
             groups = group(self._log)
-            return [[slot for drain in one for slot in self._taken[drain]] for one in groups]
+            return [
+                [slot for drain in one for slot in self._taken[drain]] for one in groups
+            ]
         ids = self._model.ids
         actors = (torch.cat(ids) >> _ACTOR_SHIFT).tolist() if ids else []
         ends = np.cumsum(self._log.sizes).tolist()
         return [
-            actors[end - size : end] for end, size in zip(ends, self._log.sizes, strict=True)
+            actors[end - size : end]
+            for end, size in zip(ends, self._log.sizes, strict=True)
         ]
 
     # ---- wrappers; one method of a transport may be made of another, so the outermost counts
@@ -249,9 +252,7 @@ class PhasesPass(Probes):
 
         return stamped
 
-    def _around_resolve(
-        self, name: str, resolve: Callable[..., Any]
-    ) -> Callable[..., Any]:
+    def _around_resolve(self, name: str, resolve: Callable[..., Any]) -> Callable[..., Any]:
         log, state = self._log, self._state
         is_whole = name != "resolve"
 

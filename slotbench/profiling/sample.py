@@ -43,7 +43,10 @@ def take(
     """Sample the window: all of its first seconds, and every request of the slowest's batches.
 
     Args:
-        requests, drains, batches, runner: of the whole trial, in order.
+        requests: of the whole trial, by time of submit.
+        drains: of the whole trial.
+        batches: of the whole trial.
+        runner: see `Sample`.
         window: begin and end, ns.
         for_s: how long the first stretch is.
         num_slowest: requests to keep for being slow.

@@ -120,6 +120,7 @@ class ToolFinding:
         cell, contender: that it looked at; "" where it was not run at all.
         files: that it wrote, relative to the profile's folder.
         note: one line: what is missing, or what went wrong; "" where all is there.
+        counts: row of the ledger → per request, where it counts.
     """
 
     tool: str
@@ -127,6 +128,7 @@ class ToolFinding:
     contender: str
     files: tuple[str, ...]
     note: str
+    counts: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,26 @@ Importing this loads neither pydantic nor pyperf; `read` and `environment.collec
 import what they need.
 """
 
-from slotbench.store.finder import all_runs, find
-from slotbench.store.folder import RunFolder, check_writable, new_run_id
+from slotbench.store.finder import all_runs, find, kind_of
+from slotbench.store.folder import (
+    ProfileFolder,
+    RunFolder,
+    check_writable,
+    new_run_id,
+)
+from slotbench.store.profile_reader import StoredProfile, read_profile
 from slotbench.store.reader import StoredRun, read
 
 __all__ = [
+    "ProfileFolder",
     "RunFolder",
+    "StoredProfile",
     "StoredRun",
     "all_runs",
     "check_writable",
     "find",
+    "kind_of",
     "new_run_id",
     "read",
+    "read_profile",
 ]

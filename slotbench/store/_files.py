@@ -15,16 +15,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from slotbench.errors import RecordError
-from slotbench.records import RunRecord, TrialRecord
+from slotbench.records import ProfileRecord, ProfileTrial, RunRecord, TrialRecord
 
 RUN_FILE: Final = "run.json"
 TRIALS_FILE: Final = "trials.jsonl"
+PROFILE_FILE: Final = "profile.json"
+PASSES_FILE: Final = "passes.jsonl"
 
 _LOCK_TRIES: Final = 25
 _LOCK_RETRY_S: Final = 0.02
 
 
-def encode(record: RunRecord | TrialRecord, *, indent: int | None = None) -> bytes:
+Record = RunRecord | TrialRecord | ProfileRecord | ProfileTrial
+
+
+def encode(record: Record, *, indent: int | None = None) -> bytes:
     """Give the JSON text of a record, in UTF-8, ending in a line feed.
 
     An int stays an int and a float a float: 1 is written "1", 1.0 is written "1.0".

@@ -13,7 +13,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
-from slotbench.records import BASELINE_REPEAT, RunRecord, Scenario, TrialRecord
+from slotbench.records import (
+    BASELINE_REPEAT,
+    ProfileRecord,
+    RunRecord,
+    Scenario,
+    TrialRecord,
+)
 
 MAX_BUCKET: Final = 3_648
 """The bucket of `slotbench.compute.histogram.MAX_NS`; that module costs an import of numpy."""
@@ -71,11 +77,30 @@ def run_problem(data: Any, run: RunRecord) -> str:
     return next(problems, "")
 
 
+def profile_problem(data: Any, profile: ProfileRecord) -> str:
+    """Say what cannot be in profile.json, with the field's name; "" where all can.
+
+    Args:
+        data: the file as JSON, parsed.
+        profile: the same as a record.
+    """
+    problems = itertools.chain(
+        _numbers(data, "", is_free=False),
+        _name_problems("profile_id", profile.profile_id, profile.created_at),
+        _scenario_problems(profile.scenario),
+    )
+    return next(problems, "")
+
+
+def _name_problems(field: str, name: str, created_at: str) -> Iterator[str]:
+    if not name or not name.isprintable():
+        yield f"{field}: {name!r} is no name"
+    if _is_no_time(created_at):
+        yield f"created_at: {created_at!r} is no time of a run"
+
+
 def _head_problems(run: RunRecord) -> Iterator[str]:
-    if not run.run_id or not run.run_id.isprintable():
-        yield f"run_id: {run.run_id!r} is no name"
-    if _is_no_time(run.created_at):
-        yield f"created_at: {run.created_at!r} is no time of a run"
+    yield from _name_problems("run_id", run.run_id, run.created_at)
 
 
 def _scenario_problems(scenario: Scenario) -> Iterator[str]:

@@ -3,58 +3,75 @@
 import difflib
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 from slotbench.errors import RecordError
-from slotbench.store._files import RUN_FILE
+from slotbench.store._files import PROFILE_FILE, RUN_FILE
 
 NEWEST: Final = "newest"
 _MAX_LISTED: Final = 5
 
 
-def find(reference: str | Path | None, results_dir: str | Path) -> Path:
-    """Give the folder of the run that is meant.
+HEADS: Final = {"run": RUN_FILE, "profile": PROFILE_FILE}
+"""What there is to be found, and the file that its folder holds."""
+
+
+def find(
+    reference: str | Path | None,
+    results_dir: str | Path,
+    kinds: Collection[str] = ("run",),
+) -> Path:
+    """Give the folder of the run, or profile, that is meant.
 
     Args:
         reference: None or "newest"; the path of a run's folder or of its run.json; a run
             id; a scenario's name, for its newest run; or what just one run id begins or
             ends with.
         results_dir: the folder that holds the runs, such as "results/reference".
+        kinds: of `HEADS`, what may be meant.
 
     Raises:
-        RecordError: nothing or more than one run is meant; the nearest are named.
+        RecordError: nothing or more than one is meant; the nearest are named.
     """
     results = Path(results_dir)
     if reference is None or reference == NEWEST:
-        return _newest(results)
+        return _newest(results, kinds)
     text = str(reference)
     for path in (Path(text), results / text):
-        if path.name == RUN_FILE and path.is_file():
-            return path.parent
-        if text and (path / RUN_FILE).is_file():
-            return path
-    of_scenario = [run for run in all_runs(results) if _scenario_name(run) == text]
+        for head in (HEADS[kind] for kind in kinds):
+            if path.name == head and path.is_file():
+                return path.parent
+            if text and (path / head).is_file():
+                return path
+    known = all_runs(results, kinds)
+    of_scenario = [run for run in known if _scenario_name(run) == text]
     if of_scenario:
         return of_scenario[-1]
     matches = [
         run
-        for run in all_runs(results)
+        for run in known
         if text and (run.name.startswith(text) or run.name.endswith(text))
     ]
     if len(matches) == 1:
         return matches[0]
     if matches:
         raise RecordError(
-            f"{text!r} fits {len(matches)} runs in {results}: {_listed(matches)}"
+            f"{text!r} fits {len(matches)} {_noun(kinds)}s in {results}: {_listed(matches)}"
         )
     if isinstance(reference, Path) or (text and Path(text).exists()):
         return Path(text)  # to be read, and refused there with what is wrong with it
-    raise _unknown(text, results)
+    raise _unknown(text, results, kinds)
 
 
-def all_runs(results_dir: str | Path) -> list[Path]:
-    """List the folders in ``results_dir`` that hold a run.json, oldest first.
+def kind_of(folder: Path) -> str:
+    """Say what a folder holds, by its head: "run" or "profile"."""
+    return "profile" if (folder / PROFILE_FILE).is_file() else "run"
+
+
+def all_runs(results_dir: str | Path, kinds: Collection[str] = ("run",)) -> list[Path]:
+    """List the folders in ``results_dir`` that hold a run.json (or a profile's), oldest first.
 
     Age is the time in the run id; a folder that was renamed tells it in its run.json.
     A folder that does not exist holds no runs.
@@ -66,7 +83,11 @@ def all_runs(results_dir: str | Path) -> list[Path]:
     if not results.exists():
         return []
     try:
-        runs = [path for path in results.iterdir() if (path / RUN_FILE).is_file()]
+        runs = [
+            path
+            for path in results.iterdir()
+            if any((path / HEADS[kind]).is_file() for kind in kinds)
+        ]
     except OSError as error:
         raise RecordError(f"cannot read {results}: {error.strerror}") from error
     return sorted(runs, key=_age)
@@ -75,8 +96,9 @@ def all_runs(results_dir: str | Path) -> list[Path]:
 def _age(run: Path) -> tuple[str, int, str]:
     """Order runs by time of creation: to the second by name, then by last writing."""
     match = re.match(r"\d{8}T\d{6}Z", run.name)
-    stamp = match.group() if match else _created_at(run / RUN_FILE)
-    return stamp, (run / RUN_FILE).stat().st_mtime_ns, run.name
+    head = run / HEADS[kind_of(run)]
+    stamp = match.group() if match else _created_at(head)
+    return stamp, head.stat().st_mtime_ns, run.name
 
 
 def _scenario_name(run: Path) -> str | None:
@@ -94,25 +116,34 @@ def _created_at(file: Path) -> str:
     return "{}{}{}T{}{}{}Z".format(*match.groups()) if match else ""
 
 
-def _newest(results: Path) -> Path:
-    runs = all_runs(results)
+def _noun(kinds: Collection[str]) -> str:
+    return "run or profile" if len(kinds) > 1 else next(iter(kinds))
+
+
+def _make_one(kinds: Collection[str]) -> str:
+    verbs = ["run", "profile"] if len(kinds) > 1 else [*kinds]
+    return " or ".join(f"'slotbench {verb} quickstart'" for verb in verbs)
+
+
+def _newest(results: Path, kinds: Collection[str]) -> Path:
+    runs = all_runs(results, kinds)
     if not runs:
         raise RecordError(
-            f"there is no run in {results} yet: make one with 'slotbench run quickstart'"
+            f"there is no {_noun(kinds)} in {results} yet: make one with {_make_one(kinds)}"
         )
     return runs[-1]
 
 
-def _unknown(text: str, results: Path) -> RecordError:
-    runs = all_runs(results)
+def _unknown(text: str, results: Path, kinds: Collection[str]) -> RecordError:
+    noun, runs = _noun(kinds), all_runs(results, kinds)
     if not runs:
         return RecordError(
-            f"no run {text!r}: there is no run in {results} yet; "
-            "make one with 'slotbench run quickstart' or name a folder with --results"
+            f"no {noun} {text!r}: there is no {noun} in {results} yet; "
+            f"make one with {_make_one(kinds)} or name a folder with --results"
         )
     near = [run for run in runs if _likeness(run.name, text) >= 0.7]
     near.sort(key=lambda run: _likeness(run.name, text))
-    return RecordError(f"no run {text!r} in {results}; there is {_listed(near or runs)}")
+    return RecordError(f"no {noun} {text!r} in {results}; there is {_listed(near or runs)}")
 
 
 def _likeness(name: str, text: str) -> float:

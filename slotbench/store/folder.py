@@ -1,8 +1,9 @@
-"""The folder of one run while it is measured: ``results/<run_id>/{run.json, trials.jsonl}``.
+"""The folder of one run, or profile, while it is measured.
 
-What has been recorded survives a kill at any moment: a trial is one line appended and
+A run is ``results/<run_id>/{run.json, trials.jsonl}``, a profile the same with profile.json and
+passes.jsonl. What has been recorded survives a kill at any moment: a trial is one line appended and
 fsynced as it ends, and run.json is only ever replaced whole. One process at a time writes: it
-holds a lock (flock) on trials.jsonl, which the system takes from it however it ends.
+holds a lock (flock) on the lines, which the system takes from it however it ends.
 Reading is `store.reader`.
 """
 
@@ -13,13 +14,16 @@ import re
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from slotbench.errors import RecordError
-from slotbench.records import RunRecord, TrialRecord
+from slotbench.records import ProfileRecord, ProfileTrial, RunRecord, TrialRecord
 from slotbench.store._files import (
+    PASSES_FILE,
+    PROFILE_FILE,
     RUN_FILE,
     TRIALS_FILE,
+    Record,
     encode,
     is_json,
     lock,
@@ -62,22 +66,25 @@ def check_writable(results_dir: Path) -> None:
     )
 
 
-class RunFolder:
-    """A run's folder, open for writing by the process that measures; a context manager.
+class _Folder:
+    """A folder of a head, replaced whole, and of lines, appended; a context manager.
 
     Attributes:
-        path: ``results_dir / run_id``.
+        path: of the folder.
     """
 
+    _HEAD: ClassVar[str]
+    _LINES: ClassVar[str]
+
     def __init__(self, path: Path) -> None:
-        """Open and lock the folder of a run.
+        """Open and lock the folder.
 
         Raises:
             RecordError: there is none, it cannot be written, or another process has it open.
         """
         self.path = path
         try:
-            self._held = (path / TRIALS_FILE).open("r+b", buffering=0)  # until close()
+            self._held = (path / self._LINES).open("r+b", buffering=0)  # until close()
         except OSError as error:
             raise RecordError(f"cannot write to the run {path}: {reason(error)}") from error
         try:
@@ -92,22 +99,22 @@ class RunFolder:
             pass  # a file system without locks: as safe as it can be there
 
     @classmethod
-    def create(cls, results_dir: Path, run: RunRecord) -> "RunFolder":
-        """Make the folder, an empty trials.jsonl and run.json, in this order.
+    def _create(cls, path: Path, head: Record) -> Self:
+        """Make the folder, an empty file of lines and the head, in this order.
 
-        So a folder that has a run.json can always be read.
+        So a folder that has a head can always be read.
 
         Raises:
             RecordError: the folder exists already or cannot be written.
         """
-        path = results_dir / run.run_id
-        text = encode(run, indent=1)
+        results_dir = path.parent
+        text = encode(head, indent=1)
         try:
             results_dir.mkdir(parents=True, exist_ok=True)
             path.mkdir()
-            (path / TRIALS_FILE).touch()
+            (path / cls._LINES).touch()
             folder = cls(path)
-            replace_file(path / RUN_FILE, text)
+            replace_file(path / cls._HEAD, text)
             sync_folder(results_dir)
         except FileExistsError as error:
             # mkdir(exist_ok=True) ends here too where results_dir is a file.
@@ -132,38 +139,14 @@ class RunFolder:
         """Let another process have the folder; closing again does nothing."""
         self._held.close()
 
-    def clear_up(self) -> None:
-        """Take away what a killed process left half written: the last line, a new run.json.
-
-        Raises:
-            RecordError: the disk refused.
-        """
-        path = self.path / TRIALS_FILE
-        try:
-            size = path.stat().st_size
-            text = path.read_bytes()
-            whole = text.rfind(b"\n") + 1
-            if is_json(text[whole:]):  # only its line feed was not written
-                self._held.seek(0, os.SEEK_END)
-                write_fully(self._held.fileno(), b"\n")
-            elif whole < size:
-                os.ftruncate(self._held.fileno(), whole)
-                os.fsync(self._held.fileno())
-            for left in self.path.glob(f"{RUN_FILE}.*.tmp"):
-                left.unlink()
-        except OSError as error:
-            raise RecordError(
-                f"cannot write to the run {self.path}: {reason(error)}"
-            ) from error
-
-    def append(self, trial: TrialRecord) -> None:
-        """Add one trial; when this returns, it is on the disk.
+    def _append(self, record: Record, trial_id: str, advice: str) -> None:
+        """Add one line; when this returns, it is on the disk.
 
         Raises:
             RecordError: the disk refused. The file is cut back to its whole lines.
         """
-        path = self.path / TRIALS_FILE
-        line = encode(trial)
+        path = self.path / self._LINES
+        line = encode(record)
         try:
             # No O_CREAT: a folder that was moved or deleted meanwhile is an error.
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
@@ -174,25 +157,25 @@ class RunFolder:
                 os.close(descriptor)
         except FileNotFoundError as error:
             raise RecordError(
-                f"cannot record trial {trial.trial_id}: {path} was moved or deleted while the run "
+                f"cannot record trial {trial_id}: {path} was moved or deleted while the run "
                 "went on; move it back, or measure anew"
             ) from error
         except OSError as error:
             raise RecordError(
-                f"cannot record trial {trial.trial_id} in {path}: {reason(error)}; the trials "
-                f"recorded before it are safe: 'slotbench run --resume {path.parent}' goes on"
+                f"cannot record trial {trial_id} in {path}: {reason(error)}; the trials "
+                f"recorded before it are safe{advice}"
             ) from error
 
-    def replace_run(self, run: RunRecord) -> None:
-        """Put a new run.json in place of the old one, atomically.
+    def _replace_head(self, head: Record) -> None:
+        """Put a new head in place of the old one, atomically.
 
         Raises:
-            RecordError: the disk refused. The old run.json and all trials are safe.
+            RecordError: the disk refused. The old head and all lines are safe.
         """
-        path = self.path / RUN_FILE
-        text = encode(run, indent=1)
+        path = self.path / self._HEAD
+        text = encode(head, indent=1)
         try:
-            self._check_ours((self.path / TRIALS_FILE).stat())
+            self._check_ours((self.path / self._LINES).stat())
             replace_file(path, text)
         except OSError as error:
             raise RecordError(
@@ -204,6 +187,95 @@ class RunFolder:
         """Refuse to write where another folder has taken our name."""
         if not os.path.samestat(found, os.fstat(self._held.fileno())):
             raise OSError(errno.ESTALE, "the folder was replaced by another")
+
+
+class RunFolder(_Folder):
+    """A run's folder, open for writing by the process that measures."""
+
+    _HEAD = RUN_FILE
+    _LINES = TRIALS_FILE
+
+    @classmethod
+    def create(cls, results_dir: Path, run: RunRecord) -> "RunFolder":
+        """Make the folder ``results_dir / run_id``.
+
+        Raises:
+            RecordError: it exists already or cannot be written.
+        """
+        return cls._create(results_dir / run.run_id, run)
+
+    def append(self, trial: TrialRecord) -> None:
+        """Add one trial; when this returns, it is on the disk.
+
+        Raises:
+            RecordError: the disk refused. The file is cut back to its whole lines.
+        """
+        advice = f": 'slotbench run --resume {self.path}' goes on"
+        self._append(trial, trial.trial_id, advice)
+
+    def replace_run(self, run: RunRecord) -> None:
+        """Put a new run.json in place of the old one, atomically.
+
+        Raises:
+            RecordError: the disk refused. The old run.json and all trials are safe.
+        """
+        self._replace_head(run)
+
+    def clear_up(self) -> None:
+        """Take away what a killed process left half written: the last line, a new run.json.
+
+        Raises:
+            RecordError: the disk refused.
+        """
+        path = self.path / self._LINES
+        try:
+            size = path.stat().st_size
+            text = path.read_bytes()
+            whole = text.rfind(b"\n") + 1
+            if is_json(text[whole:]):  # only its line feed was not written
+                self._held.seek(0, os.SEEK_END)
+                write_fully(self._held.fileno(), b"\n")
+            elif whole < size:
+                os.ftruncate(self._held.fileno(), whole)
+                os.fsync(self._held.fileno())
+            for left in self.path.glob(f"{self._HEAD}.*.tmp"):
+                left.unlink()
+        except OSError as error:
+            raise RecordError(
+                f"cannot write to the run {self.path}: {reason(error)}"
+            ) from error
+
+
+class ProfileFolder(_Folder):
+    """A profile's folder, open for writing by the process that measures."""
+
+    _HEAD = PROFILE_FILE
+    _LINES = PASSES_FILE
+
+    @classmethod
+    def create(cls, results_dir: Path, profile: ProfileRecord) -> "ProfileFolder":
+        """Make the folder ``results_dir / profile_id``.
+
+        Raises:
+            RecordError: it exists already or cannot be written.
+        """
+        return cls._create(results_dir / profile.profile_id, profile)
+
+    def append(self, one: ProfileTrial) -> None:
+        """Add one trial; when this returns, it is on the disk.
+
+        Raises:
+            RecordError: the disk refused. The file is cut back to its whole lines.
+        """
+        self._append(one, one.trial.trial_id, "")
+
+    def replace_profile(self, profile: ProfileRecord) -> None:
+        """Put a new profile.json in place of the old one, atomically.
+
+        Raises:
+            RecordError: the disk refused. The old profile.json and all trials are safe.
+        """
+        self._replace_head(profile)
 
 
 def _append_or_restore(descriptor: int, line: bytes) -> None:
