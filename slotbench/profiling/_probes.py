@@ -14,6 +14,7 @@ from slotbench.records import LockUse, Phases, TrialRecord
 
 WAITS: Final = ("wait_for_work", "wait_for_batch")
 DRAINS: Final = ("drain", "drain_with_timing", "claim")
+GATHERS: Final = ("gather",)
 RESOLVES: Final = ("resolve", "resolve_batch")
 """The contract's methods by what they do; a transport has some of each."""
 
@@ -75,11 +76,11 @@ def wrap_methods(
 
     Args:
         system: of the trial.
-        methods: `WAITS`, `DRAINS` or `RESOLVES`.
+        methods: `WAITS`, `DRAINS`, `GATHERS` or `RESOLVES`.
         around: takes the method's name and the method, gives what stands in its place.
     """
     if isinstance(system, FloorSystem):
-        names = [name for name, kind in _FLOOR.items() if kind is methods]
+        names = [name for name, kind in _FLOOR.items() if kind == methods]
         target: Any = system
     else:
         target = system.transport  # type: ignore[attr-defined]

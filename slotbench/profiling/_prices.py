@@ -1,0 +1,86 @@
+"""What one of a thing costs by itself, in CPU time, here and now: to weigh counts by.
+
+Each price is the least of several passes in a process where nothing else runs. Under load the same
+thing costs more (caches, the GIL): a price tells what a count explains at least.
+"""
+
+import concurrent.futures
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+import torch
+
+_PASSES: Final = 20
+_SWITCHES: Final = 200
+
+
+def of_locks() -> dict[str, float]:
+    """Row of the ledger → CPU seconds: locks and what is made of them, and context switches."""
+    lock = threading.Lock()
+
+    def take() -> None:
+        lock.acquire()
+        lock.release()
+
+    return {
+        "lock_acquisitions": _least_s(take),
+        "locks_made": _least_s(threading.Lock),
+        "events_made": _least_s(threading.Event),
+        "conditions_made": _least_s(threading.Condition),
+        "futures_made": _least_s(concurrent.futures.Future),
+        "switches_voluntary": _switch_s(),
+    }
+
+
+def of_operations() -> dict[str, float]:
+    """Row of the ledger → CPU seconds: a torch operation that hardly does anything."""
+    row = torch.zeros(8)
+    with torch.no_grad():
+        price_s = _least_s(row.clone)
+    return {"torch_calls_actors": price_s, "torch_calls_server": price_s}
+
+
+def _least_s(call: Callable[[], object]) -> float:
+    """Time a call, less the loop around it, over several passes; the least, in seconds."""
+    empty_s, full_s = 1.0, 1.0
+    for _ in range(_PASSES):
+        empty_s = min(empty_s, _pass_s(_nothing))
+        full_s = min(full_s, _pass_s(call))
+    return max(1e-9, full_s - empty_s)
+
+
+def _pass_s(call: Callable[[], object], times: int = 200) -> float:
+    began = time.perf_counter()
+    for _ in range(times):
+        call()
+    return (time.perf_counter() - began) / times
+
+
+def _nothing() -> None:
+    pass
+
+
+def _switch_s() -> float:
+    """CPU seconds of a thread's going to sleep and being woken: two threads hand locks on."""
+    least_s = 1.0
+    for _ in range(3):
+        here, there = threading.Lock(), threading.Lock()
+        here.acquire()
+        there.acquire()
+
+        def answer(here: threading.Lock = here, there: threading.Lock = there) -> None:
+            for _ in range(_SWITCHES):
+                there.acquire()
+                here.release()
+
+        other = threading.Thread(target=answer)
+        other.start()
+        began = time.process_time()
+        for _ in range(_SWITCHES):
+            there.release()
+            here.acquire()
+        least_s = min(least_s, (time.process_time() - began) / (2 * _SWITCHES))
+        other.join()
+    return least_s
