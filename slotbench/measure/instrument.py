@@ -40,8 +40,8 @@ class Instrument:
     def before_window(self) -> None:
         """Take readings: the warm-up is over, the window begins when this returns."""
 
-    def after_window(self) -> None:
-        """Take readings: the window has just ended; the actors still run."""
+    def after_window(self, begin_ns: int, end_ns: int) -> None:
+        """Take readings: the window, of which these are the ends, is over; the actors still run."""
 
     def after_trial(self) -> None:
         """Undo what `before_build` did: all threads have ended, or hang."""

@@ -227,7 +227,7 @@ class _Trial:
         )
         end = _now()
         machine_use = machine.between(before, machine.read(self._companions))
-        self._instrument.after_window()
+        self._instrument.after_window(begin.at_ns, end.at_ns)
         return begin, end, machine_use
 
     def _watch(self, since_ns: int, at_least_s: float, until_replied: int) -> None:

@@ -37,24 +37,18 @@ class Patches:
     """What was replaced, to be put back."""
 
     def __init__(self) -> None:
-        self._undo: list[tuple[Any, str, Any]] = []
-
-    def replace(self, target: Any, name: str, value: Any) -> None:
-        """Put a value in the place of an attribute's."""
-        self._undo.append((target, name, getattr(target, name)))
-        setattr(target, name, value)
+        self._makers: tuple[str, ...] = ()
+        self._locks: tuple[tuple[Any, Any], ...] = ()
+        self._constructors: list[tuple[Any, Any]] = []
 
     def lock_makers(
         self, contender: Contender, lock: Callable[[], Any], rlock: Callable[[], Any]
     ) -> None:
         """Let the contender's modules, and the standard library's, make other locks."""
-        own = contenders.package_of(contender)
-        for module in _modules((*_MAKERS, own)):
-            for name, value in list(vars(module).items()):
-                if value is real_lock:
-                    self.replace(module, name, lock)
-                elif value is real_rlock:
-                    self.replace(module, name, rlock)
+        self._makers = (*_MAKERS, contenders.package_of(contender))
+        self._locks = ((real_lock, lock), (real_rlock, rlock))
+        for real, other in self._locks:
+            _exchange(self._makers, real, other)
 
     def constructor(self, cls: type, note: Callable[[], None]) -> None:
         """Call ``note`` whenever an instance of the class, or of a subclass, is made."""
@@ -64,13 +58,16 @@ class Patches:
             note()
             init(self, *args, **kwargs)
 
-        self.replace(cls, "__init__", made)
+        self._constructors.append((cls, init))
+        cls.__init__ = made  # type: ignore[misc]
 
     def undo(self) -> None:
-        """Put everything back, the last first."""
-        while self._undo:
-            target, name, value = self._undo.pop()
-            setattr(target, name, value)
+        """Put everything back; also where a module was imported meanwhile."""
+        for real, other in self._locks:
+            _exchange(self._makers, other, real)
+        while self._constructors:
+            cls, init = self._constructors.pop()
+            cls.__init__ = init
 
 
 OBJECTS: Final = {
@@ -79,6 +76,14 @@ OBJECTS: Final = {
     "futures_made": concurrent.futures.Future,
 }
 """Row of the ledger → the class that it counts."""
+
+
+def _exchange(packages: tuple[str, ...], old: Any, new: Any) -> None:
+    """Let the modules of these packages have one thing for another, under whatever name."""
+    for module in _modules(packages):
+        for name, value in list(vars(module).items()):
+            if value is old:
+                setattr(module, name, new)
 
 
 def _modules(packages: tuple[str, ...]) -> Iterator[Any]:

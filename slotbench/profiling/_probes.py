@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from slotbench.errors import ContenderError
+from slotbench.measure.actors import Actor
 from slotbench.measure.floor import FloorSystem
 from slotbench.measure.instrument import Instrument
 from slotbench.measure.systems import System
@@ -43,7 +44,36 @@ class Found:
 
 
 class Probes(Instrument):
-    """An instrument that says what it found. ``num_replies`` below is of the window."""
+    """An instrument that says what it found.
+
+    What it counts is divided by the replies that came while it counted, which is not quite
+    the trial's window: reading counters takes time.
+    """
+
+    _actors: Sequence[Actor] = ()
+    _num_before = 0
+    _num_after = 0
+
+    def attach(self, system: System, actors: Sequence[Actor]) -> None:
+        """Know the actors."""
+        del system
+        self._actors = actors
+
+    def count_from_here(self) -> None:
+        """Counting begins."""
+        self._num_before = self._num_replied()
+
+    def count_to_here(self) -> None:
+        """Counting has ended."""
+        self._num_after = self._num_replied()
+
+    @property
+    def num_replies(self) -> int:
+        """Replies that came while it counted."""
+        return self._num_after - self._num_before
+
+    def _num_replied(self) -> int:
+        return sum(actor.num_replied for actor in self._actors)
 
     def result(self, trial: TrialRecord) -> Found:
         """Evaluate, after a trial that has numbers; the main thread's."""

@@ -74,8 +74,9 @@ class GilPass(Probes):
             tids = [int(task.name) for task in _TASKS.iterdir()]
             self._send("begin", [tid for tid in tids if tid != main][:_MAX_THREADS])
 
-    def after_window(self) -> None:
+    def after_window(self, begin_ns: int, end_ns: int) -> None:
         """End, and take what was seen."""
+        del begin_ns, end_ns
         self._send("end", [])
         with contextlib.suppress(EOFError, OSError):
             if self._sampler is not None and self._sampler.poll(_ANSWER_S):
@@ -169,8 +170,9 @@ def _open(stack: contextlib.ExitStack, pid: int, tids: Sequence[int]) -> list[in
     files = []
     for tid in tids:
         with contextlib.suppress(OSError):
-            path = f"/proc/{pid}/task/{tid}/syscall"
-            files.append(stack.enter_context(Path(path).open("rb", buffering=0)).fileno())
+            file = os.open(f"/proc/{pid}/task/{tid}/syscall", os.O_RDONLY)
+            stack.callback(os.close, file)
+            files.append(file)
     return files
 
 

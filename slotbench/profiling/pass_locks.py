@@ -159,7 +159,7 @@ class LocksPass(Probes):
 
     def attach(self, system: System, actors: Sequence[Actor]) -> None:
         """Know where the server is."""
-        del actors
+        super().attach(system, actors)
         place_methods(system, self._book.tallies)
 
     def client(self, system: System, index: int) -> Callable[[Any], Any]:
@@ -170,9 +170,12 @@ class LocksPass(Probes):
     def before_window(self) -> None:
         """Begin to count."""
         self._book.tallies.clear()
+        self.count_from_here()
 
-    def after_window(self) -> None:
+    def after_window(self, begin_ns: int, end_ns: int) -> None:
         """Count no more."""
+        del begin_ns, end_ns
+        self.count_to_here()
         self._taken = self._book.tallies.take()
 
     def after_trial(self) -> None:
@@ -181,10 +184,10 @@ class LocksPass(Probes):
 
     def result(self, trial: TrialRecord) -> Found:
         """Divide by the replies."""
-        measurement = trial.measurement
-        if measurement is None or not measurement.num_replies:
+        del trial
+        n = self.num_replies
+        if not n:
             return Found()
-        n = measurement.num_replies
         made = 0
         uses: dict[int, _Use] = defaultdict(_Use)  # by the lock's number
         for ident, (tally, counts) in self._taken.items():

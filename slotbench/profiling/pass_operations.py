@@ -94,7 +94,7 @@ class OperationsPass(Probes):
 
     def attach(self, system: System, actors: Sequence[Actor]) -> None:
         """Watch the server's thread from its first wait on."""
-        del actors
+        super().attach(system, actors)
         place_methods(system, self._tallies)
         _probes.wrap_methods(system, WAITS, self._around_wait)
 
@@ -131,9 +131,12 @@ class OperationsPass(Probes):
     def before_window(self) -> None:
         """Begin to count."""
         self._tallies.clear()
+        self.count_from_here()
 
-    def after_window(self) -> None:
+    def after_window(self, begin_ns: int, end_ns: int) -> None:
         """Count no more."""
+        del begin_ns, end_ns
+        self.count_to_here()
         self._taken = self._tallies.take()
 
     def after_trial(self) -> None:
@@ -142,10 +145,10 @@ class OperationsPass(Probes):
 
     def result(self, trial: TrialRecord) -> Found:
         """Divide by the replies."""
-        measurement = trial.measurement
-        if measurement is None or not measurement.num_replies:
+        del trial
+        n = self.num_replies
+        if not n:
             return Found()
-        n = measurement.num_replies
         names = (*_patches.OBJECTS, "handles_made", "torch_calls_actors")
         names += ("torch_calls_server", "tensors_made", "tensor_bytes", "copies")
         sums = dict.fromkeys((*names, "copied_bytes"), 0)

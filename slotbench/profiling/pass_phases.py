@@ -95,10 +95,9 @@ class PhasesPass(Probes):
         self._taken: list[list[int]] = []  # of the floor: the slots of each drain
         self._published: list[list[int]] = []
         self._actor_of_thread: dict[int, int] = {}
-        self._actors: Sequence[Actor] = ()
         self._is_write_seen = True
         self._is_floor = False
-        self._begin_ns = self._end_ns = 0
+        self._window = (0, 0)
         self._state = {"waiting": 0, "draining": False, "resolving": False}
 
     def before_build(self, contender: Contender) -> None:
@@ -114,7 +113,7 @@ class PhasesPass(Probes):
 
     def attach(self, system: System, actors: Sequence[Actor]) -> None:
         """Wrap what the server calls."""
-        self._actors = actors
+        super().attach(system, actors)
         _probes.wrap_methods(system, WAITS, self._around_wait)
         _probes.wrap_methods(system, DRAINS, self._around_drain)
         _probes.wrap_methods(system, RESOLVES, self._around_resolve)
@@ -151,13 +150,9 @@ class PhasesPass(Probes):
         steps = [first]
         return lambda request: steps[0](request)  # noqa: PLW0108  # looked up anew each time
 
-    def before_window(self) -> None:
-        """Note the window's begin."""
-        self._begin_ns = _clock()
-
-    def after_window(self) -> None:
-        """Note the window's end."""
-        self._end_ns = _clock()
+    def after_window(self, begin_ns: int, end_ns: int) -> None:
+        """Note the window."""
+        self._window = (begin_ns, end_ns)
 
     def result(self, trial: TrialRecord) -> Found:  # noqa: ARG002  # all is in the stamps
         """Cut the requests into phases, and keep some for a timeline."""
@@ -177,15 +172,14 @@ class PhasesPass(Probes):
             actor_of_thread=self._actor_of_thread,
         )
         requests, drains, batches, _ = found
-        window = (self._begin_ns, self._end_ns)
         summary = phases.summarise(
-            requests, drains, batches, window, is_write_seen=self._is_write_seen
+            requests, drains, batches, self._window, is_write_seen=self._is_write_seen
         )
         if summary is None:
             return Found()
         taken = sample.take(
             *found,
-            window,
+            self._window,
             for_s=_SAMPLE_S,
             num_slowest=_SLOWEST,
             max_requests=_MAX_SAMPLED,

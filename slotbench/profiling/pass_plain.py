@@ -41,18 +41,22 @@ class PlainPass(Probes):
     def before_window(self) -> None:
         """Read the counters."""
         self._before = _read()
+        self.count_from_here()
 
-    def after_window(self) -> None:
+    def after_window(self, begin_ns: int, end_ns: int) -> None:
         """Read the counters, and who is who, while all threads live."""
+        del begin_ns, end_ns
         self._after = _read()
+        self.count_to_here()
         for thread in threading.enumerate():
             if thread.native_id is not None:
                 self._roles[thread.native_id] = _role(thread)
 
     def result(self, trial: TrialRecord) -> Found:
         """Divide what was used by the replies."""
-        measurement = trial.measurement
-        if measurement is None or not measurement.num_replies or not self._after:
+        del trial
+        n = self.num_replies
+        if not n or not self._after:
             return Found()
         used: dict[str, list[_Use]] = {}
         for tid, after in self._after.items():
@@ -67,7 +71,6 @@ class PlainPass(Probes):
             )
         actors, server = used.get("actor", []), used.get("server", [])
         both = actors + server
-        n = measurement.num_replies
         return Found(
             counts={
                 "switches_voluntary": sum(one.voluntary for one in both) / n,

@@ -14,9 +14,7 @@ DEADLINE_FACTOR: Final = 2.0
 """Of a trial's deadline: a probe that looks at each torch operation slows all down."""
 
 
-def round_of(
-    scenario: Scenario, seed: int, index: int
-) -> list[tuple[PassName, TrialSpec]]:
+def round_of(scenario: Scenario, seed: int, index: int) -> list[tuple[PassName, TrialSpec]]:
     """Return one round: every pass of every contender in every cell.
 
     Cells are shuffled, and within each all passes of all contenders, so that drift of the machine

@@ -10,12 +10,14 @@ Source: "Trace Event Format", Google, 2016: complete events "X", metadata "M", f
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from slotbench.compute import phases
 from slotbench.profiling.sample import Sample
+
+Event: TypeAlias = dict[str, Any]
 
 MAX_BYTES: Final = 20_000_000
 _SLOW_COLOR: Final = "terrible"
@@ -24,9 +26,7 @@ _SHARE: Final = 0.9
 """Of the limit, what events may take: the rest is for what is written around them."""
 
 
-def render(
-    cell: str, samples: Mapping[str, Sample], max_bytes: int = MAX_BYTES
-) -> bytes:
+def render(cell: str, samples: Mapping[str, Sample], max_bytes: int = MAX_BYTES) -> bytes:
     """Write the timeline of one cell.
 
     Args:
@@ -36,154 +36,137 @@ def render(
             as many requests as there is room for; the slowest stay.
     """
     room = int(_SHARE * max_bytes / max(1, len(samples)))
-    events: list[str] = []
-    facts: dict[str, str] = {}
+    texts: list[str] = []
+    shown: dict[str, str] = {}
     for process, (label, sample) in enumerate(samples.items(), start=1):
-        texts = [_dumps(event) for event in _names(process, label, sample)]
-        used = sum(map(len, texts))
+        track = _Track(process, label, sample)
+        of_track = [_dumps(event) for event in track.names()]
+        size = sum(map(_size, of_track))
         num_shown = 0
-        for group in _events(process, sample):
-            group_texts = [_dumps(event) for event in group]
-            size = sum(len(text) + 2 for text in group_texts)
-            is_slow = any("slow" in event.get("args", {}) for event in group)
-            if used + size > room and not is_slow:
-                continue
-            used += size
-            num_shown += 1
-            texts += group_texts
-        events += texts
-        facts[label] = f"{num_shown} of {sample.num_requests} requests of the window"
-    head = _dumps({"cell": cell, "requests": facts})
-    body = ",\n".join(events)
-    return f'{{"displayTimeUnit":"ms","otherData":{head},"traceEvents":[\n{body}\n]}}\n'.encode()
-
-
-def _names(process: int, label: str, sample: Sample) -> Iterator[dict[str, Any]]:
-    threads = {_SERVER: "server"} | {
-        1 + int(actor): f"actor {actor}" for actor in np.unique(sample.requests.actor)
-    }
-    yield _meta(process, 0, "process_name", name=label)
-    yield _meta(process, 0, "process_sort_index", sort_index=process)
-    for thread, name in threads.items():
-        yield _meta(process, thread, "thread_name", name=name)
-        yield _meta(process, thread, "thread_sort_index", sort_index=thread)
-
-
-def _events(process: int, sample: Sample) -> Iterator[list[dict[str, Any]]]:
-    """Give what belongs together: first a batch, then each of its requests."""
-    requests, batches = sample.requests, sample.batches
-    edges = phases.boundaries(requests, sample.drains, batches)
-    durations = phases.phases_ns(edges)
-    rank = {row: place for place, row in enumerate(sample.slowest, start=1)}
-    begun: set[int] = set()
-    for row in range(len(requests)):
-        batch, drain = int(requests.batch[row]), int(requests.taken[row])
-        thread = 1 + int(requests.actor[row])
-        runner = 1 + int(sample.runner[batch])  # -1 is the server, thread 0
-        group: list[dict[str, Any]] = []
-        if batch not in begun:
-            begun.add(batch)
-            group += _batch(process, runner, batch, drain, sample)
-        spent = {
-            name: round(int(of[row]) / 1e3, 3) for name, of in durations.items() if of[row]
-        }
-        args: dict[str, Any] = {"batch": batch, "spent_us": spent}
-        name = "request"
-        if row in rank:
-            name = f"slow request {rank[row]}"
-            args["slow"] = rank[row]
-        begin, end = int(requests.submitted[row]), int(requests.replied[row])
-        whole = _slice(process, thread, name, begin, end, sample, args=args)
-        if row in rank:
-            whole["cname"] = _SLOW_COLOR
-        seen, resolved = int(edges[row, 1]), int(edges[row, 10])
-        group += [
-            whole,
-            _slice(process, thread, "write", begin, seen, sample),
-            _slice(process, thread, "wait", seen, resolved, sample),
-            _slice(process, thread, "wake", resolved, end, sample),
-        ]
-        flow = f"{process}.{row}"
-        read = int(batches.read[batch])
-        collate_begin = int(batches.drained[batch])
-        at = (
-            ("s", thread, begin),
-            ("t", runner, collate_begin + (read - collate_begin) // 2),
-            ("f", thread, max(resolved, end - 1)),
-        )
-        for kind, where, when in at:
-            group.append(_flow(process, where, kind, when, flow, sample))
-        yield group
-
-
-def _batch(
-    process: int, runner: int, batch: int, drain: int, sample: Sample
-) -> Iterator[dict[str, Any]]:
-    batches, drains = sample.batches, sample.drains
-    size = int(batches.size[batch])
-    drained, read = int(batches.drained[batch]), int(batches.read[batch])
-    forward_end = int(batches.forward_end[batch])
-    resolve_end = max(forward_end, int(batches.resolve_end[batch]))
-    wait = int(drains.wait_begin[drain]), int(drains.wait_end[drain])
-    parts = [
-        ("drain", int(drains.begin[drain]), drained),
-        ("collate", drained, read),
-        ("forward", read, forward_end),
-        ("resolve", forward_end, resolve_end),
-    ]
-    if runner == _SERVER:
-        parts.insert(0, ("wait", wait[0], min(wait[1], parts[0][1])))
-    yield _slice(
-        process,
-        runner,
-        f"batch of {size}",
-        parts[-4][1],
-        resolve_end,
-        sample,
-        args={"batch": batch, "rows": size},
+        for must_be_shown, events in track.groups():
+            group = [_dumps(event) for event in events]
+            if size + sum(map(_size, group)) <= room or must_be_shown:
+                of_track += group
+                size += sum(map(_size, group))
+                num_shown += 1
+        texts += of_track
+        shown[label] = f"{num_shown} of {sample.num_requests} requests of the window"
+    head = _dumps({"cell": cell, "requests": shown})
+    events_text = ",\n".join(texts)
+    text = (
+        f'{{"displayTimeUnit":"ms","otherData":{head},"traceEvents":[\n{events_text}\n]}}\n'
     )
-    for name, begin, end in parts:
-        yield _slice(process, runner, name, begin, end, sample)
+    return text.encode()
 
 
-def _slice(
-    process: int,
-    thread: int,
-    name: str,
-    begin_ns: int,
-    end_ns: int,
-    sample: Sample,
-    args: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    event = {
-        "ph": "X",
-        "name": name,
-        "pid": process,
-        "tid": thread,
-        "ts": _us(begin_ns - sample.begin_ns),
-        "dur": _us(max(0, end_ns - begin_ns)),
-    }
-    return event if args is None else event | {"args": args}
+def _size(text: str) -> int:
+    return len(text.encode()) + 2
 
 
-def _flow(
-    process: int, thread: int, kind: str, at_ns: int, flow: str, sample: Sample
-) -> dict[str, Any]:
-    event = {
-        "ph": kind,
-        "name": "request",
-        "cat": "request",
-        "id": flow,
-        "pid": process,
-        "tid": thread,
-        "ts": _us(at_ns - sample.begin_ns),
-    }
-    # Without it an arrow ends at the next slice, not in the one around it.
-    return event | {"bp": "e"} if kind != "s" else event
+class _Track:
+    """One contender's events.
 
+    Args:
+        process: its number in the file.
+        label: of the contender.
+        sample: what is shown of it.
+    """
 
-def _meta(process: int, thread: int, kind: str, **args: Any) -> dict[str, Any]:
-    return {"ph": "M", "name": kind, "pid": process, "tid": thread, "args": args}
+    def __init__(self, process: int, label: str, sample: Sample) -> None:
+        self._process = process
+        self._label = label
+        self._sample = sample
+        self._edges = phases.boundaries(sample.requests, sample.drains, sample.batches)
+        self._spent = phases.phases_ns(self._edges)
+        self._rank = {row: place for place, row in enumerate(sample.slowest, start=1)}
+
+    def names(self) -> Iterator[Event]:
+        """Name process and threads."""
+        actors = np.unique(self._sample.requests.actor).tolist()
+        threads = {_SERVER: "server"} | {1 + actor: f"actor {actor}" for actor in actors}
+        yield self._meta(0, "process_name", name=self._label)
+        yield self._meta(0, "process_sort_index", sort_index=self._process)
+        for thread, name in threads.items():
+            yield self._meta(thread, "thread_name", name=name)
+            yield self._meta(thread, "thread_sort_index", sort_index=thread)
+
+    def groups(self) -> Iterator[tuple[bool, list[Event]]]:
+        """Give what belongs together, and whether it must be shown: a request, after its batch."""
+        begun: set[int] = set()
+        for row, batch in enumerate(self._sample.requests.batch.tolist()):
+            events = [] if batch in begun else list(self._batch(row, batch))
+            begun.add(batch)
+            events += self._request(row, batch)
+            yield row in self._rank, events
+
+    def _request(self, row: int, batch: int) -> Iterator[Event]:
+        requests, batches = self._sample.requests, self._sample.batches
+        thread = 1 + int(requests.actor[row])
+        begin, end = int(requests.submitted[row]), int(requests.replied[row])
+        seen, resolved = int(self._edges[row, 1]), int(self._edges[row, 10])
+        spent_us = {name: _us(int(ns[row])) for name, ns in self._spent.items() if ns[row]}
+        args: Event = {"batch": batch, "spent_us": spent_us}
+        if row in self._rank:
+            args["slow"] = self._rank[row]
+            whole = self._slice(thread, f"slow request {self._rank[row]}", begin, end, args)
+            yield whole | {"cname": _SLOW_COLOR}
+        else:
+            yield self._slice(thread, "request", begin, end, args)
+        yield self._slice(thread, "write", begin, seen)
+        yield self._slice(thread, "wait", seen, resolved)
+        yield self._slice(thread, "wake", resolved, end)
+        flow = f"{self._process}.{row}"
+        collated = (int(batches.drained[batch]) + int(batches.read[batch])) // 2
+        yield self._flow("s", thread, begin, flow)
+        yield self._flow("t", self._runner(batch), collated, flow)
+        yield self._flow("f", thread, max(resolved, end - 1), flow)
+
+    def _batch(self, row: int, batch: int) -> Iterator[Event]:
+        batches, drains = self._sample.batches, self._sample.drains
+        drain = int(self._sample.requests.taken[row])
+        runner = self._runner(batch)
+        begin, drained = int(drains.begin[drain]), int(batches.drained[batch])
+        read, forward_end = int(batches.read[batch]), int(batches.forward_end[batch])
+        resolve_end = max(forward_end, int(batches.resolve_end[batch]))
+        size = int(batches.size[batch])
+        if runner == _SERVER:
+            wait_end = min(int(drains.wait_end[drain]), begin)
+            yield self._slice(runner, "wait", int(drains.wait_begin[drain]), wait_end)
+        args: Event = {"batch": batch, "rows": size}
+        yield self._slice(runner, f"batch of {size}", begin, resolve_end, args)
+        yield self._slice(runner, "drain", begin, drained)
+        yield self._slice(runner, "collate", drained, read)
+        yield self._slice(runner, "forward", read, forward_end)
+        yield self._slice(runner, "resolve", forward_end, resolve_end)
+
+    def _runner(self, batch: int) -> int:
+        return 1 + int(self._sample.runner[batch])  # -1 is the server, thread 0
+
+    def _slice(
+        self, thread: int, name: str, begin: int, end: int, args: Event | None = None
+    ) -> Event:
+        event = self._at("X", thread, begin) | {
+            "name": name,
+            "dur": _us(max(0, end - begin)),
+        }
+        return event if args is None else event | {"args": args}
+
+    def _flow(self, kind: str, thread: int, at: int, flow: str) -> Event:
+        event = self._at(kind, thread, at) | {
+            "name": "request",
+            "cat": "request",
+            "id": flow,
+        }
+        # Without it an arrow ends at the next slice, not in the one around it.
+        return event if kind == "s" else event | {"bp": "e"}
+
+    def _at(self, kind: str, thread: int, at: int) -> Event:
+        ts = _us(at - self._sample.begin_ns)
+        return {"ph": kind, "pid": self._process, "tid": thread, "ts": ts}
+
+    def _meta(self, thread: int, kind: str, **args: object) -> Event:
+        event: Event = {"ph": "M", "pid": self._process, "tid": thread}
+        return event | {"name": kind, "args": args}
 
 
 def _us(duration_ns: int) -> float:
