@@ -43,9 +43,15 @@ def render(cell: str, samples: Mapping[str, Sample], max_bytes: int = MAX_BYTES)
         of_track = [_dumps(event) for event in track.names()]
         size = sum(map(_size, of_track))
         num_shown = 0
-        for must_be_shown, events in track.groups():
+        batches: set[int] = set()
+        for row, is_slow in track.rows():
+            batch = track.batch_of(row)
+            events = list(track.request(row))
+            if batch not in batches:
+                events += track.batch(row)
             group = [_dumps(event) for event in events]
-            if size + sum(map(_size, group)) <= room or must_be_shown:
+            if size + sum(map(_size, group)) <= room or is_slow:
+                batches.add(batch)
                 of_track += group
                 size += sum(map(_size, group))
                 num_shown += 1
@@ -90,17 +96,21 @@ class _Track:
             yield self._meta(thread, "thread_name", name=name)
             yield self._meta(thread, "thread_sort_index", sort_index=thread)
 
-    def groups(self) -> Iterator[tuple[bool, list[Event]]]:
-        """Give what belongs together, and whether it must be shown: a request, after its batch."""
-        begun: set[int] = set()
-        for row, batch in enumerate(self._sample.requests.batch.tolist()):
-            events = [] if batch in begun else list(self._batch(row, batch))
-            begun.add(batch)
-            events += self._request(row, batch)
-            yield row in self._rank, events
+    def rows(self) -> Iterator[tuple[int, bool]]:
+        """Rows of the sample, and whether they are slow: those first, the others by time."""
+        yield from ((row, True) for row in self._rank)
+        for row in range(len(self._sample.requests)):
+            if row not in self._rank:
+                yield row, False
 
-    def _request(self, row: int, batch: int) -> Iterator[Event]:
+    def batch_of(self, row: int) -> int:
+        """The batch of a request."""
+        return int(self._sample.requests.batch[row])
+
+    def request(self, row: int) -> Iterator[Event]:
+        """A request's slices, and the arrow from it to its batch and back."""
         requests, batches = self._sample.requests, self._sample.batches
+        batch = self.batch_of(row)
         thread = 1 + int(requests.actor[row])
         begin, end = int(requests.submitted[row]), int(requests.replied[row])
         seen, resolved = int(self._edges[row, 1]), int(self._edges[row, 10])
@@ -121,8 +131,10 @@ class _Track:
         yield self._flow("t", self._runner(batch), collated, flow)
         yield self._flow("f", thread, max(resolved, end - 1), flow)
 
-    def _batch(self, row: int, batch: int) -> Iterator[Event]:
+    def batch(self, row: int) -> Iterator[Event]:
+        """The slices of a request's batch, in the thread that ran it."""
         batches, drains = self._sample.batches, self._sample.drains
+        batch = self.batch_of(row)
         drain = int(self._sample.requests.taken[row])
         runner = self._runner(batch)
         begin, drained = int(drains.begin[drain]), int(batches.drained[batch])

@@ -152,8 +152,8 @@ class CallableOnly(KnownTransport):
     """Its clients can be called, and have nothing else."""
 
     def client(self) -> Any:
-        call = KnownClient(self)
-        return lambda td: call(td)
+        client = KnownClient(self)
+        return lambda td: client.submit(td).result()
 
 
 class WithSlots(KnownTransport):
