@@ -15,6 +15,7 @@ from slotbench.compute.statistics import (
     RatioEstimate,
     blocks_to_decide,
     geometric_mean,
+    mean,
     noise_floor,
     p_worse,
     paired_log_ratio,
@@ -415,3 +416,38 @@ def test_p_without_direction_or_spread() -> None:
     assert p_worse(still, 0.03, "neither") is None
     assert p_worse(still, 0.03, "higher") == 0.0
     assert p_worse(still, 0.03, "lower") == 1.0
+
+
+@given(
+    st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20),
+    st.floats(0.5, 0.999),
+)
+def test_the_interval_of_a_mean_is_scipys(values: list[float], confidence: float) -> None:
+    found = mean(values, confidence)
+    assert found.num_trials == len(values)
+    assert found.mean == pytest.approx(np.mean(values), abs=1e-6)
+    spread = float(np.std(values, ddof=1))
+    if spread == 0.0:
+        assert found.low == found.high == found.mean
+        return
+    low, high = stats.t.interval(
+        confidence, len(values) - 1, np.mean(values), spread / math.sqrt(len(values))
+    )
+    assert found.low == pytest.approx(low, rel=1e-6, abs=1e-6)
+    assert found.high == pytest.approx(high, rel=1e-6, abs=1e-6)
+
+
+def test_the_interval_of_a_mean_is_the_one_that_r_prints() -> None:
+    """R's ``?sleep``, as above: 1.58, 0.7001142 to 2.4598858."""
+    found = mean(SLEEP)
+    assert found.mean == pytest.approx(1.58)
+    assert (found.low, found.high) == (
+        pytest.approx(0.7001142, abs=1e-7),
+        pytest.approx(2.4598858, abs=1e-7),
+    )
+
+
+def test_one_value_has_a_mean_and_no_interval() -> None:
+    assert (mean([2.0]).mean, mean([2.0]).low, mean([2.0]).high) == (2.0, None, None)
+    with pytest.raises(ValueError, match="at least one value"):
+        mean([])

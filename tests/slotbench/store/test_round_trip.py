@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from slotbench import records
 from slotbench.errors import RecordError
 from slotbench.records import (
+    PROFILE_SCHEMA_VERSION,
     SCHEMA_VERSION,
     Batching,
     Cell,
     Contender,
     Histogram,
+    ProfileRecord,
+    ProfileTrial,
     RunRecord,
     Scalar,
     Scenario,
@@ -25,7 +28,7 @@ from slotbench.records import (
     TrialRecord,
     Workload,
 )
-from slotbench.store import RunFolder, read
+from slotbench.store import ProfileFolder, RunFolder, read, read_profile
 from slotbench.store._sense import MAX_BUCKET
 
 whole = st.integers(-(2**63), 2**63 - 1)
@@ -71,26 +74,35 @@ def some(values: st.SearchStrategy[Any], key: str) -> st.SearchStrategy[Any]:
     return unique.map(tuple)
 
 
+scenarios = anything_of(
+    Scenario,
+    cells=some(
+        anything_of(
+            Cell,
+            workload=anything_of(
+                Workload,
+                num_slots=st.integers(1, 2**63 - 1),
+                batching=anything_of(Batching, max_batch_size=st.integers(1, 99)),
+            ),
+        ),
+        "name",
+    ),
+    contenders=some(anything_of(Contender, baseline=st.just(False)), "label"),
+    threshold=st.floats(1e-12, 0.5),
+)
+NAME = "20261123T064501Z-x-000000"
 runs = anything_of(
     RunRecord,
     schema_version=st.just(SCHEMA_VERSION),
-    run_id=st.just("20261123T064501Z-x-000000"),
-    scenario=anything_of(
-        Scenario,
-        cells=some(
-            anything_of(
-                Cell,
-                workload=anything_of(
-                    Workload,
-                    num_slots=st.integers(1, 2**63 - 1),
-                    batching=anything_of(Batching, max_batch_size=st.integers(1, 99)),
-                ),
-            ),
-            "name",
-        ),
-        contenders=some(anything_of(Contender, baseline=st.just(False)), "label"),
-        threshold=st.floats(1e-12, 0.5),
-    ),
+    run_id=st.just(NAME),
+    scenario=scenarios,
+)
+profiles = anything_of(
+    ProfileRecord,
+    schema_version=st.just(PROFILE_SCHEMA_VERSION),
+    profile_id=st.just(NAME),
+    created_at=st.just("2026-11-23T06:45:01+00:00"),
+    scenario=scenarios,
 )
 
 
@@ -100,6 +112,17 @@ measurements = anything_of(
         st.tuples(st.integers(0, MAX_BUCKET), st.integers(0, 2**63 - 1)), max_size=2
     ).map(lambda buckets: Histogram(tuple(buckets))),
 )
+
+
+def trials_of(scenario: Scenario) -> st.SearchStrategy[TrialRecord]:
+    """Build trials of a scenario's cells and contenders."""
+    return anything_of(
+        TrialRecord,
+        arm=st.sampled_from([0, 1]),
+        cell=st.sampled_from([cell.name for cell in scenario.cells]),
+        measurement=st.none() | measurements,
+        contender=st.sampled_from([who.label for who in scenario.contenders]),
+    )
 
 
 @st.composite
@@ -117,14 +140,17 @@ def runs_with_trials(draw: st.DrawFn) -> tuple[RunRecord, list[TrialRecord]]:
     run = dataclasses.replace(
         run, design=dataclasses.replace(run.design, blocks=draw(blocks))
     )
-    trial = anything_of(
-        TrialRecord,
-        arm=st.sampled_from([0, 1]),
-        cell=st.sampled_from([cell.name for cell in run.scenario.cells]),
-        measurement=st.none() | measurements,
-        contender=st.sampled_from([who.label for who in run.scenario.contenders]),
-    )
-    return run, draw(st.lists(trial, max_size=3, unique_by=lambda t: t.trial_id))
+    trials = st.lists(trials_of(run.scenario), max_size=3, unique_by=lambda t: t.trial_id)
+    return run, draw(trials)
+
+
+@st.composite
+def profiles_with_trials(draw: st.DrawFn) -> tuple[ProfileRecord, list[ProfileTrial]]:
+    """Build a profile and up to three of its trials."""
+    profile = draw(profiles)
+    one = anything_of(ProfileTrial, trial=trials_of(profile.scenario))
+    trials = st.lists(one, max_size=3, unique_by=lambda t: t.trial.trial_id)
+    return profile, draw(trials)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -144,8 +170,23 @@ def test_every_record_comes_back_with_every_type(
     assert repr(stored.trials) == repr(tuple(trials))
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(profiles_with_trials())
+def test_every_profile_comes_back_with_every_type(
+    example: tuple[ProfileRecord, list[ProfileTrial]],
+) -> None:
+    profile, trials = example
+    with tempfile.TemporaryDirectory() as place:
+        with ProfileFolder.create(Path(place), profile) as folder:
+            for trial in trials:
+                folder.append(trial)
+        stored = read_profile(folder.path)
+    assert repr(stored.profile) == repr(profile)
+    assert repr(stored.trials) == repr(tuple(trials))
+
+
 def test_the_strategies_reach_every_record() -> None:
-    """Every public record is part of a run, of a trial or of a check, or is never stored."""
+    """Every public record is part of a run, a profile or a check, or is never stored."""
     reached: set[str] = set()
 
     def walk(kind: Any) -> None:
@@ -158,6 +199,8 @@ def test_the_strategies_reach_every_record() -> None:
 
     walk(RunRecord)
     walk(TrialRecord)
+    walk(records.ProfileRecord)
+    walk(records.ProfileTrial)
     walk(records.Conformance)  # written by `slotbench check`, not by the store
     public = {n for n in records.__all__ if dataclasses.is_dataclass(getattr(records, n))}
     assert public - reached == {"TrialSpec"}
