@@ -34,8 +34,10 @@ ROUNDS: Final = 3
 """Of every pass, where nobody asks for another number: the least that gives an interval that is
 of use."""
 
-TOOL_S: Final = 8.0
-"""What a tool takes of one contender in one cell, roughly: its window, and writing its files."""
+TOOL_S: Final = 5.0
+TOOL_PER_SLOT_S: Final = 0.05
+"""What a tool takes of one contender in one cell, roughly: its window, and writing its files. py-spy
+looks at every thread in turn."""
 
 _TOOL_DEADLINE_S: Final = 120.0
 """Beyond its trial's: memray's and py-spy's pages take long to write where there was much."""
@@ -47,8 +49,11 @@ def estimate_s(
     scenario: Scenario, rounds: int = ROUNDS, tool_names: Sequence[str] = ()
 ) -> float:
     """Estimate how long a profile takes."""
-    num_tools = len(tool_names) * len(scenario.cells) * len(scenario.contenders)
-    return plan.estimate_s(scenario, rounds) + num_tools * TOOL_S
+    a_tool_s = sum(
+        TOOL_S + TOOL_PER_SLOT_S * cell.workload.num_slots for cell in scenario.cells
+    )
+    tools_s = len(tool_names) * len(scenario.contenders) * a_tool_s
+    return plan.estimate_s(scenario, rounds) + tools_s
 
 
 def num_trials(scenario: Scenario, rounds: int) -> int:

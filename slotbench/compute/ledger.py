@@ -80,7 +80,8 @@ ROWS: Final = (
     ),
     Row(
         "python_blocks", "memory blocks allocated", "", "memory",
-        "allocations of all threads, by Python and by native code; needs --tool memory",
+        "allocations of actors and server, by Python and by native code, temporary ones included; "
+        "needs --tool memory",
     ),
     Row(
         "allocated_bytes", "memory allocated", "B", "memory",

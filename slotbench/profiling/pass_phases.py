@@ -28,9 +28,9 @@ from slotbench.records import Contender, TrialRecord, Workload
 _clock = time.perf_counter_ns
 
 _ACTOR_SHIFT: Final = 32
-_SAMPLE_S: Final = 0.05
+_SAMPLE_S: Final = 0.02
 _SLOWEST: Final = 10
-_MAX_SAMPLED: Final = 2_000
+_MAX_SAMPLED: Final = 600
 
 
 class _StampedModel(ServedModel):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from slotbench.profiling._probes import Found, Probes
+from slotbench.profiling._tallies import Tallies
 from slotbench.profiling.pass_gil import GilPass
 from slotbench.profiling.pass_locks import LocksPass
 from slotbench.profiling.pass_operations import OperationsPass
@@ -117,6 +118,36 @@ def test_objects_and_torch_operations_are_counted() -> None:
     assert counts["tensors_made"] - without["tensors_made"] == pytest.approx(4.0, **COUNTED)
 
 
+def test_the_models_own_operations_are_left_out() -> None:
+    """A network of several layers, against a model that only sleeps."""
+    asleep, network = (
+        ledger(OperationsPass, "slot", num_slots=1, model=model).counts
+        for model in (Model("sleep"), Model("mlp", hidden=(8, 8, 8)))
+    )
+    for name in ("torch_calls_server", "tensors_made", "copies"):
+        assert network[name] == pytest.approx(asleep[name], abs=0.1), name
+    # Some operations make views: they are counted, and allocate nothing.
+    assert 0.0 < asleep["tensors_made"] < asleep["torch_calls_server"]
+
+
+def test_a_place_is_left_when_its_call_ends() -> None:
+    tallies = Tallies()
+    seen = []
+
+    def inner() -> None:
+        seen.append(tallies.mine().place)
+        raise KeyError
+
+    def outer() -> None:
+        with pytest.raises(KeyError):
+            tallies.placed("drain", inner)()
+        seen.append(tallies.mine().place)
+
+    tallies.placed("wait", outer)()
+    seen.append(tallies.mine().place)
+    assert seen == ["drain", "wait", "other"]
+
+
 def test_what_a_request_holds_is_counted() -> None:
     held = ledger(OperationsPass, "threading").counts
     slots = ledger(OperationsPass, "slot").counts
@@ -159,23 +190,25 @@ def gil_while(work: Callable[[], None], num_threads: int) -> dict[str, float]:
 
 
 def test_of_threads_that_compute_all_but_one_wait_for_the_gil() -> None:
-    for num_threads in (2, 4):
-        counts = gil_while(lambda: sum(range(100)), num_threads)
-        assert counts["gil_wanted"] > 0.9
-        assert counts["gil_waiters"] == pytest.approx(num_threads - 1, abs=0.35)
+    """At most: one that was given it, and has no CPU yet, waits no more."""
+    few, many = (gil_while(lambda: sum(range(100)), number) for number in (2, 6))
+    for number, counts in ((2, few), (6, many)):
+        assert counts["gil_wanted"] > 0.5
+        assert 0.4 * (number - 1) < counts["gil_waiters"] <= number - 1 + 0.1
+    assert many["gil_waiters"] > few["gil_waiters"] + 1.0
 
 
 def test_threads_that_sleep_do_not_wait_for_the_gil() -> None:
     counts = gil_while(lambda: time.sleep(0.005), 4)
-    assert counts["gil_wanted"] < 0.1
-    assert counts["gil_waiters"] < 0.1
+    assert counts["gil_wanted"] < 0.2
+    assert counts["gil_waiters"] < 0.2
 
 
 def test_one_thread_that_waits_for_a_lock_does_not_wait_for_the_gil() -> None:
     lock = threading.Lock()
     lock.acquire()
     counts = gil_while(lambda: lock.acquire(timeout=0.01) and None, 3)
-    assert counts["gil_wanted"] < 0.1
+    assert counts["gil_wanted"] < 0.2
 
 
 def test_who_wants_the_gil_in_a_trial() -> None:

@@ -83,12 +83,12 @@ def test_every_request_is_seen_and_its_phases_sum_to_its_round_trip(
 
 def test_phases_agree_with_the_transports_own_stamps() -> None:
     """One actor, so that each wait of the transport's is one phase of its request."""
-    costs = "write_ms=2,signal_ms=3,drain_ms=4,resolve_ms=1,wake_ms=5"
+    costs = "write_ms=6,signal_ms=7,drain_ms=8,resolve_ms=5,wake_ms=9"
     _, found, transport = profiled(
         f"known_costs:create[{costs}]",
         num_slots=1,
-        model=Model("sleep", latency_ms=2.0),
-        window=Window(warmup_s=0.02, measure_s=1.0, min_requests=10),
+        model=Model("sleep", latency_ms=5.0),
+        window=Window(warmup_s=0.05, measure_s=1.2, min_requests=10),
     )
     phases = found.phases
     assert phases is not None
@@ -100,11 +100,12 @@ def test_phases_agree_with_the_transports_own_stamps() -> None:
     }
     for name, measure in own.items():
         known_s = statistics.median(map(measure, transport.finished)) / 1e9
-        assert p50_s(phases, name) == pytest.approx(known_s, abs=0.5e-3), name
-    assert p50_s(phases, "forward") >= 2e-3
-    assert p50_s(phases, "resolve") >= 1e-3
+        assert p50_s(phases, name) == pytest.approx(known_s, abs=1e-3), name
+    least_s = {"forward": 5e-3, "resolve": 5e-3}
+    for name, known_s in least_s.items():
+        assert p50_s(phases, name) >= known_s, name
     for name in ("server busy", "wait for batch", "collate"):
-        assert p50_s(phases, name) < 1e-3, name
+        assert p50_s(phases, name) < 4e-3, name
 
 
 def test_waiting_for_others_is_waiting_for_a_batch() -> None:

@@ -103,13 +103,19 @@ def test_a_drain_by_an_actor_ends_a_wait_that_goes_on() -> None:
     assert found.due.tolist() == [-1]
     # Its own submit returns long after it has drained; it had published before.
     assert requests.published.tolist() == [40, 12]
+    # While an actor serves another batch, until 36 here, nobody waits for one.
+    log.resolved.insert(0, 36)
+    log.num_resolved[0] = 1
+    again = tables(log, actors, [[0, 1]], min_batch_size=1, actor_of_thread={7: 0})
+    assert again[1].wait_begin.tolist() == [36]
+    assert again[0].resolved.tolist() == [62, 64]
 
 
 def test_a_signal_is_the_first_ring_of_its_wait() -> None:
     log = Log(
         waits=[10, 50, 60, 90],
         drains=drains((51, 52, 1, 1, 0), (91, 92, 1, 2, 0)),
-        rings=[5, 45, 30],
+        rings=[5, 45, 30, 95],
         model_begin=[55, 95],
         read=[56, 96],
         model_end=[57, 97],
