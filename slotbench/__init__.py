@@ -1,16 +1,17 @@
 """slotbench: which transport should feed my policy, by how much, and why.
 
-Importing this loads no torch, pandas or matplotlib; `load` and `run` import what they need.
+Importing this loads no torch, pandas or matplotlib; `load`, `load_profile` and `run` import what
+they need.
 """
 
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "load", "run"]
+__all__ = ["Profile", "__version__", "load", "load_profile", "run"]
 
 if TYPE_CHECKING:
-    from slotbench.api import load, run
+    from slotbench.api import Profile, load, load_profile, run
 
 
 def __dir__() -> list[str]:
@@ -18,7 +19,7 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"load", "run"}:
+    if name in {"Profile", "load", "load_profile", "run"}:
         from slotbench import api
 
         return getattr(api, name)

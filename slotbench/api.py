@@ -1,6 +1,6 @@
-"""What a notebook uses: runs as tidy frames, comparisons, plots and reports.
+"""What a notebook uses: runs and profiles as tidy frames, comparisons, plots and reports.
 
-`load` reads a recorded run, `run` measures one. Loads no torch; pandas and matplotlib only
+`load` reads a recorded run, `load_profile` a recorded profile, `run` measures. Loads no torch; pandas and matplotlib only
 when a frame or a plot is asked for. Objects show themselves as HTML in a notebook.
 """
 
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from slotbench import store
 from slotbench.compute.between import TwoRuns
 from slotbench.compute.comparison import Comparison
+from slotbench.compute.profile import CellProfile, Difference
 from slotbench.errors import SlotbenchError
-from slotbench.records import RunRecord
+from slotbench.records import ProfileRecord, ProfileTrial, RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +46,22 @@ class ShownTwoRuns(TwoRuns):
         from slotbench.draw import render
 
         return render(self, "html")
+
+
+@dataclass(frozen=True)
+class ShownDifference(Difference):
+    """A difference inside a profile that a notebook shows as tables.
+
+    Attributes:
+        of: the cell that it is in, with all contenders.
+    """
+
+    of: CellProfile
+
+    def _repr_html_(self) -> str:
+        from slotbench.draw.profile import fragment
+
+        return fragment(self.of, self)
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,7 +114,7 @@ class Run:
     @property
     def plot(self) -> "Plots":
         """Every plot by its name: ``run.plot.throughput()``; see `slotbench.plots`."""
-        return Plots(self)
+        return Plots(self.stored)
 
     @property
     def answers(self) -> dict[str, str]:
@@ -237,14 +254,7 @@ class Run:
             SlotbenchError: no such format.
             RecordError: the run holds no trials yet, or the file cannot be written.
         """
-        from slotbench import report
-        from slotbench.exports._text import file_name
-        from slotbench.store.output import write_file
-
-        text = report.render([self.stored], format)
-        target = Path(path or f"{file_name(self.record.run_id)}.{format}")
-        write_file(target, text.encode("utf-8"), force=True)
-        return target
+        return _report(self.stored, self.record.run_id, path, format)
 
     def __repr__(self) -> str:
         scenario, trials = self.record.scenario, len(self.stored.trials)
@@ -264,25 +274,203 @@ class Run:
         )
 
 
+@dataclass(frozen=True, repr=False)
+class Profile:
+    """One recorded profile, read once; its frames are made when first asked for.
+
+    Attributes:
+        stored: the records as they lie on disk.
+    """
+
+    stored: store.StoredProfile
+
+    @property
+    def record(self) -> ProfileRecord:
+        """The profile's plan, machine and end."""
+        return self.stored.profile
+
+    @property
+    def path(self) -> Path:
+        """The profile's folder."""
+        return self.stored.path
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is missing or was left out, in words; empty for a complete profile."""
+        return self.stored.notes
+
+    @property
+    def trials(self) -> tuple[ProfileTrial, ...]:
+        """Every pass over every contender, in the order recorded."""
+        return self.stored.trials
+
+    @cached_property
+    def cells(self) -> tuple[CellProfile, ...]:
+        """Every cell, with phases, ledger, locks and claims of each contender."""
+        from slotbench.compute import profile
+
+        return profile.cells(self.record, self.trials)
+
+    @property
+    def phases(self) -> "pd.DataFrame":
+        """A row a phase of a request (`slotbench.frames.phases_frame`); yours to change."""
+        return self._phases.copy(deep=False)
+
+    @property
+    def ledger(self) -> "pd.DataFrame":
+        """A row a thing counted (`slotbench.frames.ledger_frame`); yours to change."""
+        return self._ledger.copy(deep=False)
+
+    @property
+    def locks(self) -> "pd.DataFrame":
+        """A row a place that makes locks (`slotbench.frames.locks_frame`); yours to change."""
+        return self._locks.copy(deep=False)
+
+    @cached_property
+    def _phases(self) -> "pd.DataFrame":
+        from slotbench.frames import phases_frame
+
+        return phases_frame(self.stored)
+
+    @cached_property
+    def _ledger(self) -> "pd.DataFrame":
+        from slotbench.frames import ledger_frame
+
+        return ledger_frame(self.stored)
+
+    @cached_property
+    def _locks(self) -> "pd.DataFrame":
+        from slotbench.frames import locks_frame
+
+        return locks_frame(self.stored)
+
+    @property
+    def plot(self) -> "Plots":
+        """Every plot by its name: ``profile.plot.phases()``; see `slotbench.plots`."""
+        return Plots(self.stored)
+
+    @property
+    def answers(self) -> dict[str, str]:
+        """Cell → what explains the difference there, in words, as its report says it."""
+        return dict(self._answers)
+
+    @cached_property
+    def _answers(self) -> dict[str, str]:
+        from slotbench.draw.profile import page
+
+        return {
+            cell.name: " ".join(one.text for one in cell.sentences)
+            for cell in page(self.stored).cells
+        }
+
+    def difference(
+        self, first: str | None = None, second: str | None = None, cell: str | None = None
+    ) -> ShownDifference:
+        """Say what lies between two contenders in a cell.
+
+        Args:
+            first: label of one; None is the baseline.
+            second: label of the other; None is the fastest of the others but the floor.
+            cell: name of the cell; None is the first.
+
+        Raises:
+            SlotbenchError: no such contender or cell, or no two contenders with numbers there.
+        """
+        from slotbench.compute import profile
+
+        scenario = self.record.scenario
+        known = {one.cell.name: one for one in self.cells}
+        name = next(iter(known)) if cell is None else cell
+        if name not in known:
+            raise SlotbenchError(
+                f"no cell {name!r} in this profile: it has {', '.join(known)}"
+            )
+        found = known[name]
+        if first is not None:
+            found.of(first)
+        if second is None:
+            base = first or next((c.label for c in scenario.contenders if c.baseline), None)
+            pair = profile.pair_to_explain(found, base)
+            if pair is None or first not in {None, pair[0]}:
+                raise SlotbenchError(
+                    f"in {name} there are no two contenders with numbers: name both"
+                )
+        else:
+            found.of(second)
+            pair = first or self._rival(found, second), second
+        if pair[0] == pair[1]:
+            raise SlotbenchError(
+                f"nothing lies between {pair[0]!r} and itself: name two contenders"
+            )
+        lies = profile.difference(self.record, self.trials, name, *pair)
+        return ShownDifference(**_fields(lies), of=found)
+
+    def _rival(self, cell: CellProfile, second: str) -> str:
+        """The baseline, or else the first contender that is another."""
+        labels = [one.contender.label for one in cell.contenders if one.contender.baseline]
+        labels += [one.contender.label for one in cell.contenders]
+        return next((label for label in labels if label != second), second)
+
+    def report(
+        self,
+        path: str | Path | None = None,
+        *,
+        format: str = "html",  # noqa: A002  # as the command's option
+    ) -> Path:
+        """Write the profile's report; nothing is measured.
+
+        Args:
+            path: the file, replaced if it exists; None is named after the profile, in the
+                current folder. Links to timelines begin there.
+            format: "html" or "md".
+
+        Returns:
+            The file.
+
+        Raises:
+            SlotbenchError: no such format.
+            RecordError: the profile holds no trials yet, or the file cannot be written.
+        """
+        return _report(self.stored, self.record.profile_id, path, format)
+
+    def __repr__(self) -> str:
+        scenario = self.record.scenario
+        return (
+            f"<Profile {self.record.profile_id}: {self.stored.state}, "
+            f"{len(scenario.cells)} cells, {len(scenario.contenders)} contenders, "
+            f"{len(self.trials)} trials>"
+        )
+
+    def _repr_html_(self) -> str:
+        from slotbench.draw import as_html
+
+        return as_html.card(
+            title=self.record.scenario.title,
+            facts=repr(self).strip("<>"),
+            lines=self.notes,
+            terms=self.answers if self.trials else {},
+        )
+
+
 class Plots:
-    """The plots of a run: a method a plot, found by its name.
+    """The plots of a run, or of a profile: a method a plot, found by its name.
 
     Each takes ``where``, a mapping of columns to values that chooses cells;
-    ``contenders``, labels to draw; ``baseline`` and ``threshold``, as in a comparison; and,
-    for plots of a metric, ``metric``. Each returns a `matplotlib.figure.Figure` with one Axes
+    ``contenders``, labels to draw; ``baseline`` and, of a run, ``threshold``, as in a comparison;
+    and, for plots of a metric, ``metric``. Each returns a `matplotlib.figure.Figure` with one Axes
     a facet, which a notebook shows. For one Axes: ``slotbench.plots.<name>(frame, ax)``.
     """
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, stored: store.StoredRun | store.StoredProfile) -> None:
+        self._stored = stored
 
     def __dir__(self) -> list[str]:
-        from slotbench import plots
+        from slotbench import frames, plots
 
-        return list(plots.available())
+        return list(plots.available(frames.kind_of(self._stored)))
 
     def __getattr__(self, name: str) -> "Callable[..., Figure]":
-        from slotbench import plots
+        from slotbench import frames, plots
 
         if name.startswith("_"):
             raise AttributeError(name)
@@ -290,7 +478,12 @@ class Plots:
             plot = plots.get(name)
         except SlotbenchError as error:
             raise AttributeError(str(error)) from None
-        drawn = functools.partial(plots.figure, plot, self._run.stored)
+        kind = frames.kind_of(self._stored)
+        if plot.of != kind:
+            raise AttributeError(
+                f"plot {name} is drawn of a {plot.of}, and this is a {kind}"
+            )
+        drawn = functools.partial(plots.figure, plot, self._stored)
         drawn.__doc__ = f"{plot.title}. {plot.summary}."  # type: ignore[method-assign,unused-ignore]
         return drawn
 
@@ -307,6 +500,22 @@ def load(path: str | Path | None = None, *, results_dir: str | Path = "results")
         RecordError: there is no such run, or it is damaged.
     """
     return Run(store.read(store.find(path, results_dir)))
+
+
+def load_profile(
+    path: str | Path | None = None, *, results_dir: str | Path = "results"
+) -> Profile:
+    """Read a recorded profile.
+
+    Args:
+        path: a profile's folder, its id, or the beginning or end of one; None or "newest" is
+            the newest profile.
+        results_dir: the folder that holds the profiles.
+
+    Raises:
+        RecordError: there is no such profile, or it is damaged.
+    """
+    return Profile(store.read_profile(store.find(path, results_dir, ("profile",))))
 
 
 def run(
@@ -370,6 +579,23 @@ def run(
             on_progress=told,
         )
     return load(path)
+
+
+def _report(
+    stored: store.StoredRun | store.StoredProfile,
+    name: str,
+    path: str | Path | None,
+    format_name: str,
+) -> Path:
+    """Write the report of one run or profile, by default in a file of that name."""
+    from slotbench import report
+    from slotbench.exports._text import file_name
+    from slotbench.store.output import write_file
+
+    target = Path(path or f"{file_name(name)}.{format_name}")
+    text = report.render([stored], format_name, page_dir=target.parent)
+    write_file(target, text.encode("utf-8"), force=True)
+    return target
 
 
 def _fields(record: Any) -> dict[str, Any]:

@@ -132,9 +132,7 @@ def profile_scenario(
                 folder.replace_profile(replace(sitting.record, status="interrupted"))
             raise
         total_s = time.perf_counter() - began
-        folder.replace_profile(
-            replace(sitting.record, status="complete", total_s=total_s)
-        )
+        folder.replace_profile(replace(sitting.record, status="complete", total_s=total_s))
     return folder.path
 
 

@@ -12,6 +12,7 @@ from slotbench.cli.compare import compare
 from slotbench.cli.export import export, formats_help
 from slotbench.cli.listing import list_all
 from slotbench.cli.plot import plot, plots_help
+from slotbench.cli.profile import profile, tools_help
 from slotbench.cli.report import report
 from slotbench.cli.run import run
 from slotbench.cli.show import show
@@ -85,6 +86,7 @@ def _root(
 app.callback(invoke_without_command=True, help=help_text(_root))(_root)
 app.command("run", help=help_text(run))(run)
 app.command("compare", help=help_text(compare))(compare)
+app.command("profile", help=help_text(profile), epilog=tools_help())(profile)
 app.command("report", help=help_text(report))(report)
 app.command("plot", help=help_text(plot), epilog=plots_help())(plot)
 app.command("show", help=help_text(show))(show)

@@ -66,6 +66,15 @@ RunReference = Annotated[
     ),
 ]
 
+SetFields = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUES",
+        help="Fix a field, or replace an axis, in every grid; repeatable.",
+    ),
+]
+
 Thresholds = Annotated[
     list[MetricThreshold] | None,
     typer.Option(

@@ -10,18 +10,22 @@ from typing import Annotated, Any
 import typer
 
 from slotbench.cli._options import RESULTS_DIR, AsJson, ResultsDir
+from slotbench.cli._recorded import EITHER
 from slotbench.errors import RecordError
 
 
 def list_all(
     *,
     runs: Annotated[
-        bool, typer.Option("--runs", help="List the recorded runs instead, newest first.")
+        bool,
+        typer.Option(
+            "--runs", help="List the recorded runs and profiles instead, newest first."
+        ),
     ] = False,
     results: ResultsDir = RESULTS_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """List scenarios, contenders, metrics and plots, or recorded runs.
+    """List scenarios, contenders, metrics and plots, or recorded runs and profiles.
 
     Examples:
       slotbench list
@@ -54,7 +58,7 @@ def list_all(
     print("\nmetrics:")
     print(_table(catalogue["metrics"]))
     print("\nplots:")
-    print(_table(catalogue["plots"]))
+    print(_table([_pictured(row) for row in catalogue["plots"]]))
 
 
 def scenarios() -> list[dict[str, Any]]:
@@ -96,30 +100,48 @@ def measures() -> list[dict[str, Any]]:
 
 
 def pictures() -> list[dict[str, Any]]:
-    """Describe every plot that can be drawn of a run."""
+    """Describe every plot; ``of`` is what it is drawn of, a run or a profile."""
     from slotbench import plots
 
-    return [{"name": name, "summary": plots.summary(name)} for name in plots.available()]
+    return [
+        {"name": name, "summary": plots.summary(name), "of": plots.drawn_of(name)}
+        for name in plots.available()
+    ]
+
+
+def _pictured(plot: dict[str, Any]) -> dict[str, Any]:
+    said = "" if plot["of"] == "run" else f"of a {plot['of']}: "
+    return {"name": plot["name"], "summary": f"{said}{plot['summary']}"}
 
 
 def recorded_runs(results: Path) -> list[dict[str, Any]]:
-    """Describe every run in a folder, newest first; one that is damaged says how."""
+    """Describe every run and profile in a folder, newest first; a damaged one says how.
+
+    ``run`` is the name of its folder, ``kind`` "run" or "profile".
+    """
     from slotbench import store
 
-    return [_describe(path) for path in reversed(store.all_runs(results))]
+    return [_describe(path) for path in reversed(store.all_runs(results, EITHER))]
 
 
 def _describe(path: Path) -> dict[str, Any]:
-    from slotbench import store
+    from slotbench import frames, store
 
-    described = {"run": path.name, "scenario": "", "status": "damaged", "trials": None}
+    kind = store.kind_of(path)
+    described = {
+        "run": path.name,
+        "kind": kind,
+        "scenario": "",
+        "status": "damaged",
+        "trials": None,
+    }
     try:
-        stored = store.read(path)
+        stored = store.read_profile(path) if kind == "profile" else store.read(path)
     except RecordError as error:
         return {**described, "problem": str(error)}
     return {
         **described,
-        "scenario": stored.run.scenario.name,
+        "scenario": frames.scenario_of(stored).name,
         "status": stored.state,
         "trials": len(stored.trials),
         "problem": "",

@@ -1,19 +1,22 @@
-"""``slotbench plot``: one plot of a recorded run, as a picture."""
+"""``slotbench plot``: one plot of a recorded run or profile, as a picture."""
 
-import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from slotbench.cli._options import RESULTS_DIR, RUN_HELP, Baseline, Force, ResultsDir
-from slotbench.errors import SlotbenchError
+from slotbench.cli._options import RESULTS_DIR, Baseline, Force, ResultsDir
+from slotbench.cli._recorded import EITHER, RECORDED_HELP, read_recorded
+from slotbench.errors import RecordError, SlotbenchError
+
+if TYPE_CHECKING:
+    from slotbench.store import StoredProfile, StoredRun
 
 SUFFIXES: Final = ("png", "svg", "pdf")
 
 
 def plot(  # a command's options, given by name
-    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)],
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RECORDED_HELP)],
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="One of those at the end of this help.")
     ],
@@ -50,7 +53,7 @@ def plot(  # a command's options, given by name
     force: Force = False,
     results: ResultsDir = RESULTS_DIR,
 ) -> None:
-    """Draw one plot of a recorded run; nothing is measured.
+    """Draw one plot of a recorded run or profile; nothing is measured.
 
     What one picture cannot hold side by side (each cell's latencies, say) is drawn in parts.
     stdout names the file.
@@ -60,15 +63,13 @@ def plot(  # a command's options, given by name
       slotbench plot grid ratio_map --results results/reference -o map.svg
       slotbench plot grid latency --where num_slots=64 --where model.latency_ms=1
     """
-    from slotbench import plots, store
+    from slotbench import frames, plots
 
     drawn = plots.get(name)
-    stored = store.read(store.find(run, results))
-    for note in stored.notes:
-        print(f"slotbench: note: {note}", file=sys.stderr)
+    stored = _read(run, results, drawn.of)
     if not stored.trials:
         raise SlotbenchError(f"{stored.path} holds no trials yet: there is nothing to draw")
-    path = output or Path(f"{_file_name(stored.run.run_id)}-{name}.png")
+    path = output or Path(f"{_file_name(frames.id_of(stored))}-{name}.png")
     suffix = path.suffix.removeprefix(".").lower()
     if suffix not in SUFFIXES:
         raise SlotbenchError(
@@ -87,6 +88,16 @@ def plots_help() -> str:
     from slotbench import plots
 
     return f"Plots: {', '.join(plots.available())}. 'slotbench list' says what each shows."
+
+
+def _read(reference: str, results: Path, kind: str) -> "StoredRun | StoredProfile":
+    """Read the newest of what the plot is of; or what was named, to be refused if it is not."""
+    try:
+        return read_recorded(reference, results, (kind,))
+    except RecordError:
+        if reference == "newest":
+            raise
+        return read_recorded(reference, results, EITHER)
 
 
 def _where(given: list[str]) -> dict[str, list[str]]:

@@ -1,6 +1,5 @@
-"""``slotbench report``: recorded runs as one document."""
+"""``slotbench report``: recorded runs and profiles as one document."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,13 +7,13 @@ import typer
 
 from slotbench.cli._options import (
     RESULTS_DIR,
-    RUN_HELP,
     Baseline,
     Force,
     MetricThreshold,
     ResultsDir,
     Thresholds,
 )
+from slotbench.cli._recorded import RECORDED_HELP, read_recorded
 from slotbench.errors import SlotbenchError
 
 
@@ -23,7 +22,8 @@ def report(
         list[str] | None,
         typer.Argument(
             metavar="RUN...",
-            help=f"{RUN_HELP} Several are told one after the other, and compared with the first.",
+            help=f"{RECORDED_HELP} Several are told one after the other, and runs compared with "
+            "the first run.",
             show_default="newest",
         ),
     ] = None,
@@ -52,34 +52,35 @@ def report(
     force: Force = False,
     results: ResultsDir = RESULTS_DIR,
 ) -> None:
-    """Write a report of recorded runs: the answer in words, then what it rests on.
+    """Write a report of recorded runs and profiles: the answer in words, then what it rests on.
 
     The HTML is one file that needs no network: plots with their data, what was left out and
     why, every cell in full, and how to reproduce it. The Markdown has no plots. Nothing is
-    measured. stdout names the file.
+    measured. A profile's timelines and other files are linked, not held. stdout names the file.
 
     Examples:
       slotbench report
       slotbench report grid --results results/reference -o grid.html
-      slotbench report OLD_RUN NEW_RUN --format md -o -
+      slotbench report OLD_RUN NEW_RUN PROFILE --format md -o -
     """
+    from slotbench import frames
     from slotbench import report as document
-    from slotbench import store
 
-    found = [store.read(store.find(one, results)) for one in runs or ("newest",)]
-    for stored in found:
-        for note in stored.notes:
-            print(f"slotbench: note: {note}", file=sys.stderr)
+    found = [read_recorded(one, results) for one in runs or ("newest",)]
     name = format_name or _format_of(output)
+    path = output or Path(f"{_name([frames.id_of(stored) for stored in found])}.{name}")
     text = document.render(
-        found, name, baseline=baseline, threshold=_threshold(threshold or [])
+        found,
+        name,
+        baseline=baseline,
+        threshold=_threshold(threshold or []),
+        page_dir=None if str(path) == "-" else path.parent,
     )
     if str(output) == "-":
         print(text, end="")
         return
     from slotbench.store.output import write_file
 
-    path = output or Path(f"{_name([stored.run.run_id for stored in found])}.{name}")
     write_file(path, text.encode("utf-8", "replace"), force=force)
     print(path)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slotbench.cli._options import RESULTS_DIR, ResultsDir
+from slotbench.cli._options import RESULTS_DIR, ResultsDir, SetFields
 from slotbench.errors import (
     EXIT_INVALID,
     EXIT_OK,
@@ -33,14 +33,7 @@ def run(  # noqa: PLR0917  # a command's options, given by name
             show_default=False,
         ),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="FIELD=VALUES",
-            help="Fix a field, or replace an axis, in every grid; repeatable.",
-        ),
-    ] = None,
+    set_: SetFields = None,
     contender: Annotated[
         list[str] | None,
         typer.Option(

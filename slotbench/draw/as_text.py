@@ -16,12 +16,12 @@ from rich.text import Text
 from slotbench.compute.between import Compared
 from slotbench.compute.gates import Gate
 from slotbench.draw.cell_table import BASELINE, CellTable
+from slotbench.draw.columns import GAP, aligned, joined
 from slotbench.draw.page import Page, page
 from slotbench.draw.screen import PAPER, Screen, drawn
 
 MIN_WIDTH: Final = 24
 
-_GAP: Final = 2
 _STYLES: Final = (
     (r"\bfaster\b|▲", "green"),
     (r"\bslower\b|▼|\bINVALID\b|\bfailed\b|\bFORBIDS\b", "red"),
@@ -46,7 +46,7 @@ def renderable(shown: Page, width: int) -> Group:
     for table in shown.tables:
         parts += [Text(""), Text(table.name, style="bold underline")]
         parts += [_styled(line) for line in layout(table)]
-        parts += [Padding(_styled(note), (0, 0, 0, _GAP)) for note in table.notes]
+        parts += [Padding(_styled(note), (0, 0, 0, GAP)) for note in table.notes]
     parts += [Text(""), Text(shown.legend, style="dim")]
     parts += [_styled(remark) for remark in shown.remarks]
     if shown.gate:
@@ -63,15 +63,15 @@ def _layout(tables: Sequence[CellTable], width: int) -> Callable[[CellTable], li
 
 
 def _in_columns(table: CellTable) -> list[str]:
-    return _columns((table.header, *table.rows), table.left)
+    return aligned((table.header, *table.rows), table.left)
 
 
 def _under_names(table: CellTable) -> list[str]:
-    numbers = _columns(
+    numbers = aligned(
         [row[1:] for row in (table.header, *table.rows)],
         frozenset(index - 1 for index in table.left),
     )
-    header, *lines = (" " * _GAP + line for line in numbers)
+    header, *lines = (" " * GAP + line for line in numbers)
     pairs = zip(table.rows, lines, strict=True)
     return [header, *(line for row, below in pairs for line in (row[0], below))]
 
@@ -80,33 +80,16 @@ def _in_words(table: CellTable, width: int) -> list[str]:
     return [line for row in table.rows for line in _words(table.header, row, width)]
 
 
-def _columns(rows: Sequence[Sequence[str]], left: frozenset[int]) -> list[str]:
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = []
-        for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
-            blank = " " * (width - cell_len(cell))
-            cells.append(cell + blank if index in left else blank + cell)
-        lines.append((" " * _GAP).join(cells).rstrip())
-    return lines
-
-
 def _words(header: Sequence[str], row: Sequence[str], width: int) -> Iterable[str]:
     """The name, then "column value" after "column value", broken between them."""
     yield row[0]
-    line = ""
+    pieces = []
     for name, padded in zip(header[1:], row[1:], strict=True):
         cell = padded.strip()
-        if not cell:
-            continue
-        piece = cell if name == "verdict" or cell == BASELINE else f"{name} {cell}"
-        joined = f"{line}; {piece}" if line else piece
-        if line and cell_len(joined) + _GAP > width:
-            yield " " * _GAP + line
-            joined = piece
-        line = joined
-    yield " " * _GAP + line
+        if cell:
+            is_said = name == "verdict" or cell == BASELINE
+            pieces.append(cell if is_said else f"{name} {cell}")
+    yield from joined(pieces, width)
 
 
 def _styled(line: str) -> Text:

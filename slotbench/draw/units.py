@@ -10,6 +10,9 @@ from typing import Final
 MISSING: Final = "n/a"
 
 _SECONDS: Final = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_BYTES: Final = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
+_PLAIN: Final = frozenset({"", "rows", "threads"})
+"""Units that are not written: what is counted stands in the row's or column's name."""
 
 
 def value(number: float | None, unit: str) -> str:
@@ -17,15 +20,46 @@ def value(number: float | None, unit: str) -> str:
 
     Args:
         number: in ``unit``.
-        unit: as metrics name it: "s", "requests/s", "rows"; another is written behind.
+        unit: as metrics and the ledger name it: "s", "requests/s", "B", "share"; of "rows",
+            "threads" and "" the number says all; another is written behind.
     """
     if number is None or not math.isfinite(number):
         return MISSING
     if unit == "s":
         return seconds(number)
+    if unit == "share":
+        return percent(number)
+    if unit == "B":
+        return size(number)
     if unit.endswith("/s"):
         return f"{significant(number)}/s"
-    return significant(number) if unit == "rows" else f"{significant(number)} {unit}"
+    return significant(number) if unit in _PLAIN else f"{significant(number)} {unit}"
+
+
+def signed(number: float | None, unit: str) -> str:
+    """A difference: "+551 µs", "-14 %", "0 s"."""
+    if number is None or not math.isfinite(number):
+        return MISSING
+    return f"+{value(number, unit)}" if number > 0 else value(number, unit)
+
+
+def value_interval(low: float | None, high: float | None, unit: str) -> str:
+    """The two ends of a value's interval, under one prefix: "[-0.0312, 1.46] ms"."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return MISSING
+    scale, name = 1.0, ""
+    if unit == "share":
+        scale, name = 0.01, " %"
+    elif unit in {"s", "B"}:
+        steps = _SECONDS if unit == "s" else _BYTES
+        longest = max(abs(low), abs(high)) or 1.0
+        scale, name = next(
+            (step for step in steps if _rounded(longest) >= step[0]), steps[-1]
+        )
+        name = f" {name}"
+    elif unit not in _PLAIN:
+        name = f" {unit}"
+    return f"[{significant(low / scale)}, {significant(high / scale)}]{name}"
 
 
 def seconds(number: float) -> str:
@@ -86,9 +120,10 @@ def percent(share: float | None) -> str:
     """A share or a difference: "3 %", "1.25 %", "12.5 %", and "over 1 000 %"."""
     if share is None or not math.isfinite(share):
         return MISSING
-    if share > 10:
-        return "over 1 000 %"
-    return f"{_rounded(share * 100):.3g} %" if share < 9.995 else "1 000 %"
+    if abs(share) > 10:
+        return "over 1 000 %" if share > 0 else "below -1 000 %"
+    text = "1 000" if abs(share) >= 9.995 else f"{_rounded(abs(share) * 100):.3g}"
+    return f"-{text} %" if share < 0 else f"{text} %"
 
 
 def p_value(number: float) -> str:
@@ -96,17 +131,29 @@ def p_value(number: float) -> str:
     return f"{number:.2g}" if number >= 1e-4 else "< 0.0001"
 
 
-def size(num_bytes: int) -> str:
-    """Bytes with a decimal prefix: "32 B", "28.2 kB", "602 kB", "1.20 MB"."""
-    for step, name in ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")):
-        if _rounded(num_bytes) >= step:
+def size(num_bytes: float) -> str:
+    """Bytes with a decimal prefix: "32 B", "28.2 kB", "602 kB", "1.20 MB"; means, too: "0.5 B"."""
+    for step, name in _BYTES[:-1]:
+        if _rounded(abs(num_bytes)) >= step:
             return f"{significant(num_bytes / step)} {name}"
-    return f"{num_bytes} B"
+    return f"{_rounded(num_bytes):.3g} B"
+
+
+def whole_percent(share: float | None) -> str:
+    """A share inside a sentence: "40 %", and "under 1 %" of what is there at all."""
+    if share is None or not math.isfinite(share) or not 0 < abs(share) < 0.005:
+        return percent(None if share is None else round(share, 2))
+    return "under 1 %"
 
 
 def count(number: int, noun: str) -> str:
     """A number of things: "1 cell", "1 200 trials"."""
-    return f"{number:,} ".replace(",", " ") + (noun if number == 1 else f"{noun}s")
+    return f"{whole(number)} {noun}" if number == 1 else f"{whole(number)} {noun}s"
+
+
+def whole(number: int) -> str:
+    """A number of things without their name: "17", "1 200"."""
+    return f"{number:,}".replace(",", " ")
 
 
 def _factor(number: float) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from rich.table import Table
@@ -14,7 +14,7 @@ from slotbench.compute import blocks, comparison, metrics, validity
 from slotbench.draw import cell_table, units
 from slotbench.draw.screen import PAPER, Screen, drawn
 from slotbench.errors import RecordError
-from slotbench.records import RunRecord, TrialRecord
+from slotbench.records import Scalar, TrialRecord
 from slotbench.store import StoredRun
 
 SCHEMA: Final = "slotbench.run"
@@ -181,14 +181,14 @@ def _facts(stored: StoredRun) -> Iterable[str]:
         f"run {run.run_id} · {stored.state} · {units.count(run.design.rounds, 'round')} · "
         f"{len(stored.trials)} trials of {run.design.num_trials} planned · {run.created_at}"
     )
-    yield _machine(run)
+    yield machine(run.environment)
     yield from map(cell_table.resumed, comparison.resumptions(run))
     for skipped in run.skipped:
         yield f"skipped {skipped.label}: {skipped.reason}"
 
 
-def _machine(run: RunRecord) -> str:
-    environment = run.environment
+def machine(environment: Mapping[str, Scalar]) -> str:
+    """What is recorded of the machine, and of the code on it, in one line."""
     said = [
         text.format(str(environment[name]).split(" (")[0])
         for name, text in _MACHINE.items()

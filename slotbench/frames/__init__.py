@@ -1,10 +1,10 @@
-"""Tidy pandas frames of a stored run: the one bridge to pandas.
+"""Tidy pandas frames of a stored run, or profile: the one bridge to pandas.
 
 Units are in the names, and for metrics also in ``frame.attrs["units"]``: column → unit. What
 is drawn comes from here and is computed here, or below; a plot only draws.
 
-`trials_frame` and `cells_frame` are what was recorded. The others are what one kind of plot
-shows, a row a mark. They begin with the same columns, those of `PLACE` and one for each axis
+`trials_frame` and `cells_frame` are what was recorded of a run. The others are what one kind of
+plot shows, a row a mark; `phases_frame`, `ledger_frame` and `locks_frame` are of a profile. They begin with the same columns, those of `PLACE` and one for each axis
 of the scenario, and have ``frame.attrs``: ``axes``; ``coordinates``, cell → those that its
 own grid names; ``contenders``, labels in the comparison's order; ``floors``; ``baseline`` and
 ``threshold``.
@@ -15,19 +15,34 @@ from slotbench.frames._fairness import fairness_frame
 from slotbench.frames._latencies import latencies_frame
 from slotbench.frames._losses import losses_frame
 from slotbench.frames._place import PLACE
+from slotbench.frames._profile import (
+    PLACES,
+    ledger_frame,
+    locks_frame,
+    phases_frame,
+)
 from slotbench.frames._ratios import ratios_frame
+from slotbench.frames._stored import Kind, id_of, kind_of, scenario_of
 from slotbench.frames._switched import switched_frame
 from slotbench.frames._trials import MEASUREMENTS, cells_frame, trials_frame
 
 __all__ = [
     "MEASUREMENTS",
     "PLACE",
+    "PLACES",
+    "Kind",
     "batch_sizes_frame",
     "cells_frame",
     "fairness_frame",
+    "id_of",
+    "kind_of",
     "latencies_frame",
+    "ledger_frame",
+    "locks_frame",
     "losses_frame",
+    "phases_frame",
     "ratios_frame",
+    "scenario_of",
     "switched_frame",
     "trials_frame",
 ]

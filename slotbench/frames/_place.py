@@ -4,26 +4,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from slotbench.compute import comparison, workloads
+from slotbench.frames._stored import scenario_of
 from slotbench.records import Cell
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from slotbench.store import StoredRun
+    from slotbench.frames._stored import Stored
 
 PLACE: Final = ("cell", "num_slots", "model.latency_ms", "observation_bytes")
 """Columns that every cell has, whatever its grid varies."""
 
 
-def places(stored: "StoredRun") -> dict[str, dict[str, Any]]:
+def places(stored: "Stored") -> dict[str, dict[str, Any]]:
     """Cell → the columns of `PLACE`, then one for each axis of the scenario."""
-    cells = stored.run.scenario.cells
+    cells = scenario_of(stored).cells
     axes = workloads.axes(cells)
     return {cell.name: _place(cell, axes) for cell in cells}
 
 
 def tidy(
-    stored: "StoredRun",
+    stored: "Stored",
     rows: Sequence[Mapping[str, Any]],
     columns: Iterable[str],
     *,
@@ -33,7 +34,7 @@ def tidy(
     """A frame of rows without their places, which are put before them.
 
     Args:
-        stored: the run.
+        stored: the run, or profile.
         rows: each has "cell" and the columns.
         columns: names after those of the place.
         baseline: label for the attributes; None is the scenario's, if it has one.
@@ -44,7 +45,7 @@ def tidy(
     """
     import pandas as pd
 
-    scenario = stored.run.scenario
+    scenario = scenario_of(stored)
     where = places(stored)
     names = list(dict.fromkeys([*next(iter(where.values())), *columns]))
     frame = pd.DataFrame(

@@ -6,8 +6,8 @@ What one Axes cannot hold (several policy latencies, say) is cut into facets by 
 
 A plot is a module ``plot_<name>.py`` of this folder. It has ``TITLE``; ``SUMMARY``, a line
 that says what it shows; ``NEEDS``, what a run must hold for it; ``FRAME``, the function that makes its frame; ``split(frame)``, its
-facets; ``describe(frame)``, one facet in words; ``size(frame)``, its inches; and the function
-``<name>``. Adding a plot is adding a file. Nothing here is imported to list names: ``slotbench --help`` shows them.
+facets; ``describe(frame)``, one facet in words; ``size(frame)``, its inches; the function
+``<name>``; and ``OF = "profile"`` where it is drawn of a profile and not of a run. Adding a plot is adding a file. Nothing here is imported to list names: ``slotbench --help`` shows them.
 """
 
 import difflib
@@ -27,7 +27,18 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = ["Facet", "Plot", "available", "figure", "get", "select", "summary"]
+    from slotbench.frames import Kind
+
+__all__ = [
+    "Facet",
+    "Plot",
+    "available",
+    "drawn_of",
+    "figure",
+    "get",
+    "select",
+    "summary",
+]
 
 _PREFIX: Final = "plot_"
 
@@ -38,10 +49,12 @@ class Plot:
 
     Attributes:
         name: the module's stem without its prefix.
+        of: what it is drawn of.
         title: for people.
         summary: what it shows, and how to read it, in one or two sentences.
         needs: what a run must hold for it, to be said where it does not.
-        frame: makes its frame of a stored run; takes ``baseline`` and ``threshold``.
+        frame: makes its frame of a stored run, or profile; takes ``baseline``, and of a run
+            ``threshold``.
         split: cuts a frame into what one Axes can hold.
         draw: the function itself.
         describe: what a facet shows, in words, for those who do not see it.
@@ -49,6 +62,7 @@ class Plot:
     """
 
     name: str
+    of: "Kind"
     title: str
     summary: str
     needs: str
@@ -72,15 +86,18 @@ class Plot:
         return label if title == "Throughput" else f"{title}, {label}"
 
 
-def available() -> tuple[str, ...]:
-    """Names of all plots, sorted."""
-    return tuple(
-        sorted(
-            module.name.removeprefix(_PREFIX)
-            for module in pkgutil.iter_modules(__path__)
-            if module.name.startswith(_PREFIX)
-        )
+def available(of: "Kind | None" = None) -> tuple[str, ...]:
+    """Names of plots, sorted.
+
+    Args:
+        of: those drawn of a run, or of a profile; None is all, and imports none of them.
+    """
+    names = sorted(
+        module.name.removeprefix(_PREFIX)
+        for module in pkgutil.iter_modules(__path__)
+        if module.name.startswith(_PREFIX)
     )
+    return tuple(name for name in names if of is None or of == drawn_of(name))
 
 
 def summary(name: str) -> str:
@@ -92,6 +109,15 @@ def summary(name: str) -> str:
     return str(_module(name).SUMMARY)
 
 
+def drawn_of(name: str) -> "Kind":
+    """Whether the plot is drawn of a run or of a profile.
+
+    Raises:
+        SlotbenchError: there is none; the nearest names are offered.
+    """
+    return _of(_module(name))
+
+
 def get(name: str) -> Plot:
     """The plot of that name.
 
@@ -101,6 +127,7 @@ def get(name: str) -> Plot:
     module = _module(name)
     return Plot(
         name=name,
+        of=_of(module),
         title=module.TITLE,
         summary=module.SUMMARY,
         needs=module.NEEDS,
@@ -127,6 +154,10 @@ def _checked(
         return draw(frame, ax)
 
     return checked
+
+
+def _of(module: ModuleType) -> "Kind":
+    return "profile" if getattr(module, "OF", "run") == "profile" else "run"
 
 
 def _module(name: str) -> ModuleType:

@@ -14,39 +14,45 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from slotbench.plots import Plot
-    from slotbench.store import StoredRun
+    from slotbench.store import StoredProfile, StoredRun
 
 MAX_FACETS: Final = 36
 _COLUMNS: Final = 3
+_WIDEST_IN: Final = 17.0
+"""Inches of parts beside each other: three of most plots."""
+
 _LEGEND_IN: Final = 2.3
 """Inches for the names beside the parts."""
 
 
 def figure(
     plot: "Plot",
-    stored: "StoredRun",
+    stored: "StoredRun | StoredProfile",
     where: Mapping[str, Any] | None = None,
     *,
     contenders: str | Sequence[str] = (),
     **options: Any,
 ) -> "Figure":
-    """Draw a plot of a run, one Axes a facet.
+    """Draw a plot of a run, or of a profile, one Axes a facet.
 
     Args:
         plot: what to draw.
-        stored: the run.
+        stored: the run, or the profile where the plot is of one.
         where: column → value, or a list of values: the cells to draw; None is all.
         contenders: a label or labels to draw; () is all.
         options: of the plot's frame: ``baseline``, ``threshold``, ``metric``.
 
     Raises:
-        SlotbenchError: no such column, value, contender or option, or nothing to draw, or
-            more facets than anybody could see.
+        SlotbenchError: the plot is of the other kind; no such column, value, contender or
+            option, or nothing to draw, or more facets than anybody could see.
     """
     import numpy as np
     from matplotlib import pyplot as plt
     from matplotlib.figure import Figure
 
+    from slotbench.frames import id_of
+
+    _check_kind(plot, stored)
     given = {name: value for name, value in options.items() if value is not None}
     known = [n for n in inspect.signature(plot.frame).parameters if n != "stored"]
     for name in given:
@@ -70,17 +76,18 @@ def figure(
     facets = plot.split(frame)
     if not facets:
         raise SlotbenchError(
-            f"{stored.run.run_id} has nothing for plot {plot.name}: it needs {plot.needs}"
+            f"{id_of(stored)} has nothing for plot {plot.name}: it needs {plot.needs}"
         )
     if len(facets) > MAX_FACETS:
         raise SlotbenchError(
             f"plot {plot.name} would have {len(facets)} parts: choose cells by an axis, such "
             f"as {next(iter(frame.attrs['axes']), 'cell')}"
         )
-    columns = min(_COLUMNS, len(facets)) if len(facets) != 4 else 2
-    rows = math.ceil(len(facets) / columns)
     sizes = [plot.size(facet.frame) for facet in facets]
     width, height = (max(size[side] for size in sizes) for side in (0, 1))
+    columns = min(_COLUMNS, len(facets)) if len(facets) != 4 else 2
+    columns = max(1, min(columns, int(_WIDEST_IN / width)))
+    rows = math.ceil(len(facets) / columns)
     # Tried on the first part, for the names' room is laid out before anything is drawn.
     first = plot.draw(facets[0].frame, Figure().add_subplot())
     legend_in = _LEGEND_IN if first.get_legend() is not None else 0.01
@@ -123,3 +130,16 @@ def figure(
         parse_math=False,
     )
     return drawn
+
+
+def _check_kind(plot: "Plot", stored: "StoredRun | StoredProfile") -> None:
+    """Refuse a run's plot of a profile, and the other way."""
+    from slotbench import frames
+
+    kind = frames.kind_of(stored)
+    if plot.of != kind:
+        scenario = frames.scenario_of(stored).name
+        raise SlotbenchError(
+            f"plot {plot.name} is drawn of a {plot.of}, and {frames.id_of(stored)} is a {kind}: "
+            f"make one with 'slotbench {plot.of} {scenario}'"
+        )

@@ -44,6 +44,10 @@ MAX_ROW_LABEL: Final = 18
 """Characters of a contender's label that stand in one line beside a plot."""
 
 
+_MAX_LINE: Final = 60
+"""Characters of one line of such a label."""
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """One contender's look.
@@ -85,6 +89,35 @@ def series(labels: Iterable[str]) -> dict[str, Series]:
         for family, members in families.items()
         for place, label in enumerate(members)
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """How a phase of a request is filled.
+
+    Attributes:
+        hatch: as matplotlib's; "" where somebody works, else the request waits.
+    """
+
+    color: str
+    hatch: str
+
+
+HATCH: Final = "#000000"
+"""Of fills, by day and night: their colours are bright enough for it on either page."""
+
+PHASES: Final = {
+    "write": Fill(SKY, ""),
+    "server busy": Fill(ORANGE, "////"),
+    "wait for batch": Fill(GREY, "...."),
+    "signal → server awake": Fill(SKY, "\\\\\\\\"),
+    "drain": Fill(PURPLE, ""),
+    "collate": Fill(BLUE, ""),
+    "forward": Fill(GREY, ""),
+    "resolve": Fill(GREEN, ""),
+    "wake → actor running": Fill(AMBER, "\\\\\\\\"),
+}
+"""Phase → its look; grey is time that the scenario asks for. No two are alike."""
 
 
 def axes(ax: "Axes | None") -> "Axes":
@@ -141,7 +174,9 @@ def rate(value: float) -> str:
 
 
 def duration(value: float) -> str:
-    """A round number of seconds, short: 20 µs, 1 ms, 2 s."""
+    """A round number of seconds, short: 20 µs, 1 ms, 2 s, 0."""
+    if value == 0.0:
+        return "0"
     for step, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
         if value >= step * 0.999:
             return f"{value / step:g} {name}"
@@ -172,9 +207,17 @@ def named(label: str) -> str:
 
 
 def wrapped(label: str) -> str:
-    """A contender's label in two lines where it is long: its options below its name."""
+    """A contender's label in lines where it is long: its options below its name."""
     name, bracket, rest = label.partition("[")
-    return f"{name}\n[{rest}" if bracket and len(label) > MAX_ROW_LABEL else label
+    lines = [label]
+    if bracket and len(label) > MAX_ROW_LABEL:
+        lines = [name, f"[{rest}"]
+    # A plot has room for so many; a label may be of any length, without a blank to break it at.
+    return "\n".join(
+        line[begin : begin + _MAX_LINE]
+        for line in lines
+        for begin in range(0, max(len(line), 1), _MAX_LINE)
+    )
 
 
 def rows_size(num_rows: int) -> tuple[float, float]:

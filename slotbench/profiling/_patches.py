@@ -26,8 +26,8 @@ _MAKERS: Final = (
 )
 """Packages whose locks are a contender's own, or made for one."""
 
-_BELOW: Final = ("threading.py", "concurrent/futures/_base.py", "queue.py")
-"""Files that make locks for whoever calls them."""
+_BELOW: Final = frozenset({"threading", "queue", "concurrent.futures._base"})
+"""Modules that make locks for whoever calls them."""
 
 real_lock: Final = threading.Lock
 real_rlock: Final = threading.RLock
@@ -100,10 +100,10 @@ def maker() -> str:
     Such as "_slot.py:128 SlotTransport.__init__".
     """
     frame = sys._getframe(1)
-    while frame.f_back is not None and (
-        str(frame.f_globals.get("__name__")).startswith(__package__)
-        or frame.f_code.co_filename.endswith(_BELOW)
-    ):
+    while frame.f_back is not None:
+        module = str(frame.f_globals.get("__name__"))
+        if module not in _BELOW and not module.startswith(__package__):
+            break
         frame = frame.f_back
     return f"{_file(frame.f_code)}:{frame.f_lineno} {frame.f_code.co_qualname}"
 

@@ -4,7 +4,8 @@ import dataclasses
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Literal
 
 import slotbench
 from slotbench.compute import answers, between, comparison, validity
@@ -14,56 +15,15 @@ from slotbench.draw import cell_table, page, units
 from slotbench.draw.answer import Sentence
 from slotbench.draw.cell_table import CellTable
 from slotbench.errors import SlotbenchError
-from slotbench.plots import Facet, Plot
-from slotbench.plots import available as available_plots
-from slotbench.plots import get as get_plot
-from slotbench.records import Scalar
-from slotbench.store import StoredRun
-
-_ORDER: Final[tuple[str, ...]] = (
-    *("throughput", "ratio_map", "preallocate", "loss"),
-    *("latency", "batch_sizes", "fairness"),
-)
-"""Of the plots, the most wanted first; one that is not here comes after them."""
-
-_OF_A_CELL: Final = frozenset({"latency", "batch_sizes", "loss"})
-"""Plots of one cell each, of which a page of a large grid shows a few."""
-
-_MACHINE: Final = {
-    "machine": (
-        "cpu_model_name",
-        "cpu_count",
-        "cpu_affinity_count",
-        "platform",
-    ),
-    "versions": (
-        "python_version",
-        "torch_version",
-        "tensordict_version",
-        "torchrl_version",
-    ),
-    "code": ("git_commit", "git_dirty", "code_sha256"),
-}
-"""What is shown first of the environment; the rest is a click away."""
+from slotbench.report import _facts, _profile
+from slotbench.report._figures import Figure, figures
+from slotbench.report._profile import ProfileChapter
+from slotbench.store import StoredProfile, StoredRun
 
 _MAX_NAMED: Final = 3
 """Contenders that a rule's line names before it counts them."""
 
 _SEVERITIES: Final = ("INVALID", "failed", "DISTURBED", "warning")
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One plot with its facets.
-
-    Attributes:
-        facets: those shown.
-        note: what is not shown, and how to see it; "".
-    """
-
-    plot: Plot
-    facets: tuple[Facet, ...]
-    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +62,7 @@ class Chapter:
         marked: those to mark in sentences; a floor's name is also a word.
     """
 
-    run_id: str
+    record_id: str
     title: str
     question: str
     state: str
@@ -118,6 +78,7 @@ class Chapter:
     scenario: str
     contenders: tuple[str, ...]
     marked: tuple[str, ...]
+    kind: Literal["run"] = "run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,34 +86,60 @@ class Report:
     """One page.
 
     Attributes:
-        between: what changed from the first run to each further one, or why that is not said.
+        chapters: a run or a profile each, in the order given.
+        between: what changed from the first run to each further run, or why that is not said.
+        records: what it was written from, in words.
         version: of slotbench, which wrote it.
     """
 
     title: str
-    chapters: tuple[Chapter, ...]
+    chapters: tuple[Chapter | ProfileChapter, ...]
     between: tuple[str, ...]
+    records: str
     version: str
 
 
 def build(
-    runs: Sequence[StoredRun], *, baseline: str | None, threshold: float | None
+    recorded: Sequence[StoredRun | StoredProfile],
+    *,
+    baseline: str | None,
+    threshold: float | None,
+    page_dir: Path | None,
 ) -> Report:
-    """Gather what the report says of each run, and between them.
+    """Gather what the report says of each run and profile, and between runs.
 
     Raises:
         SlotbenchError: no such contender, or a threshold outside 0 to 1.
     """
-    chapters = tuple(_chapter(stored, baseline, threshold) for stored in runs)
-    title = chapters[0].title
-    if len(chapters) > 1:
-        title = f"{title} and {units.count(len(chapters) - 1, 'more run')}"
+    chapters = tuple(
+        _profile.chapter(stored, baseline, page_dir)
+        if isinstance(stored, StoredProfile)
+        else _chapter(stored, baseline, threshold)
+        for stored in recorded
+    )
+    # A profile's trials carry probes: nothing is said between it and anything.
+    runs = [stored for stored in recorded if isinstance(stored, StoredRun)]
     return Report(
-        title=title,
+        title=_title(chapters),
         chapters=chapters,
         between=tuple(_between(runs, baseline, threshold)),
+        records=" and ".join(
+            f"recorded {kind}s"
+            for kind in ("run", "profile")
+            if any(one.kind == kind for one in chapters)
+        ),
         version=slotbench.__version__,
     )
+
+
+def _title(chapters: Sequence[Chapter | ProfileChapter]) -> str:
+    first, *others = chapters
+    if not others:
+        return first.title
+    kinds = {one.kind for one in others}
+    if len(kinds) > 1:
+        return f"{first.title} and {len(others)} more"
+    return f"{first.title} and {units.count(len(others), f'more {kinds.pop()}')}"
 
 
 def _chapter(stored: StoredRun, baseline: str | None, threshold: float | None) -> Chapter:
@@ -164,16 +151,16 @@ def _chapter(stored: StoredRun, baseline: str | None, threshold: float | None) -
     found = answers.answer(run, stored.trials, baseline=baseline, threshold=threshold)
     shown = page.page(compared)
     return Chapter(
-        run_id=run.run_id,
+        record_id=run.run_id,
         title=run.scenario.title,
         question=" ".join(run.scenario.question.split()),
         state=stored.state,
         answer=answer_words.sentences(found, compared),
-        facts=_facts(stored, compared),
-        environment={name: _text(value) for name, value in sorted(run.environment.items())},
+        facts=_measured(stored, compared),
+        environment={name: str(value) for name, value in sorted(run.environment.items())},
         rules=tuple(_rules(compared)),
         remarks=tuple(_remarks(stored, compared)),
-        figures=tuple(_figures(stored, baseline, threshold)),
+        figures=tuple(figures(stored, baseline=baseline, threshold=threshold)),
         tables=shown.tables,
         legend=shown.legend,
         commands=(*shown.commands, shlex.join(("slotbench", "report", run.run_id))),
@@ -188,8 +175,7 @@ def _chapter(stored: StoredRun, baseline: str | None, threshold: float | None) -
 def _between(
     runs: Sequence[StoredRun], baseline: str | None, threshold: float | None
 ) -> Iterable[str]:
-    first = runs[0]
-    for other in runs[1:]:
+    for first, other in ((runs[0], other) for other in runs[1:]):
         names = f"From {first.run.run_id} to {other.run.run_id}"
         try:
             two = between.compare(
@@ -204,13 +190,13 @@ def _between(
             yield f"{names}: {page.page(two).opening}"
 
 
-def _facts(stored: StoredRun, compared: Comparison) -> dict[str, str]:
+def _measured(stored: StoredRun, compared: Comparison) -> dict[str, str]:
     run, environment = stored.run, stored.run.environment
     scenario = run.scenario
     facts = {
         "run": f"{run.run_id}, {stored.state}",
         "measured": run.created_at,
-        "grid": "; ".join(_axes(compared)) or "one cell",
+        "grid": _facts.grid(compared.cells),
         "trials": (
             f"{len(stored.trials)} recorded, {run.design.num_trials} planned: "
             f"{units.count(len(compared.cells), 'cell')} × "
@@ -220,37 +206,11 @@ def _facts(stored: StoredRun, compared: Comparison) -> dict[str, str]:
         "contenders": ", ".join(who.label for who in compared.contenders),
         "baseline": compared.baseline,
         "δ": cell_table.deltas(compared.thresholds),
-        "window": _window(compared),
+        "window": _facts.window(compared.cells),
     }
     if scenario.overrides:
         facts["changed"] = ", ".join(scenario.overrides)
-    for title, names in _MACHINE.items():
-        said = [
-            f"{name} {_text(environment[name])}" for name in names if name in environment
-        ]
-        if said:
-            facts[title] = ", ".join(said)
-    return facts
-
-
-def _axes(compared: Comparison) -> Iterable[str]:
-    """Every axis with its values, as the cells have them."""
-    found: dict[str, dict[str, None]] = {}
-    for cell in compared.cells:
-        for axis, value in cell.coordinates.items():
-            found.setdefault(axis, {})[_text(value)] = None
-    for axis, values in found.items():
-        yield f"{axis} {', '.join(values)}"
-
-
-def _window(compared: Comparison) -> str:
-    spans = sorted({cell.workload.window.measure_s for cell in compared.cells})
-    warm = sorted({cell.workload.window.warmup_s for cell in compared.cells})
-    return (
-        f"{', '.join(units.seconds(span) for span in spans)} after "
-        f"{', '.join(units.seconds(span) for span in warm)} of warm-up, longer where too few "
-        "replies came"
-    )
+    return facts | _facts.machine(environment)
 
 
 def _rules(compared: Comparison) -> Iterable[RuleCount]:
@@ -283,31 +243,3 @@ def _remarks(stored: StoredRun, compared: Comparison) -> Iterable[str]:
     yield from stored.notes
     yield from map(cell_table.resumed, compared.resumptions)
     yield from (f"skipped: {who.label} ({who.reason})" for who in compared.skipped)
-
-
-def _figures(
-    stored: StoredRun, baseline: str | None, threshold: float | None
-) -> Iterable[Figure]:
-    """Every plot that has something to show."""
-    known = available_plots()
-    names = [name for name in _ORDER if name in known]
-    names += [name for name in known if name not in _ORDER]
-    few = {cell.name for cell in answers.spread(stored.run.scenario.cells)}
-    frames: dict[Any, Any] = {}
-    for name in names:
-        plot = get_plot(name)
-        if plot.frame not in frames:
-            frames[plot.frame] = plot.frame(stored, baseline=baseline, threshold=threshold)
-        facets = plot.split(frames[plot.frame])
-        shown = [f for f in facets if name not in _OF_A_CELL or f.title in few]
-        if not shown:
-            continue
-        note = ""
-        if len(shown) < len(facets):
-            command = f"slotbench plot {stored.run.run_id} {name}"
-            note = f"{len(shown)} of {len(facets)} cells; any other: {command} --where AXIS=VALUE"
-        yield Figure(plot, tuple(shown), note)
-
-
-def _text(value: Scalar | object) -> str:
-    return str(value)

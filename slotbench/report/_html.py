@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from slotbench.plots import _style
 from slotbench.plots._facets import distinct
 from slotbench.report import _svg
-from slotbench.report._content import Chapter, Figure, Report
+from slotbench.report._content import Chapter, Report
+from slotbench.report._figures import Figure
+from slotbench.report._profile import VIEWER, ProfileChapter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,17 +66,19 @@ def render(report: Report) -> str:
         }
         for place, chapter in enumerate(report.chapters)
     ]
-    page = environment.get_template(_TEMPLATE).render(report=report, chapters=chapters)
+    page = environment.get_template(_TEMPLATE).render(
+        report=report, chapters=chapters, viewer=VIEWER
+    )
     return page.rstrip() + "\n"
 
 
 def _figure(
-    figure: Figure, name: str, chapter: Chapter, markup: Any
+    figure: Figure, name: str, chapter: Chapter | ProfileChapter, markup: Any
 ) -> Mapping[str, object]:
-    pictures, names = [], dict[str, None]()
+    pictures, names = [], dict[str, _style.Fill | None]()
     for place, facet in enumerate(figure.facets):
         svg, drawn = _svg.draw(figure.plot, facet, f"{name}-{place}")
-        names |= dict.fromkeys(drawn)
+        names |= drawn
         header, rows = _table(facet.frame)
         pictures.append(
             _Picture(
@@ -85,7 +89,7 @@ def _figure(
                 rows=rows,
                 csv=_csv_link(facet.frame),
                 is_wide=figure.plot.size(facet.frame)[0] > _WIDE_IN,
-                file_name=f"{chapter.run_id}-{figure.plot.name}-{place}.csv",
+                file_name=f"{chapter.record_id}-{figure.plot.name}-{place}.csv",
             )
         )
     looks = _style.series(chapter.contenders)
@@ -94,7 +98,11 @@ def _figure(
         "title": figure.plot.titled(figure.facets[0].frame),
         "summary": figure.plot.summary,
         "note": figure.note,
-        "legend": [(markup(_svg.swatch(label, looks)), label) for label in names],
+        "legend": [
+            (markup(_svg.swatch(label, looks) if fill is None else _svg.box(fill)), label)
+            for label, fill in names.items()
+        ],
+        "is_of_labels": not any(names.values()),
         "pictures": pictures,
     }
 

@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterable, Mapping
 
 from slotbench.draw import as_md
+from slotbench.draw.profile import CellPage, Table
 from slotbench.report._content import Chapter, Report
+from slotbench.report._profile import VIEWER, Linked, ProfileChapter
 
 
 def render(report: Report) -> str:
@@ -13,21 +15,19 @@ def render(report: Report) -> str:
     for chapter in report.chapters:
         if len(report.chapters) > 1:
             parts.append(
-                f"## {as_md.escape(chapter.title)} ({as_md.escape(chapter.run_id)})"
+                f"## {as_md.escape(chapter.title)} ({as_md.escape(chapter.record_id)})"
             )
-        parts += _chapter(chapter)
+        if isinstance(chapter, ProfileChapter):
+            parts += _profile(chapter)
+        else:
+            parts += _chapter(chapter)
     parts.append(f"<sub>slotbench {report.version}</sub>")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _chapter(chapter: Chapter) -> Iterable[str]:
     escape = as_md.escape
-    yield escape(chapter.question)
-    yield "\n".join(
-        f"- **{escape(one.about)}.** {escape(one.text)}" for one in chapter.answer
-    )
-    yield "### What was measured"
-    yield _facts(chapter.facts)
+    yield from _opening(chapter)
     yield "### What the rules said"
     if chapter.rules:
         header = ("severity", "rule", "trials", "such as", "what to do")
@@ -43,11 +43,69 @@ def _chapter(chapter: Chapter) -> Iterable[str]:
     for table in chapter.tables:
         yield as_md.cell(table).replace("### ", "#### ", 1)
     yield escape(chapter.legend)
-    yield "### How to reproduce it"
-    lines = [" ".join(line.split()) for line in chapter.commands]
+    yield _again(chapter.commands)
+
+
+def _profile(chapter: ProfileChapter) -> Iterable[str]:
+    yield from _opening(chapter)
+    yield as_md.escape(chapter.about)
+    yield as_md.bullets(chapter.remarks)
+    yield "### What each phase means"
+    yield _facts(dict(chapter.phases))
+    yield "### Every cell"
+    for cell in chapter.cells:
+        yield f"#### {as_md.escape(cell.name)}"
+        if len(chapter.cells) > 1:
+            yield from (as_md.escape(one.text) for one in cell.sentences)
+        yield from _cell(cell)
+    if chapter.timelines or chapter.tools:
+        yield "### Timelines and tools"
+        yield f"The files lie in {as_md.escape(chapter.folder)}; timelines open in {VIEWER}."
+        yield "\n".join(map(_files, (*chapter.timelines, *chapter.tools)))
+    yield _again(chapter.commands)
+
+
+def _opening(chapter: Chapter | ProfileChapter) -> Iterable[str]:
+    escape = as_md.escape
+    yield escape(chapter.question)
+    yield "\n".join(
+        f"- **{escape(one.about)}.** {escape(one.text)}" for one in chapter.answer
+    )
+    yield "### What was measured"
+    yield _facts(chapter.facts)
+
+
+def _cell(cell: CellPage) -> Iterable[str]:
+    for table in cell.tables:
+        yield f"**{as_md.escape(table.title)}**"
+        yield _table(table)
+        yield as_md.bullets(table.notes)
+    if cell.problems:
+        yield "**problems**"
+        yield as_md.bullets(cell.problems)
+
+
+def _table(table: Table) -> str:
+    rows = []
+    for place, row in enumerate(table.rows):
+        if table.groups and place in table.groups:
+            group = f"**{as_md.escape(table.groups[place])}**"
+            rows.append([group, *[""] * (len(row) - 1)])
+        rows.append(list(map(as_md.escape, row)))
+    return as_md.pipes(tuple(map(as_md.escape, table.header)), rows, table.left)
+
+
+def _files(files: Linked) -> str:
+    links = ", ".join(f"[{as_md.escape(name)}]({address})" for address, name in files.links)
+    said = ": ".join(part for part in (links, as_md.escape(files.note)) if part)
+    return f"- {as_md.escape(files.title)}: {said}"
+
+
+def _again(commands: Iterable[str]) -> str:
+    lines = [" ".join(line.split()) for line in commands]
     longest = max(map(len, re.findall("`+", "".join(lines))), default=0)
     fence = "`" * max(3, longest + 1)
-    yield "\n".join((fence, *lines, fence))
+    return "\n".join(("### How to reproduce it", "", fence, *lines, fence))
 
 
 def _facts(facts: Mapping[str, str]) -> str:

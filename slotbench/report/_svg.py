@@ -31,7 +31,7 @@ _LONG: Final = re.compile(r"-?\d+\.\d{3,}")
 """Coordinates to a millionth of a point, where a hundredth is less than anybody sees."""
 
 
-def draw(plot: Plot, facet: Facet, name: str) -> tuple[str, tuple[str, ...]]:
+def draw(plot: Plot, facet: Facet, name: str) -> tuple[str, dict[str, _style.Fill | None]]:
     """Draw one facet.
 
     Args:
@@ -41,7 +41,8 @@ def draw(plot: Plot, facet: Facet, name: str) -> tuple[str, tuple[str, ...]]:
 
     Returns:
         The ``<svg>`` element, with a title and a description for those who do not see it; and
-        the names of what a legend has to tell, which the page draws once for all facets.
+        what a legend has to tell, which the page draws once for all facets: name → how it is
+        filled, None for a line.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -52,9 +53,13 @@ def draw(plot: Plot, facet: Facet, name: str) -> tuple[str, tuple[str, ...]]:
         figure = Figure(figsize=plot.size(facet.frame), layout="constrained")
         ax = plot.draw(facet.frame, figure.add_subplot())
         legend = ax.get_legend()
-        names = ()
+        names = {}
         if legend is not None:
-            names = tuple(name.strip() for name in ax.get_legend_handles_labels()[1])
+            handles, labels = ax.get_legend_handles_labels()
+            names = {
+                label.strip(): _fill(handle)
+                for handle, label in zip(handles, labels, strict=True)
+            }
             legend.remove()
         target = io.StringIO()
         figure.savefig(target, format="svg", transparent=True, metadata={"Date": None})
@@ -74,6 +79,36 @@ def swatch(label: str, looks: dict[str, _style.Series]) -> str:
         f'<g fill="{color}">{marker}</g></svg>'
     )
 
+
+def box(fill: _style.Fill) -> str:
+    """A box, filled as the plots fill it."""
+    strokes = _HATCHES.get(fill.hatch[:1], "")
+    return (
+        '<svg class="swatch" viewBox="0 0 28 12" aria-hidden="true">'
+        f'<rect x=".5" y=".5" width="27" height="11" fill="{_COLORS[fill.color]}" '
+        f'stroke="{_style.HATCH}" stroke-width=".5"/>'
+        f'<path d="{strokes}" stroke="{_style.HATCH}" stroke-linecap="round" '
+        'fill="none"/></svg>'
+    )
+
+
+def _fill(handle: object) -> _style.Fill | None:
+    """How the bars of a legend's entry are filled; None for lines."""
+    from matplotlib.colors import to_hex
+    from matplotlib.container import BarContainer
+
+    if not isinstance(handle, BarContainer):
+        return None
+    bar = handle.patches[0]
+    return _style.Fill(to_hex(bar.get_facecolor()), bar.get_hatch() or "")
+
+
+_HATCHES: Final = {
+    "/": "M2 11 9 1M9 11 16 1M16 11 23 1M22 11 27 4",
+    "\\": "M1 4 6 11M5 1 12 11M12 1 19 11M19 1 26 11",
+    ".": "".join(f"M{x} {y}h.01" for y in (3.5, 8.5) for x in range(3, 27, 4)),
+}
+"""Sign of a hatch → strokes in a box of 28 by 12."""
 
 _MARKERS: Final = {
     "o": '<circle cx="14" cy="6" r="4"/>',

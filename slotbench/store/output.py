@@ -1,9 +1,22 @@
-"""Writes what was made of a run, and never over a run's record."""
+"""Writes what was made of a run or profile, and never over a record."""
 
 from pathlib import Path
+from typing import Final
 
 from slotbench.errors import RecordError
-from slotbench.store._files import RUN_FILE, TRIALS_FILE, reason, replace_file
+from slotbench.store._files import (
+    PASSES_FILE,
+    PROFILE_FILE,
+    RUN_FILE,
+    TRIALS_FILE,
+    reason,
+    replace_file,
+)
+
+_RECORDS: Final = {
+    frozenset({RUN_FILE, TRIALS_FILE}): "run",
+    frozenset({PROFILE_FILE, PASSES_FILE}): "profile",
+}
 
 
 def check_free(path: Path, *, force: bool) -> None:
@@ -11,7 +24,7 @@ def check_free(path: Path, *, force: bool) -> None:
 
     Args:
         path: the file to be.
-        force: a plain file may be replaced, unless it is a run's record.
+        force: a plain file may be replaced, unless it is a run's or profile's record.
 
     Raises:
         RecordError: something is in its place; it says what to do.
@@ -22,11 +35,12 @@ def check_free(path: Path, *, force: bool) -> None:
         if path.exists() and not path.is_file():
             # Replacing /dev/null would be thorough.
             raise RecordError(f"{path} is no plain file: choose another place with -o")
-        if path.name in {RUN_FILE, TRIALS_FILE} and path.exists():
-            raise RecordError(
-                f"{path} is a run's record, which nothing replaces: choose another "
-                "place with -o"
-            )
+        for files, what in _RECORDS.items():
+            if path.name in files and path.exists():
+                raise RecordError(
+                    f"{path} is a {what}'s record, which nothing replaces: choose another "
+                    "place with -o"
+                )
         if not force and path.exists():
             raise RecordError(
                 f"{path} exists already; --force replaces it, -o writes elsewhere"

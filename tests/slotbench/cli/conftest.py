@@ -9,7 +9,8 @@ import pytest
 
 from slotbench.cli import main
 from slotbench.records import RunRecord, TrialRecord
-from slotbench.store import RunFolder
+from slotbench.store import ProfileFolder, RunFolder
+from tests.slotbench.support import profiles
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,20 @@ def record(tmp_path: Path, make_run: Callable[..., RunRecord], make_trials: Any)
         with RunFolder.create(tmp_path / "results", run) as folder:
             for trial in make_trials(rates) if trials is None else trials:
                 folder.append(trial)
+        return folder.path
+
+    return store
+
+
+@pytest.fixture
+def record_profile(tmp_path: Path) -> Record:
+    """Store a synthetic profile under ``tmp_path/results``, as `profiles.stored` makes it."""
+
+    def store(**options: Any) -> Path:
+        stored = profiles.stored(**options)
+        with ProfileFolder.create(tmp_path / "results", stored.profile) as folder:
+            for one in stored.trials:
+                folder.append(one)
         return folder.path
 
     return store

@@ -59,17 +59,47 @@ def test_a_contender_that_is_not_installed_says_so(
 def test_runs_are_listed_newest_first(
     slotbench: Any, record: Any, make_run: Any, make_trial: Any
 ) -> None:
-    """Id, scenario, status and number of trials; a damaged run does not hide the others."""
+    """Id, kind, scenario, status and number of trials; a damaged run does not hide the others."""
     path = record([make_trial()])
     older = path.with_name("20240101T000000Z-old-000000")
     older.mkdir()
     (older / "run.json").write_text("{")
     new, old = slotbench("list", "--runs").stdout.splitlines()
-    assert new.split() == [path.name, "synthetic", "complete", "1", "trials"]
-    assert old.split()[:2] == [older.name, "damaged"]
+    assert new.split() == [path.name, "run", "synthetic", "complete", "1", "trials"]
+    assert old.split()[:3] == [older.name, "run", "damaged"]
     assert "is damaged: Expecting" in old
     found = json.loads(slotbench("list", "--runs", "--json").stdout)
     assert [run["trials"] for run in found] == [1, None]
+
+
+def test_profiles_are_listed_among_the_runs(
+    slotbench: Any, record: Any, record_profile: Any
+) -> None:
+    """In the order of their age, told apart by a column, and for machines by a key."""
+    run, profile = record(), record_profile()
+    damaged = profile.with_name("20240101T000000Z-old-profile-000000")
+    damaged.mkdir()
+    (damaged / "profile.json").write_text("{")
+    first, second, third = slotbench("list", "--runs").stdout.splitlines()
+    assert first.split()[:4] == [profile.name, "profile", "quickstart", "complete"]
+    assert second.split()[:2] == [run.name, "run"]
+    assert third.split()[:3] == [damaged.name, "profile", "damaged"]
+    found = json.loads(slotbench("list", "--runs", "--json").stdout)
+    assert [one["kind"] for one in found] == ["profile", "run", "profile"]
+    assert [one["run"] for one in found] == [profile.name, run.name, damaged.name]
+    assert found[0].keys() == {"run", "kind", "scenario", "status", "trials", "problem"}
+
+
+def test_plots_of_profiles_are_told_from_those_of_runs(slotbench: Any) -> None:
+    """In words, and for machines by a key."""
+    lines = slotbench("list").stdout.splitlines()
+    (line,) = [line for line in lines if line.startswith("  phases ")]
+    assert "  of a profile: Mean time of each phase" in line
+    of = {
+        one["name"]: one["of"]
+        for one in json.loads(slotbench("list", "--json").stdout)["plots"]
+    }
+    assert {name for name, kind in of.items() if kind == "profile"} == {"phases"}
 
 
 def test_no_runs_is_no_error(slotbench: Any) -> None:

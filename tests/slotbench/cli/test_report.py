@@ -129,6 +129,91 @@ def test_a_plot_has_a_name_of_its_own(slotbench: Any, record: Any, tmp_path: Pat
     assert slotbench(*arguments, "--force").code == 0
 
 
+def test_a_report_of_a_profile_links_its_files(
+    slotbench: Any, record: Any, record_profile: Any, tmp_path: Path
+) -> None:
+    """From where it is written; alone, or behind a run, with which nothing is compared."""
+    run, path = record(), record_profile()
+    assert slotbench("report").stdout == f"{path.name}.html\n"
+    text = (tmp_path / f"{path.name}.html").read_text(encoding="utf-8")
+    assert f'href="results/{path.name}/timeline-1.json"' in text
+
+    outcome = slotbench("report", run, path, "-o", "deep/er/both.html")
+    assert (outcome.code, outcome.stdout) == (0, "deep/er/both.html\n")
+    text = (tmp_path / "deep/er/both.html").read_text(encoding="utf-8")
+    assert f'href="../../results/{path.name}/timeline-1.json"' in text
+    assert "Between the runs" not in text
+
+    said = slotbench("report", path, "--format", "md", "-o", "-").stdout
+    assert "[timeline-1.json](timeline-1.json)" in said
+
+
+def test_a_profiles_record_is_kept(slotbench: Any, record_profile: Any) -> None:
+    """As a run's is."""
+    path = record_profile()
+    for name in ("profile.json", "passes.jsonl"):
+        before = (path / name).read_bytes()
+        refused = slotbench("report", "--format", "md", "-o", path / name, "--force")
+        assert (refused.code, (path / name).read_bytes()) == (2, before)
+        assert "is a profile's record" in refused.stderr
+
+
+def test_a_profile_is_drawn(
+    slotbench: Any, record: Any, record_profile: Any, tmp_path: Path
+) -> None:
+    """The newest of what the plot is of, whatever else is newer."""
+    run, path = record(), record_profile()
+    assert slotbench("plot", "newest", "phases").stdout == f"{path.name}-phases.png\n"
+    assert (tmp_path / f"{path.name}-phases.png").stat().st_size > 1000
+    assert (
+        slotbench("plot", "newest", "throughput").stdout == f"{run.name}-throughput.png\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["plot", "profile-abc123", "throughput"],
+            "plot throughput is drawn of a run, and 20261128T000000Z-quickstart-profile-abc123 "
+            "is a profile: make one with 'slotbench run quickstart'",
+        ),
+        (
+            ["plot", "results/20261128T000000Z-quickstart-profile-abc123", "loss"],
+            "plot loss is drawn of a run",
+        ),
+        (
+            ["plot", "20250102T030405", "phases"],
+            "plot phases is drawn of a profile, and 20250102T030405-synthetic-abc123 is a run: "
+            "make one with 'slotbench profile synthetic'",
+        ),
+        (["plot", "nope", "phases"], "no run or profile 'nope'"),
+        (["plot", "newest", "phases", "--metric", "throughput"], "phases has no metric"),
+        (["plot", "newest", "phases", "--baseline", "nope"], "no contender 'nope'"),
+        (["report", "--threshold", "5%"], "a profile has no verdicts: leave it out"),
+        (["report", "--baseline", "nope"], "no contender 'nope'"),
+    ],
+)
+def test_a_mistake_with_a_profile_is_one_line(
+    arguments: list[str], message: str, slotbench: Any, record: Any, record_profile: Any
+) -> None:
+    """A plot of the other kind, an option that a profile has no use for."""
+    record()
+    record_profile()
+    outcome = slotbench(*arguments)
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert message in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_a_plot_of_no_profile_says_how_to_make_one(slotbench: Any, record: Any) -> None:
+    """A run is no stand-in."""
+    record()
+    outcome = slotbench("plot", "newest", "phases")
+    assert outcome.code == 2
+    assert "there is no profile in results yet" in outcome.stderr
+
+
 def test_a_run_without_trials_has_neither(slotbench: Any, record: Any) -> None:
     """One line each."""
     record(trials=[])

@@ -1,10 +1,13 @@
-"""``slotbench show``: every trial, and what the rules said of it."""
+"""``slotbench show``: every trial, and what the rules said of it; or what a profile found."""
 
 import json
 from typing import Any
 
+import pytest
+
 from slotbench.compute.validity import RULES
 from slotbench.records import Finding
+from tests.slotbench.support import grids
 
 STEAL = Finding("steal", "DISTURBED", "the hypervisor gave 20% of …", "run when quieter")
 SHORT = Finding("short_window", "warning", "400 replies, 500 were asked for", "raise it")
@@ -113,3 +116,87 @@ def test_an_interrupted_run_says_so(slotbench: Any, record: Any) -> None:
         f"was interrupted; 9 trials recorded, 9 planned: go on with 'slotbench run --resume results/{path.name}'"
         in shown.stderr
     )
+
+
+def test_a_profile_is_shown_by_the_same_command(
+    slotbench: Any, record_profile: Any
+) -> None:
+    """The newest of both kinds, an id's end, or a folder."""
+    path = record_profile()
+    for arguments in ((), ("abc123",), (path,), (path / "profile.json",)):
+        shown = slotbench("show", *arguments)
+        assert (shown.code, shown.stderr) == (0, "")
+        assert (
+            shown.stdout.count("slot answers in 780 µs where threading takes 2.16 ms") == 2
+        )
+
+
+def test_the_newest_is_the_newest_of_both(
+    slotbench: Any, record: Any, record_profile: Any, make_run: Any
+) -> None:
+    """A run of 2025, a profile of 2026."""
+    record()
+    assert "9 trials: 9 valid" in slotbench("show").stdout
+    record_profile()
+    assert "profile 20261128T000000Z" in slotbench("show").stdout
+
+
+def test_cells_and_contenders_of_a_profile_are_chosen(
+    slotbench: Any, record_profile: Any
+) -> None:
+    """By name; as text and as JSON."""
+    record_profile()
+    cell = grids.cell(16, 1.0).name
+    options = ("--cell", cell, "--between", "slot", "floor")
+    shown = slotbench("show", *options)
+    assert shown.stdout.count("floor answers in 333 µs where slot takes 780 µs") == 1
+    assert grids.cell(16).name not in shown.stdout
+    (found,) = json.loads(slotbench("show", *options, "--json").stdout)["cells"]
+    assert (found["name"], found["difference"]["first"]) == (cell, "slot")
+    assert "percentiles" not in shown.stdout
+    assert "percentiles" in slotbench("show", *options, "--full").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["profile-abc123", "--trial", "x"], "--trial is for a run, and 20261128T000000Z-"),
+        (
+            ["profile-abc123", "--problems"],
+            "--problems is for a run, and 20261128T000000Z-",
+        ),
+        (
+            ["20250102", "--between", "slot", "floor"],
+            "--between is for a profile, and 2025",
+        ),
+        (["20250102", "--cell", "x"], "--cell is for a profile, and 20250102T030405-"),
+        (["20250102", "--full", "--json"], "--full is for a profile, and 20250102T030405-"),
+        (["--cell", "x"], "no cell 'x' in this profile: it has 'num_slots=16, model."),
+        (["--cell", "x", "--json"], "no cell 'x' in this profile: it has 'num_slots=16"),
+        (
+            ["--between", "slot", "x"],
+            "no contender 'x' in this profile: it has threading, ",
+        ),
+        (["--between", "slot", "slot"], "nothing lies between 'slot' and itself"),
+        (["nope"], "no run or profile 'nope' in results"),
+    ],
+)
+def test_what_a_profile_or_run_has_not_is_one_line(
+    arguments: list[str], message: str, slotbench: Any, record: Any, record_profile: Any
+) -> None:
+    """An option of the other kind, a cell or contender that is not there."""
+    record()
+    record_profile()
+    shown = slotbench("show", *arguments)
+    assert (shown.code, shown.stdout) == (2, "")
+    assert shown.stderr.startswith(f"slotbench: error: {message}")
+    assert shown.stderr.count("\n") == 1
+
+
+def test_an_interrupted_profile_says_so(slotbench: Any, record_profile: Any) -> None:
+    """On stderr; what there is, is shown."""
+    record_profile(status="interrupted", num_trials=200)
+    shown = slotbench("show")
+    assert shown.code == 0
+    assert "was interrupted; 120 trials recorded, 200 planned" in shown.stderr
+    assert "· interrupted ·" in shown.stdout

@@ -28,6 +28,11 @@ from slotbench.draw import units
         (7.254, "rows", "7.25"),
         (64.0, "rows", "64.0"),
         (3.0, "bytes", "3.00 bytes"),
+        (1400.0, "B", "1.40 kB"),
+        (0.5, "B", "0.5 B"),
+        (0.71, "share", "71 %"),
+        (1.4, "threads", "1.40"),
+        (9.2, "", "9.20"),
         (None, "s", "n/a"),
         (math.nan, "s", "n/a"),
     ],
@@ -72,6 +77,44 @@ def test_intervals() -> None:
     assert units.ratio(None) == "n/a"
 
 
+@pytest.mark.parametrize(
+    ("number", "unit", "expected"),
+    [
+        (5.51e-4, "s", "+551 µs"),
+        (-1.96e-4, "s", "-196 µs"),
+        (0.0, "s", "0 s"),
+        (-0.142, "share", "-14.2 %"),
+        (980.0, "B", "+980 B"),
+        (None, "s", "n/a"),
+        (math.inf, "s", "n/a"),
+    ],
+)
+def test_differences(number: float | None, unit: str, expected: str) -> None:
+    """With their sign, whichever it is."""
+    assert units.signed(number, unit) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "unit", "expected"),
+    [
+        (-5.78e-4, -5.24e-4, "s", "[-578, -524] µs"),
+        (-3e-5, 1.46e-3, "s", "[-0.0300, 1.46] ms"),
+        (0.0, 0.0, "s", "[0, 0] s"),
+        (931.0, 1030.0, "B", "[0.931, 1.03] kB"),
+        (-0.346, -0.314, "share", "[-34.6, -31.4] %"),
+        (-8.5, -7.7, "", "[-8.50, -7.70]"),
+        (1.0, 2.0, "gates", "[1.00, 2.00] gates"),
+        (None, None, "s", "n/a"),
+        (-math.inf, math.inf, "s", "n/a"),
+    ],
+)
+def test_intervals_of_values(
+    low: float | None, high: float | None, unit: str, expected: str
+) -> None:
+    """Both ends under the prefix of the larger one."""
+    assert units.value_interval(low, high, unit) == expected
+
+
 def test_spans() -> None:
     """Two ratios that read the same are one."""
     assert units.span(1.211, 1.84) == "1.21× to 1.84×"
@@ -87,6 +130,9 @@ def test_spans() -> None:
         (0.1234, "12.3 %"),
         (9.5, "950 %"),
         (12.0, "over 1 000 %"),
+        (-0.1234, "-12.3 %"),
+        (-9.999, "-1 000 %"),
+        (-12.0, "below -1 000 %"),
         (math.inf, "n/a"),
     ],
 )
@@ -95,10 +141,20 @@ def test_percents(share: float, expected: str) -> None:
     assert units.percent(share) == expected
 
 
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [(0.399, "40 %"), (1.234, "123 %"), (0.001, "under 1 %"), (0.0, "0 %"), (None, "n/a")],
+)
+def test_whole_percents(share: float | None, expected: str) -> None:
+    """For sentences, where a tenth of a percent tells nobody anything."""
+    assert units.whole_percent(share) == expected
+
+
 def test_counts() -> None:
     """One thing is singular."""
     assert units.count(1, "cell") == "1 cell"
     assert units.count(1200, "trial") == "1 200 trials"
+    assert (units.whole(17), units.whole(1200)) == ("17", "1 200")
 
 
 @pytest.mark.parametrize(

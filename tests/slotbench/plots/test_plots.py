@@ -19,7 +19,7 @@ from slotbench.plots import _facets, _style
 from slotbench.store import StoredRun
 from tests.slotbench.support import grids
 
-ALL = plots.available()
+ALL = plots.available("run")
 
 
 @pytest.fixture(autouse=True)
@@ -437,8 +437,20 @@ def test_ticks_of_ratios_are_round(stored: StoredRun) -> None:
         assert all(re.fullmatch(r"[\d.]+×", tick) for tick in ticks)
 
 
+def test_long_labels_are_broken() -> None:
+    """Options below the name; nothing is left out, and no line is longer than a plot can hold."""
+    assert _style.wrapped("slot[preallocate]") == "slot[preallocate]"
+    assert _style.wrapped("torchrl.slot[collate=x]") == "torchrl.slot\n[collate=x]"
+    label = f"mine:f[a={'0123456789' * 20}]"
+    lines = _style.wrapped(label).split("\n")
+    assert "".join(lines) == label
+    assert max(map(len, lines)) <= 60
+    assert _style.wrapped("") == ""
+
+
 def test_rates_are_short() -> None:
-    """500, 2k, 1.5M."""
+    """500, 2k, 1.5M; of seconds 20 µs, and 0 without a unit."""
+    assert [_style.duration(x) for x in (2e-5, 1e-3, 0.0)] == ["20 µs", "1 ms", "0"]
     assert [_style.rate(x) for x in (500, 2000, 1.5e6)] == ["500", "2k", "1.5M"]
 
 

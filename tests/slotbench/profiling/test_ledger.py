@@ -56,6 +56,25 @@ def test_locks_are_counted_where_they_are_taken() -> None:
     assert own.acquisitions == {"submit": pytest.approx(2.0, **COUNTED)}
 
 
+@pytest.mark.parametrize(
+    ("name", "makers"),
+    [
+        ("slot", {"slot.py _shut_lock"}),
+        ("threading", {"shared_queue.py ThreadingTransport.__init__", "shared_queue.py ReplyFuture.__init__"}),
+        ("torchrl.threading", {"_threading.py ThreadingTransport.__init__", "_threading.py ThreadingTransport.submit"}),
+    ],
+)  # fmt: skip
+def test_a_lock_is_its_makers_and_not_that_of_the_library_in_between(
+    name: str, makers: set[str]
+) -> None:
+    found = ledger(LocksPass, name)
+    known = set()
+    for use in found.locks:
+        place, _, function = use.where.partition(" ")
+        known.add(f"{place.partition(':')[0]} {function}")
+    assert makers <= known
+
+
 def test_waiting_for_a_shared_lock_is_timed() -> None:
     """Four actors hold one lock for 1 ms each: of four, on average, three are before one."""
     found = ledger(

@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 
 from slotbench import load, report
+from tests.slotbench.support import altered, profiles
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser")
 GRID: Final = Path(__file__).parents[3] / "results/reference/grid"
@@ -124,3 +125,19 @@ def test_a_dark_page_is_dark_and_its_plots_are_light(page: Path) -> None:
     assert dark["ink"] in dark["texts"]
     assert light["ink"] in light["texts"]
     assert light["ink"] not in dark["texts"]
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_profile_does_not_overflow_either(width: int, tmp_path: Path) -> None:
+    """With labels of any length; its plots are drawn, the answer begins on the first screen."""
+    label = f"mine.module:factory[option={'0123456789' * 12}]"
+    stored = altered.renamed(profiles.stored(), {"slot": label})
+    path = tmp_path / "page.html"
+    text = report.render([stored])
+    path.write_text(text.replace("</body>", PROBE), encoding="utf-8")
+    seen = look(path, width, 800)
+
+    assert not seen["scrolls"]
+    assert seen["wide"] == []
+    assert (seen["pictures"], seen["empty"]) == (2, 0)
+    assert seen["answer"] < 800

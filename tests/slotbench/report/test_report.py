@@ -3,7 +3,6 @@
 import base64
 import csv
 import dataclasses
-import html.parser
 import io
 import re
 from pathlib import Path
@@ -17,43 +16,7 @@ from slotbench.records import Finding, Skipped
 from slotbench.report import _svg
 from slotbench.store import StoredRun
 from tests.slotbench.support import grids
-
-VOID = frozenset({"meta", "br", "img", "hr", "link", "input"})
-
-
-class Page(html.parser.HTMLParser):
-    """Collects a page's tags, ids, links and text; fails on tags that do not match."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
-            self.texts.append(data)
-
-    def of(self, tag: str) -> list[dict[str, str | None]]:
-        return [attrs for name, attrs in self.tags if name == tag]
-
-    @property
-    def text(self) -> str:
-        return " ".join("".join(self.texts).split())
+from tests.slotbench.support.pages import Page
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +90,7 @@ def test_contenders_in_sentences_are_set_as_code() -> None:
 
 def test_every_plot_is_there_with_words_and_data(page: Page, stored: StoredRun) -> None:
     """A title and a description for those who do not see it; the numbers as CSV."""
-    for name in plots.available():
+    for name in plots.available("run"):
         assert plots.get(name).title.replace("the baseline", "threading") in page.text
     pictures = [svg for svg in page.of("svg") if svg.get("role") == "img"]
     assert len(pictures) == len(page.of("figure")) >= 15

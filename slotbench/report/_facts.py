@@ -1,0 +1,58 @@
+"""What was measured, on what: what the chapters of runs and profiles share."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from slotbench.draw import units
+from slotbench.records import Cell, Scalar
+
+_MACHINE: Final = {
+    "machine": (
+        "cpu_model_name",
+        "cpu_count",
+        "cpu_affinity_count",
+        "platform",
+    ),
+    "versions": (
+        "python_version",
+        "torch_version",
+        "tensordict_version",
+        "torchrl_version",
+    ),
+    "code": ("git_commit", "git_dirty", "code_sha256"),
+}
+"""What is shown first of the environment; the rest is a click away."""
+
+
+def grid(cells: Sequence[Cell]) -> str:
+    """Every axis with its values, as the cells have them."""
+    found: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        for axis, value in cell.coordinates.items():
+            found.setdefault(axis, {})[str(value)] = None
+    axes = [f"{axis} {', '.join(values)}" for axis, values in found.items()]
+    return "; ".join(axes) or "one cell"
+
+
+def window(cells: Iterable[Cell]) -> str:
+    """How long trials are watched."""
+    windows = [cell.workload.window for cell in cells]
+    spans, warm = (
+        sorted({getattr(one, name) for one in windows})
+        for name in ("measure_s", "warmup_s")
+    )
+    return (
+        f"{', '.join(units.seconds(span) for span in spans)} after "
+        f"{', '.join(units.seconds(span) for span in warm)} of warm-up, longer where too few "
+        "replies came"
+    )
+
+
+def machine(environment: Mapping[str, Scalar]) -> dict[str, str]:
+    """Machine, versions and code, each in a line."""
+    facts = {}
+    for title, names in _MACHINE.items():
+        said = [f"{name} {environment[name]}" for name in names if name in environment]
+        if said:
+            facts[title] = ", ".join(said)
+    return facts
