@@ -1,6 +1,6 @@
 """slotbench: which transport should feed my policy, by how much, and why.
 
-Importing this loads no torch, pandas or matplotlib; `load`, `load_profile` and `run` import what
+Importing this loads no torch, pandas or matplotlib; `load`, `run` and the others import what
 they need.
 """
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Profile", "__version__", "load", "load_profile", "run"]
+__all__ = ["Profile", "__version__", "load", "load_profile", "profile", "run"]
 
 if TYPE_CHECKING:
-    from slotbench.api import Profile, load, load_profile, run
+    from slotbench.api import Profile, load, load_profile, profile, run
 
 
 def __dir__() -> list[str]:
@@ -19,7 +19,7 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"Profile", "load", "load_profile", "run"}:
+    if name in __all__:
         from slotbench import api
 
         return getattr(api, name)

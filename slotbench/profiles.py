@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from slotbench.errors import RecordError
+from slotbench.errors import RecordError, SlotbenchError
 from slotbench.measure import budget, runner
 from slotbench.measure.executor import LocalExecutor
 from slotbench.measure.outcomes import failed
@@ -27,7 +27,13 @@ from slotbench.records import (
     ToolFinding,
     TrialSpec,
 )
-from slotbench.store import ProfileFolder, check_writable, environment, new_run_id
+from slotbench.store import (
+    PROFILE_ENDING,
+    ProfileFolder,
+    check_writable,
+    environment,
+    new_run_id,
+)
 from slotbench.store.output import write_file
 
 ROUNDS: Final = 3
@@ -92,7 +98,7 @@ def profile_scenario(
         The profile's folder.
 
     Raises:
-        SlotbenchError: there is no such tool.
+        SlotbenchError: there is no such tool, or no round.
         ContenderError, ScenarioError: a contender or environment cannot be made; nothing
             was recorded.
         RecordError: the results folder cannot be written.
@@ -100,6 +106,8 @@ def profile_scenario(
     """
     for name in tool_names:
         tools.get(name)
+    if rounds < 1:
+        raise SlotbenchError(f"a profile has at least one round, and not {rounds}")
     check_writable(results_dir)
     on_progress(Progress(0, 0, _STARTING))
     began = time.perf_counter()
@@ -108,7 +116,7 @@ def profile_scenario(
     now = datetime.now(UTC)
     record = ProfileRecord(
         schema_version=PROFILE_SCHEMA_VERSION,
-        profile_id=new_run_id(f"{scenario.name}-profile", now),
+        profile_id=new_run_id(f"{scenario.name}{PROFILE_ENDING}", now),
         created_at=now.isoformat(timespec="seconds"),
         status="running",
         scenario=scenario,

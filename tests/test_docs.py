@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,8 @@ import scipy.stats
 import slotbench
 from slotbench.api import Run
 from slotbench.compute import validity
-from slotbench.draw import render
+from slotbench.draw import as_md, render
+from slotbench.draw import profile as drawn
 from slotbench.draw.as_md import escape
 
 ROOT = Path(__file__).parent.parent
@@ -50,7 +51,10 @@ TARGETS: Final = [
 ]  # fmt: skip
 
 
-COMMANDS: Final = ("run", "compare", "report", "plot", "show", "export", "check", "list")
+COMMANDS: Final = (
+    *("run", "compare", "profile", "report", "plot", "show", "export", "check", "list"),
+)
+PROFILE: Final = ROOT / "results/reference/quickstart-profile"
 
 
 def test_one_of_the_runs_on_one_core_and_two_had_one() -> None:
@@ -76,6 +80,21 @@ def test_reference_runs_are_complete_and_small() -> None:
         assert (run.trials["status"] == "ok").all()
         assert sum(file.stat().st_size for file in folder.iterdir()) <= 8_000_000
         assert str(ROOT.parent) not in (folder / "run.json").read_text()
+
+
+def test_reference_profiles_are_complete_and_small() -> None:
+    """Every committed profile is whole, with its timelines, and at most 5 MB."""
+    folders = [path.parent for path in (ROOT / "results/reference").glob("*/profile.json")]
+    assert folders
+    for folder in folders:
+        profile = slotbench.load_profile(folder)
+        assert profile.record.status == "complete"
+        assert profile.notes == ()
+        assert all(one.problems == () for cell in profile.cells for one in cell.contenders)
+        for name in profile.record.timelines:
+            assert (folder / name).is_file()
+        assert sum(file.stat().st_size for file in folder.iterdir()) <= 5_000_000
+        assert str(ROOT.parent) not in (folder / "profile.json").read_text()
 
 
 def test_the_reference_report_says_what_its_run_says() -> None:
@@ -291,8 +310,43 @@ def grid_answers() -> str:
     )
 
 
+def profile_answers() -> str:
+    """The opening sentence of each cell of the reference profile."""
+    profile = slotbench.load_profile(PROFILE)
+    return "\n".join(
+        f"- **{escape(about)}.** {escape(text)}" for about, text in profile.answers.items()
+    )
+
+
+def profile_tables(*titles: str, of: Sequence[str] = ()) -> str:
+    """Tables of the reference profile, first cell, as ``slotbench report`` writes them.
+
+    Args:
+        titles: of the tables, one below the other.
+        of: contenders whose rows are shown; () is all.
+    """
+    stored = slotbench.load_profile(PROFILE).stored
+    cell = stored.profile.scenario.cells[0].name
+    shown = drawn.page(stored, cells=[cell], between=("threading", "slot"))
+    tables = {table.title: table for table in shown.cells[0].tables}
+    parts = []
+    for title in titles:
+        table = tables[title]
+        rows = [
+            [
+                f"`{x}`" if column in table.codes else escape(x)
+                for column, x in enumerate(row)
+            ]
+            for row in table.rows
+            if not of or row[1] in of
+        ]
+        parts.append(as_md.pipes([escape(x) for x in table.header], rows, table.left))
+    return "\n\n".join(parts)
+
+
 BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ("README.md", "grid"): grid_answers,
+    ("README.md", "profile"): profile_answers,
     ("README.md", "quickstart"): quickstart_table,
     ("README.md", "limits"): lambda: limits_table(slotbench.load(LIMITS)),
     ("docs/transport-log.md", "wakeups"): lambda: wakeups_table(
@@ -305,6 +359,16 @@ BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
         slotbench.load(LIMITS_FIRST), slotbench.load(LIMITS)
     ),
     ("docs/validity.md", "rules"): rules_table,
+    ("docs/profiling.md", "profile-phases"): lambda: profile_tables(
+        "phases of a request, mean time"
+    ),
+    ("docs/profiling.md", "profile-claims"): lambda: profile_tables(
+        "claims", of=("slot", "torchrl.slot")
+    ),
+    ("docs/profiling.md", "profile-difference"): lambda: profile_tables(
+        "from threading to slot: phases, what explains most first",
+        "from threading to slot: ledger, per request",
+    ),
     **{
         ("docs/cli.md", f"help-{name}"): functools.partial(help_block, name)
         for name in COMMANDS

@@ -17,11 +17,11 @@ ROOT: Final = Path(__file__).parent.parent
 NOTEBOOKS: Final = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-def test_there_are_five() -> None:
+def test_there_are_six() -> None:
     """In reading order."""
     assert [path.stem for path in NOTEBOOKS] == [
         *("01-first-look", "02-does-the-lock-matter", "03-preallocate"),
-        *("04-your-own-transport", "05-from-envs-to-settings"),
+        *("04-your-own-transport", "05-from-envs-to-settings", "06-why-is-it-slower"),
     ]
 
 

@@ -7,6 +7,7 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
 
 from slotbench.compute import ledger, statistics
@@ -307,13 +308,13 @@ class _Passes:
         return tuple(text for one in self._all if (text := _problem(one)))
 
     @property
-    def prices_s(self) -> dict[str, float]:
-        """Row → the least that one was seen to cost."""
-        found: dict[str, float] = {}
+    def prices_s(self) -> dict[str, list[float]]:
+        """Row → what one was seen to cost."""
+        found: dict[str, list[float]] = {}
         for trials in self._good.values():
             for one in trials.values():
                 for name, price_s in (one.prices_s or {}).items():
-                    found[name] = min(price_s, found.get(name, math.inf))
+                    found.setdefault(name, []).append(price_s)
         return found
 
 
@@ -351,7 +352,7 @@ def _contender(
             found for name in PHASES if (found := _phase_mean(passes, name)) is not None
         ),
         ledger={row.name: counted[row.name] for row in ledger.ROWS if row.name in counted},
-        prices_s=passes.prices_s,
+        prices_s=_prices([passes]),
         locks=next((one.locks for one in passes.good("locks").values()), ()),
         claims=_claims(contender, counted),
         problems=passes.problems,
@@ -397,11 +398,8 @@ def _mean_s(name: str, found: Phases) -> float:
 
 
 def _median(values: Sequence[float | None]) -> float | None:
-    known = sorted(value for value in values if value is not None)
-    if not known:
-        return None
-    middle = len(known) // 2
-    return known[middle] if len(known) % 2 else (known[middle - 1] + known[middle]) / 2
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
 
 
 def _paired_ratio(
@@ -472,11 +470,12 @@ def _is_noise(gap: Mean) -> bool:
 
 
 def _prices(sides: Sequence[_Passes]) -> dict[str, float]:
-    names = {name for side in sides for name in side.prices_s}
-    return {
-        name: min(side.prices_s[name] for side in sides if name in side.prices_s)
-        for name in names
-    }
+    """Row → the median of what one was seen to cost: a thing has one price on a machine."""
+    seen: dict[str, list[float]] = {}
+    for side in sides:
+        for name, prices_s in side.prices_s.items():
+            seen.setdefault(name, []).extend(prices_s)
+    return {name: median(prices_s) for name, prices_s in seen.items()}
 
 
 def _doubt(found: Phases) -> str:

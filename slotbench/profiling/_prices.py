@@ -1,10 +1,12 @@
 """What one of a thing costs by itself, in CPU time, here and now: to weigh counts by.
 
-Each price is the least of several passes in a process where nothing else runs. Under load the same
-thing costs more (caches, the GIL): a price tells what a count explains at least.
+Each price is timed in a process where nothing else runs: the least of several passes, or, of
+context switches, the median, since two threads that happen to share a CPU hand over for a
+fifth of what it takes between two. Under load things cost more (caches, the GIL).
 """
 
 import concurrent.futures
+import statistics
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from typing import Final
 import torch
 
 _PASSES: Final = 20
+_HAND_OVERS: Final = 5
 _SWITCHES: Final = 200
 
 
@@ -64,23 +67,25 @@ def _nothing() -> None:
 
 def _switch_s() -> float:
     """CPU seconds of a thread's going to sleep and being woken: two threads hand locks on."""
-    least_s = 1.0
-    for _ in range(3):
-        here, there = threading.Lock(), threading.Lock()
-        here.acquire()
-        there.acquire()
+    return statistics.median(_hand_over_s() for _ in range(_HAND_OVERS))
 
-        def answer(here: threading.Lock = here, there: threading.Lock = there) -> None:
-            for _ in range(_SWITCHES):
-                there.acquire()
-                here.release()
 
-        other = threading.Thread(target=answer)
-        other.start()
-        began = time.process_time()
+def _hand_over_s() -> float:
+    here, there = threading.Lock(), threading.Lock()
+    here.acquire()
+    there.acquire()
+
+    def answer() -> None:
         for _ in range(_SWITCHES):
-            there.release()
-            here.acquire()
-        least_s = min(least_s, (time.process_time() - began) / (2 * _SWITCHES))
-        other.join()
-    return least_s
+            there.acquire()
+            here.release()
+
+    other = threading.Thread(target=answer)
+    other.start()
+    began = time.process_time()
+    for _ in range(_SWITCHES):
+        there.release()
+        here.acquire()
+    took_s = (time.process_time() - began) / (2 * _SWITCHES)
+    other.join()
+    return took_s

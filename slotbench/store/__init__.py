@@ -4,7 +4,7 @@ Importing this loads neither pydantic nor pyperf; `read` and `environment.collec
 import what they need.
 """
 
-from slotbench.store.finder import all_runs, find, kind_of
+from slotbench.store.finder import PROFILE_ENDING, all_runs, find, kind_of
 from slotbench.store.folder import (
     ProfileFolder,
     RunFolder,
@@ -15,6 +15,7 @@ from slotbench.store.profile_reader import StoredProfile, read_profile
 from slotbench.store.reader import StoredRun, read
 
 __all__ = [
+    "PROFILE_ENDING",
     "ProfileFolder",
     "RunFolder",
     "StoredProfile",

@@ -11,6 +11,9 @@ from slotbench.errors import RecordError
 from slotbench.store._files import PROFILE_FILE, RUN_FILE
 
 NEWEST: Final = "newest"
+PROFILE_ENDING: Final = "-profile"
+"""What a profile's id has behind the scenario's name."""
+
 _MAX_LISTED: Final = 5
 
 
@@ -46,9 +49,11 @@ def find(
             if text and (path / head).is_file():
                 return path
     known = all_runs(results, kinds)
-    of_scenario = [run for run in known if _scenario_name(run) == text]
-    if of_scenario:
-        return of_scenario[-1]
+    # A run before a profile of the same scenario, which has its name with an ending.
+    for name in (text, f"{text}{PROFILE_ENDING}"):
+        of_scenario = [run for run in known if _scenario_name(run) == name]
+        if of_scenario:
+            return of_scenario[-1]
     matches = [
         run
         for run in known

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from slotbench import notebook
-from slotbench.api import Run, ShownComparison, ShownTwoRuns, _as_set, _command
+from slotbench.api import Run, ShownComparison, ShownTwoRuns
+from slotbench.api._measure import Asked, as_set
 from slotbench.measure.runner import Progress
 from slotbench.scenario import load
 from tests.slotbench.support import grids
@@ -96,13 +97,19 @@ def test_a_runs_plots_are_found_by_name() -> None:
 )
 def test_overrides_are_those_of_the_command_line(overrides: Any, expected: Any) -> None:
     """A list is an axis, a tuple a value; they are understood as after ``--set``."""
-    assert _as_set(overrides) == expected
+    assert as_set(overrides) == expected
     load("quickstart", overrides=expected)
 
 
 def test_a_run_from_python_records_how_to_do_it_again() -> None:
     """As a command line."""
-    assert _command("quickstart", ["num_slots=4"], ["slot"], 3, None) == (
+    asked = Asked("run", "quickstart", ["num_slots=4"], "slot", None)
+    assert asked.command(3) == (
         *("slotbench", "run", "quickstart", "--set", "num_slots=4"),
         *("--contender", "slot", "--rounds", "3"),
+    )
+    asked = Asked("profile", "grid", {"num_slots": 4}, (), 7)
+    assert asked.command(None, [("--tool", "flame")]) == (
+        *("slotbench", "profile", "grid", "--set", "num_slots=4", "--seed", "7"),
+        *("--tool", "flame"),
     )

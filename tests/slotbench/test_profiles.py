@@ -120,7 +120,11 @@ def test_a_profile_is_no_run(measured: store.StoredProfile) -> None:
     with pytest.raises(RecordError, match=r"is not a run: it holds no run\.json"):
         store.read(measured.path)
     assert store.find(None, results, ("run", "profile")) == measured.path
-    assert store.find("small-profile", results, ("profile",)) == measured.path
+    for name in ("small", "small-profile"):
+        assert store.find(name, results, ("profile",)) == measured.path
+        assert store.find(name, results, ("run", "profile")) == measured.path
+    with pytest.raises(RecordError, match="no run 'small'"):
+        store.find("small", results)
     assert store.kind_of(measured.path) == "profile"
 
 

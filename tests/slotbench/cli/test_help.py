@@ -19,6 +19,7 @@ HEAVY = {"torch", "pandas", "matplotlib", "numpy", "scipy", "pyperf", "rich"}
         (["compare", "--help"], HEAVY),
         (["run", "--help"], HEAVY),
         (["check", "--help"], HEAVY),
+        (["profile", "--help"], HEAVY),
         (["list", "--help"], HEAVY),
         ([], HEAVY),
     ],
@@ -41,7 +42,10 @@ def test_help_loads_nothing_heavy(arguments: list[str], heavy: set[str]) -> None
     assert "Usage: slotbench" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "compare", "show", "export", "check", "list"])
+@pytest.mark.parametrize(
+    "command",
+    ["run", "profile", "compare", "report", "plot", "show", "export", "check", "list"],
+)
 def test_help_of_a_command_ends_in_whole_example_lines(
     command: str, slotbench: Any
 ) -> None:
@@ -60,6 +64,7 @@ def test_every_command_is_listed(slotbench: Any) -> None:
     assert [line.split()[0] for line in commands] == [
         "run",
         "compare",
+        "profile",
         "report",
         "plot",
         "show",

@@ -232,3 +232,21 @@ def test_every_row_is_described_once_and_known_to_the_passes() -> None:
     by_tools = {"python_blocks", "allocated_bytes"}
     assert set(names) == counted | set(ledger.DERIVED) | by_tools
     assert all(row.title and row.summary for row in ledger.ROWS)
+
+
+def test_a_price_is_the_median_of_what_was_seen() -> None:
+    """Of a bimodal one, the least would be what hardly ever happens."""
+    found = stored(rounds=5)
+    seen_us = {0: 3.0, 1: 17.0, 2: 16.0, 3: 18.0, 4: 17.0}
+
+    def priced(one: ProfileTrial) -> ProfileTrial:
+        if one.pass_name != "locks":
+            return one
+        price_s = seen_us[one.trial.round] * US
+        return dataclasses.replace(one, prices_s={"switches_voluntary": price_s})
+
+    found = dataclasses.replace(found, trials=tuple(map(priced, found.trials)))
+    assert of("slot", found).prices_s["switches_voluntary"] == pytest.approx(17.0 * US)
+    rows = {one.row.name: one for one in between("threading", "slot", found).rows}
+    gap = rows["switches_voluntary"].gap.mean
+    assert rows["switches_voluntary"].explains_s == pytest.approx(gap * 17.0 * US)

@@ -1,0 +1,204 @@
+"""Measuring from Python: `run` and `profile`."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slotbench.api._profile import Profile, load_profile
+from slotbench.api._run import Run, load
+from slotbench.errors import SlotbenchError
+
+if TYPE_CHECKING:
+    from slotbench.measure.runner import Progress
+    from slotbench.records import Scenario, Skipped
+
+
+def run(
+    scenario: str | Path,
+    *,
+    overrides: Mapping[str, object] | Sequence[str] = (),
+    contenders: str | Sequence[str] = (),
+    rounds: int | None = None,
+    seed: int | None = None,
+    results_dir: str | Path = "results",
+    on_progress: "Callable[[Progress], None] | None" = None,
+) -> Run:
+    """Measure a scenario and record it, as ``slotbench run`` does.
+
+    In a notebook a progress bar stands below the cell. Interrupting the kernel ends the run
+    and keeps what was recorded; ``slotbench run --resume`` goes on with it.
+
+    Args:
+        scenario: name or TOML file.
+        overrides: field → value, or a list of values, which makes it an axis (a tuple is one
+            value, such as a shape); or texts as after ``--set``.
+        contenders: one, or several, to race in place of the scenario's, beside its baseline.
+        rounds: passes over all cells.
+        seed: of order and think times.
+        results_dir: the run's folder is made in it.
+        on_progress: told what the run is at; None is the bar in a notebook, else nothing.
+
+    Raises:
+        ScenarioError, ContenderError: it cannot be run; nothing was recorded.
+        RecordError: the results folder cannot be written.
+        WorkerError: no worker process comes up.
+    """
+    from slotbench.measure.executor import LocalExecutor
+    from slotbench.measure.runner import estimate_s
+    from slotbench.session import run_scenario
+
+    asked = Asked("run", scenario, overrides, contenders, seed)
+    loaded, skipped = asked.load(rounds)
+    with (
+        _progress(on_progress, estimate_s(loaded)) as told,
+        LocalExecutor(loaded) as executor,
+    ):
+        path = run_scenario(
+            loaded,
+            executor,
+            Path(results_dir),
+            skipped=skipped,
+            command=asked.command(rounds),
+            on_progress=told,
+        )
+    return load(path)
+
+
+def profile(
+    scenario: str | Path,
+    *,
+    overrides: Mapping[str, object] | Sequence[str] = (),
+    contenders: str | Sequence[str] = (),
+    rounds: int | None = None,
+    tools: str | Sequence[str] = (),
+    seed: int | None = None,
+    results_dir: str | Path = "results",
+    on_progress: "Callable[[Progress], None] | None" = None,
+) -> Profile:
+    """Profile a scenario and record it, as ``slotbench profile`` does.
+
+    Args:
+        scenario: name or TOML file.
+        overrides: as for `run`.
+        contenders: one, or several, to profile in place of the scenario's, beside its baseline.
+        rounds: of each pass of each contender; None is 3.
+        tools: names of optional profilers to run, too: "flame", "memory", "torch".
+        seed: of order and think times.
+        results_dir: the profile's folder is made in it.
+        on_progress: as for `run`.
+
+    Raises:
+        SlotbenchError: there is no such tool, or rounds is below 1.
+        ScenarioError, ContenderError: it cannot be profiled; nothing was recorded.
+        RecordError: the results folder cannot be written.
+        WorkerError: no worker process comes up.
+    """
+    from slotbench import profiles
+    from slotbench.measure.executor import LocalExecutor
+
+    asked = Asked("profile", scenario, overrides, contenders, seed)
+    names = (tools,) if isinstance(tools, str) else tuple(tools)
+    loaded, skipped = asked.load(None)
+    number = profiles.ROUNDS if rounds is None else rounds
+    with (
+        _progress(on_progress, profiles.estimate_s(loaded, number, names)) as told,
+        LocalExecutor(loaded) as executor,
+    ):
+        path = profiles.profile_scenario(
+            loaded,
+            executor,
+            Path(results_dir),
+            rounds=number,
+            tool_names=names,
+            skipped=skipped,
+            command=asked.command(rounds, [("--tool", name) for name in names]),
+            on_progress=told,
+        )
+    return load_profile(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a call asks to be measured, as `run` is given it."""
+
+    command_name: str
+    scenario: str | Path
+    overrides: Mapping[str, object] | Sequence[str]
+    contenders: str | Sequence[str]
+    seed: int | None
+
+    def load(self, rounds: int | None) -> "tuple[Scenario, tuple[Skipped, ...]]":
+        """The scenario with its changes, and what it goes without."""
+        from slotbench import scenario as scenarios
+        from slotbench.session import without_missing
+
+        here = str(Path.cwd())
+        if here not in sys.path:  # so that a notebook's own modules can be raced
+            sys.path.append(here)
+        loaded = scenarios.load(
+            str(self.scenario),
+            overrides=as_set(self.overrides),
+            contenders=self._raced,
+            rounds=rounds,
+            seed=self.seed,
+        )
+        return without_missing(loaded)
+
+    def command(
+        self, rounds: int | None, more: Sequence[tuple[str, str]] = ()
+    ) -> tuple[str, ...]:
+        """The command line that does the same, for the record."""
+        words = ["slotbench", self.command_name, str(self.scenario)]
+        for option, values in (
+            ("--set", as_set(self.overrides)),
+            ("--contender", self._raced),
+        ):
+            for value in values:
+                words += [option, value]
+        for option, number in (("--rounds", rounds), ("--seed", self.seed)):
+            if number is not None:
+                words += [option, str(number)]
+        return (*words, *(word for pair in more for word in pair))
+
+    @property
+    def _raced(self) -> tuple[str, ...]:
+        one = self.contenders
+        return (one,) if isinstance(one, str) else tuple(one)
+
+
+def as_set(overrides: Mapping[str, object] | Sequence[str]) -> tuple[str, ...]:
+    """Write overrides as ``--set`` takes them."""
+    if isinstance(overrides, str):
+        return (overrides,)
+    if not isinstance(overrides, Mapping):
+        return tuple(overrides)
+    return tuple(
+        f"{field}={','.join(map(_text, value if isinstance(value, list | range) else [value]))}"
+        for field, value in overrides.items()
+    )
+
+
+def _text(value: object) -> str:
+    """A value as a scenario writes it; numpy's numbers as Python's."""
+    return value if isinstance(value, str) else json.dumps(value, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):
+        return value.item()
+    raise SlotbenchError(f"{value!r} is no value that a scenario can hold")
+
+
+def _progress(on_progress: "Callable[[Progress], None] | None", expected_s: float) -> Any:
+    import contextlib
+
+    if on_progress is not None:
+        return contextlib.nullcontext(on_progress)
+    from slotbench import notebook
+
+    if notebook.is_notebook():
+        return notebook.progress(expected_s)
+    return contextlib.nullcontext(lambda _: None)
