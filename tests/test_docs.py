@@ -311,10 +311,11 @@ def grid_answers() -> str:
 
 
 def profile_answers() -> str:
-    """The opening sentence of each cell of the reference profile."""
-    profile = slotbench.load_profile(PROFILE)
+    """What explains the difference, in a sentence a cell of the reference profile."""
+    shown = drawn.page(slotbench.load_profile(PROFILE).stored)
     return "\n".join(
-        f"- **{escape(about)}.** {escape(text)}" for about, text in profile.answers.items()
+        f"- **{escape(cell.name)}.** {escape(cell.sentences[0].text)}"
+        for cell in shown.cells
     )
 
 

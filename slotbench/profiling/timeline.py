@@ -125,7 +125,8 @@ class _Track:
         yield self._slice(thread, "write", begin, seen)
         yield self._slice(thread, "wait", seen, resolved)
         yield self._slice(thread, "wake", resolved, end)
-        flow = f"{self._process}.{row}"
+        # A whole number: Perfetto reads a text as a hexadecimal one, or not at all.
+        flow = self._process << 32 | row
         collated = (int(batches.drained[batch]) + int(batches.read[batch])) // 2
         yield self._flow("s", thread, begin, flow)
         yield self._flow("t", self._runner(batch), collated, flow)
@@ -163,7 +164,7 @@ class _Track:
         }
         return event if args is None else event | {"args": args}
 
-    def _flow(self, kind: str, thread: int, at: int, flow: str) -> Event:
+    def _flow(self, kind: str, thread: int, at: int, flow: int) -> Event:
         event = self._at(kind, thread, at) | {
             "name": "request",
             "cat": "request",

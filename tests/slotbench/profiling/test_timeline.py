@@ -61,6 +61,7 @@ def test_arrows_lead_from_a_request_to_its_batch_and_back(
         if event["ph"] in "stf":
             flows[event["id"]].append(event)
     assert len(flows) == sum(len(sample.requests) for sample in samples.values())
+    assert all(isinstance(one, int) and one < 2**53 for one in flows)
     for arrow in flows.values():
         assert [event["ph"] for event in arrow] == ["s", "t", "f"]
         begin, batch, end = arrow
