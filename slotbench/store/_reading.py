@@ -140,3 +140,10 @@ def refuse(problem: str, place: str) -> None:
     """Raise a RecordError, if there is a problem."""
     if problem:
         raise RecordError(f"{place} is damaged: {problem}")
+
+
+def state(status: str, *, is_open: bool) -> str:
+    """Say "complete", "interrupted", "running", or "killed": begun, no end, and nobody at it."""
+    if is_open and status != "complete":
+        return "running"
+    return "killed" if status == "running" else status

@@ -15,6 +15,7 @@ from slotbench.store._reading import (
     read_bytes,
     read_lines,
     refuse,
+    state,
     validate,
 )
 from slotbench.store._sense import ODD, profile_problem, trial_problem
@@ -43,9 +44,7 @@ class StoredProfile:
     @property
     def state(self) -> str:
         """Say "complete", "interrupted", "running", or "killed": begun, no end, and nobody at it."""
-        if self.is_open and self.profile.status != "complete":
-            return "running"
-        return "killed" if self.profile.status == "running" else self.profile.status
+        return state(self.profile.status, is_open=self.is_open)
 
 
 def read_profile(path: str | Path) -> StoredProfile:

@@ -19,6 +19,7 @@ from slotbench.store._reading import (
     read_bytes,
     read_lines,
     refuse,
+    state,
     validate,
 )
 from slotbench.store._sense import ODD, run_problem, trial_problem
@@ -47,9 +48,7 @@ class StoredRun:
     @property
     def state(self) -> str:
         """Say "complete", "interrupted", "running", or "killed": begun, no end, and nobody at it."""
-        if self.is_open and self.run.status != "complete":
-            return "running"
-        return "killed" if self.run.status == "running" else self.run.status
+        return state(self.run.status, is_open=self.is_open)
 
 
 def read(path: str | Path) -> StoredRun:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from slotbench.measure.executor import LocalExecutor
 from slotbench.records import (
     Batching,
     Cell,
-    Leaf,
     Model,
     Observation,
     Scenario,
@@ -21,8 +19,9 @@ from slotbench.records import (
     Window,
     Workload,
 )
+from tests.slotbench.support import trials
 
-_HERE = str(Path(__file__).parent.parent / "support")
+_HERE = trials.SUPPORT
 
 
 @pytest.fixture(autouse=True)
@@ -34,21 +33,7 @@ def wrong_transports_importable(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def workload() -> Callable[..., Workload]:
     """Build a small workload; keywords replace its fields."""
-
-    def build(**changes: Any) -> Workload:
-        fields: dict[str, Any] = {
-            "num_slots": 4,
-            "observation": Observation((Leaf("observation", (8,), "float32"),)),
-            "think_time": ThinkTime(),
-            "model": Model(),
-            "batching": Batching(),
-            "window": Window(
-                warmup_s=0.02, measure_s=0.05, min_requests=200, max_measure_s=2.0
-            ),
-        }
-        return Workload(**(fields | changes))
-
-    return build
+    return trials.workload
 
 
 @pytest.fixture
