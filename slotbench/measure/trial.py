@@ -57,7 +57,7 @@ def run_trial(
         The record, with ``duration_s`` still 0: the executor knows it.
     """
     try:
-        return _Trial(spec, instrument or Instrument()).run(sent_ns, started_at)
+        return _Trial(spec, instrument).run(sent_ns, started_at)
     except Exception as error:  # noqa: BLE001  # a contender may raise anything; it is recorded
         text = "".join(traceback.format_exception(error))
         return failed(spec, started_at, f"{type(error).__name__}: {error}", text)
@@ -77,8 +77,7 @@ def check(contender: Contender | None, workload: Workload) -> str:
             policies.build(small, seed=0)
             environments.build(small, IdentityCheck(0).ids, has_payload=True, seed=0)
         else:
-            spec = TrialSpec("check", 0, "", 0, 0, 0, contender, small, 0, 0.0)
-            _Trial(spec, Instrument())
+            _Trial(TrialSpec("check", 0, "", 0, 0, 0, contender, small, 0, 0.0))
     except SlotbenchError as error:
         return str(error)
     return ""
@@ -90,7 +89,8 @@ class _Trial:
     Threads: everything here runs in the process's main thread.
     """
 
-    def __init__(self, spec: TrialSpec, instrument: Instrument) -> None:
+    def __init__(self, spec: TrialSpec, instrument: Instrument | None = None) -> None:
+        instrument = instrument or Instrument()
         workload = spec.workload
         torch.set_num_threads(workload.torch_threads)
         if workload.switch_interval_s is not None:
