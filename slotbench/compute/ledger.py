@@ -36,11 +36,11 @@ class Row:
 ROWS: Final = (
     Row(
         "shared_locks_submit", "shared locks taken in submit", "", "locks",
-        "acquisitions, inside submit, of a lock that several actors acquire",
+        "acquisitions, inside submit, of a lock that another thread acquires, too",
     ),
     Row(
         "shared_locks_drain", "shared locks taken in drain", "", "locks",
-        "acquisitions, while the server takes requests, of a lock that an actor acquires, too",
+        "acquisitions, while the server takes requests, of a lock that another thread acquires, too",
     ),
     Row(
         "lock_acquisitions", "lock acquisitions", "", "locks",
@@ -112,7 +112,8 @@ ROWS: Final = (
     ),
     Row(
         "gil_wanted", "time that the GIL is wanted", "share", "GIL",
-        "share of samples in which a thread was asleep waiting for the GIL",
+        "share of samples in which a thread was asleep waiting for the GIL; with more than 512 "
+        "threads not known",
     ),
     Row(
         "gil_waiters", "threads that wait for the GIL", "threads", "GIL",

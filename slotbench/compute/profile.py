@@ -282,7 +282,7 @@ class _Passes:
         return {
             index: of(one.phases)
             for index, one in self.good("phases").items()
-            if one.phases is not None and not _doubt(one.phases)
+            if one.phases is not None and not _doubt(one)
         }
 
     def round_trips(self) -> dict[int, float]:
@@ -478,8 +478,10 @@ def _prices(sides: Sequence[_Passes]) -> dict[str, float]:
     return {name: median(prices_s) for name, prices_s in seen.items()}
 
 
-def _doubt(found: Phases) -> str:
+def _doubt(one: ProfileTrial) -> str:
     """Say why the phases are not to be believed; "" if they are."""
+    found, measurement = one.phases, one.trial.measurement
+    assert found is not None, "asked of those that have phases"
     num_all = found.num_requests + found.num_unseen + found.num_out_of_order
     lost = found.num_unseen + found.num_out_of_order
     if lost > MAX_UNSEEN * num_all:
@@ -488,6 +490,11 @@ def _doubt(found: Phases) -> str:
         )
     if found.max_error_s > 0.0:
         return f"phases and round trip differ by up to {found.max_error_s:.3g} s"
+    # The trial's own latency is computed elsewhere, from all replies.
+    latency_s = None if measurement is None else measurement.latency_mean_s
+    total_s = sum(phase.mean_s for phase in found.phases)
+    if latency_s and abs(total_s / latency_s - 1.0) > MAX_UNSEEN:
+        return f"the phases sum to {total_s:.4g} s, and replies took {latency_s:.4g} s on average"
     return ""
 
 
@@ -499,7 +506,7 @@ def _problem(one: ProfileTrial) -> str:
     for finding in trial.findings:
         if finding.severity == "INVALID":
             return f"{where}: INVALID: {finding.detail}"
-    if one.phases is not None and (doubt := _doubt(one.phases)):
+    if one.phases is not None and (doubt := _doubt(one)):
         return f"{where}: not believed: {doubt}"
     if one.pass_name == "phases" and one.phases is None:
         return f"{where}: no request was seen from submit to reply"

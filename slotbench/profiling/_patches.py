@@ -105,7 +105,8 @@ def maker() -> str:
         if module not in _BELOW and not module.startswith(__package__):
             break
         frame = frame.f_back
-    return f"{_file(frame.f_code)}:{frame.f_lineno} {frame.f_code.co_qualname}"
+    # One text for all locks of a place, of which there may be one a request.
+    return sys.intern(f"{_file(frame.f_code)}:{frame.f_lineno} {frame.f_code.co_qualname}")
 
 
 def _file(code: CodeType) -> str:

@@ -1,12 +1,13 @@
 """What one of a thing costs by itself, in CPU time, here and now: to weigh counts by.
 
-Each price is timed in a process where nothing else runs: the least of several passes, or, of
-context switches, the median, since two threads that happen to share a CPU hand over for a
-fifth of what it takes between two. Under load things cost more (caches, the GIL).
+Each price is the least of several passes in a process where nothing else runs; of a context switch,
+between two threads that share a CPU: between two CPUs it is several times that, most of which is waking
+an idle one. Under load things cost more (caches, the GIL): a price is a floor.
 """
 
 import concurrent.futures
-import statistics
+import os
+import resource
 import threading
 import time
 from collections.abc import Callable
@@ -67,7 +68,14 @@ def _nothing() -> None:
 
 def _switch_s() -> float:
     """CPU seconds of a thread's going to sleep and being woken: two threads hand locks on."""
-    return statistics.median(_hand_over_s() for _ in range(_HAND_OVERS))
+    cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    try:
+        if cpus:
+            os.sched_setaffinity(0, {min(cpus)})
+        return min(_hand_over_s() for _ in range(_HAND_OVERS))
+    finally:
+        if cpus:
+            os.sched_setaffinity(0, cpus)
 
 
 def _hand_over_s() -> float:
@@ -82,10 +90,12 @@ def _hand_over_s() -> float:
 
     other = threading.Thread(target=answer)
     other.start()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
     began = time.process_time()
     for _ in range(_SWITCHES):
         there.release()
         here.acquire()
-    took_s = (time.process_time() - began) / (2 * _SWITCHES)
+    took_s = time.process_time() - began
+    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before
     other.join()
-    return took_s
+    return took_s / max(1, switches)

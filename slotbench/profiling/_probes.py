@@ -1,6 +1,7 @@
 """What the passes share: wrapping a transport's public methods, and what a pass has found."""
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -78,6 +79,16 @@ class Probes(Instrument):
     def result(self, trial: TrialRecord) -> Found:
         """Evaluate, after a trial that has numbers; the main thread's."""
         raise NotImplementedError
+
+
+def server_thread(system: System) -> threading.Thread | None:
+    """The thread of the system's server, as each of the three keeps it; None before it starts."""
+    holder = system if isinstance(system, FloorSystem) else getattr(system, "server", None)
+    for name in ("_thread", "_worker"):
+        thread = getattr(holder, name, None)
+        if isinstance(thread, threading.Thread):
+            return thread
+    return None
 
 
 def wrap(

@@ -1,9 +1,10 @@
 """From the stamps of a pass to tables of requests, drains and batches: which belongs to which."""
 
 import bisect
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,19 +12,27 @@ from numpy.typing import NDArray
 from slotbench.compute import phases
 from slotbench.compute.phases import Batches, Column, Drains, Requests
 
+Numbers: TypeAlias = "array[int]"
+
 DRAIN_FIELDS: Final = 5
 _NONE = np.zeros(0, np.int64)
 
 
+def numbers(values: Iterable[int] = ()) -> Numbers:
+    """Room for whole numbers that grows: 8 bytes each, and appending one is one step (the GIL)."""
+    return array("q", values)
+
+
 @dataclass(slots=True)
 class Log:
-    """What a trial noted, each list in the order of time; times in ns.
+    """What a trial noted, each in the order of time; times in ns.
 
     Attributes:
         waits: begin and end of each wait, in turn.
         drains: of each drain that took something: begin, end, rows, how many waits had ended
             before it, and when the one began that was under way (an actor drains for the
             server, which sleeps); 0 where none was.
+        empty_drains: the end of each drain that took nothing.
         rings: signals to the server; None where they are not told apart from submits.
         is_due_together: the server waits for a whole smallest batch, and is signalled when it
             is there.
@@ -33,17 +42,18 @@ class Log:
         is_resolved_whole: one resolve answers a batch, and not one request.
     """
 
-    waits: list[int] = field(default_factory=list)
-    drains: list[int] = field(default_factory=list)
-    rings: list[int] | None = None
+    waits: Numbers = field(default_factory=numbers)
+    drains: Numbers = field(default_factory=numbers)
+    empty_drains: Numbers = field(default_factory=numbers)
+    rings: "Numbers | None" = None
     is_due_together: bool = False
-    model_begin: list[int] = field(default_factory=list)
-    read: list[int] = field(default_factory=list)
-    model_end: list[int] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    runner: list[int] = field(default_factory=list)
-    num_resolved: list[int] = field(default_factory=list)
-    resolved: list[int] = field(default_factory=list)
+    model_begin: Numbers = field(default_factory=numbers)
+    read: Numbers = field(default_factory=numbers)
+    model_end: Numbers = field(default_factory=numbers)
+    sizes: Numbers = field(default_factory=numbers)
+    runner: Numbers = field(default_factory=numbers)
+    num_resolved: Numbers = field(default_factory=numbers)
+    resolved: Numbers = field(default_factory=numbers)
     is_resolved_whole: bool = False
 
 
@@ -109,7 +119,7 @@ def tables(
     last = np.array([drains_of[-1] if drains_of else -1 for drains_of in groups], np.int64)
     model_end = np.array(log.model_end, np.int64)
     batches = Batches(
-        drained=drained[last, 1] if len(drained) else np.zeros(len(last), np.int64),
+        drained=_collected(log, drained, last),
         read=np.array(log.read, np.int64),
         forward_end=model_end,
         size=np.array(log.sizes, np.int64),
@@ -120,18 +130,38 @@ def tables(
     return requests, drains, batches, runner
 
 
+def _collected(log: Log, drained: Column, last: Column) -> Column:
+    """When each batch was together: its last drain, or the last look for more that found nothing.
+
+    Looks end before the model begins; those before the batch's own drain are of no matter.
+    """
+    if not len(drained):
+        return np.zeros(len(last), np.int64)
+    collected = drained[last, 1]
+    begin = np.array(log.model_begin, np.int64)
+    for looked in (
+        np.array(log.waits[1::2], np.int64),
+        np.array(log.empty_drains, np.int64),
+    ):
+        if len(looked):
+            before = np.searchsorted(looked, begin, side="right") - 1
+            found = np.where(before >= 0, looked[before], 0)
+            collected = np.maximum(collected, found)
+    return np.where(last >= 0, collected, 0)
+
+
 def _waits(log: Log, drained: Column) -> tuple[Column, Column]:
     """Begin and end of the wait before each drain.
 
     A drain by an actor comes while the server sleeps: it waits from when the last one's batch
     was answered, until the actor drains.
     """
-    waits = np.array(log.waits or [0, 0], np.int64).reshape(-1, 2)
+    waits = np.array(log.waits or (0, 0), np.int64).reshape(-1, 2)
     index = drained[:, 3] - 1
     begin, end = (
         np.where(index >= 0, waits[index, side], drained[:, 0]) for side in (0, 1)
     )
-    resolved = np.array([0, *log.resolved], np.int64)
+    resolved = np.append(0, np.array(log.resolved, np.int64))
     answered = resolved[np.searchsorted(resolved, drained[:, 0]) - 1]
     is_actors = drained[:, 4] > 0
     begin = np.where(is_actors, np.maximum(drained[:, 4], answered), begin)

@@ -13,6 +13,8 @@ counted.
 import contextlib
 import ctypes
 import os
+import platform
+import random
 import select
 import threading
 import time
@@ -30,9 +32,15 @@ _MAX_LOAD: Final = 0.05
 """Share of one CPU that looking may take; with many threads it looks less often."""
 
 _TASKS: Final = Path("/proc/self/task")
-_ANSWER_S: Final = 2.0
+_ANSWER_S: Final = 5.0
 _MAX_THREADS: Final = 512
-_TRY_S: Final = 0.05
+_FUTEX: Final = {"x86_64": b"202", "aarch64": b"98"}
+"""Machine → the system call's number, as the kernel writes it."""
+
+_FIND_S: Final = 2.0
+_ENOUGH: Final = 20
+"""Looks at which a thread must have been seen waiting for the GIL."""
+
 _GIL_BYTES: Final = 256
 """The condition variables and mutexes of the GIL lie within so many bytes of each other."""
 
@@ -50,6 +58,7 @@ class GilPass(Probes):
         del workload
         self._sampler: Connection | None = None
         self._counts: dict[str, float] = {}
+        self._share = 1.0
 
     def before_build(self, contender: Contender) -> None:
         """Start the sampler, and let it find the GIL."""
@@ -68,19 +77,24 @@ class GilPass(Probes):
         self._show_gil()
 
     def before_window(self) -> None:
-        """Begin to sample all threads but this one."""
-        if _TASKS.is_dir():
-            main = threading.get_native_id()
-            tids = [int(task.name) for task in _TASKS.iterdir()]
-            self._send("begin", [tid for tid in tids if tid != main][:_MAX_THREADS])
+        """Begin to sample all threads but this one; of very many, some, drawn by chance."""
+        if not _TASKS.is_dir():
+            return
+        main = threading.get_native_id()
+        tids = [tid for task in _TASKS.iterdir() if (tid := int(task.name)) != main]
+        seen = tids if len(tids) <= _MAX_THREADS else random.sample(tids, _MAX_THREADS)
+        self._share = len(seen) / len(tids) if tids else 1.0
+        self._send("begin", seen)
 
     def after_window(self, begin_ns: int, end_ns: int) -> None:
         """End, and take what was seen."""
         del begin_ns, end_ns
         self._send("end", [])
-        with contextlib.suppress(EOFError, OSError):
-            if self._sampler is not None and self._sampler.poll(_ANSWER_S):
-                self._counts = self._sampler.recv()
+        counts = self._answer()
+        if "gil_waiters" in counts and self._share < 1.0:
+            # That some wait, though none of the drawn ones does, is not seen.
+            counts = {"gil_waiters": counts["gil_waiters"] / self._share}
+        self._counts = counts
 
     def after_trial(self) -> None:
         """Let the sampler end."""
@@ -93,18 +107,22 @@ class GilPass(Probes):
         return Found(counts=self._counts)
 
     def _show_gil(self) -> None:
-        """Compute in two threads, so that at any moment one of them waits for the GIL."""
-        until = time.perf_counter() + 2 * _TRY_S
+        """Compute in two threads, of which one waits for the GIL, until the sampler has seen it."""
+        stop: list[None] = []
 
         def compute() -> None:
-            while time.perf_counter() < until:
+            while not stop:
                 pass
 
-        other = threading.Thread(target=compute)
-        other.start()
-        self._send("find", [threading.get_native_id(), other.native_id or 0])
-        compute()
-        other.join()
+        threads = [threading.Thread(target=compute, daemon=True) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        self._send("find", [thread.native_id or 0 for thread in threads])
+        if not self._answer().get("is_found"):
+            self._sampler = None
+        stop.append(None)
+        for thread in threads:
+            thread.join()
 
     def _send(self, command: str, tids: Sequence[int]) -> None:
         if self._sampler is not None:
@@ -112,6 +130,13 @@ class GilPass(Probes):
                 self._sampler.send((command, tids))
             except OSError:  # it has ended: it may not look
                 self._sampler = None
+
+    def _answer(self) -> dict[str, float]:
+        with contextlib.suppress(EOFError, OSError):
+            if self._sampler is not None and self._sampler.poll(_ANSWER_S):
+                answer: dict[str, float] = self._sampler.recv()
+                return answer
+        return {}
 
 
 # ---- the sampler's process
@@ -124,6 +149,7 @@ def _serve(connection: Connection, pid: int) -> None:
         command, tids = connection.recv()
         if command == "find":
             gil = _find(pid, tids)
+            connection.send({"is_found": float(gil is not None)})
         elif command == "begin":
             counts = {} if gil is None else _sample(connection, pid, tids, gil)
             connection.recv()  # "end"
@@ -131,15 +157,25 @@ def _serve(connection: Connection, pid: int) -> None:
 
 
 def _find(pid: int, tids: Sequence[int]) -> int | None:
-    """Return where these threads wait most often; None if that is not shown."""
-    seen: Counter[int] = Counter()
-    until = time.perf_counter() + _TRY_S
+    """Return where threads that all compute sleep; None unless all of them were seen there."""
+    seen: list[Counter[int]] = [Counter() for _ in tids]
+    until = time.perf_counter() + _FIND_S
     with contextlib.ExitStack() as stack:
         files = _open(stack, pid, tids)
-        while time.perf_counter() < until and files:
-            seen.update(place for file in files if (place := _waits_at(file)))
+        while time.perf_counter() < until and len(files) == len(tids):
+            for counter, file in zip(seen, files, strict=True):
+                if place := _waits_at(file):
+                    counter[place] += 1
+            place, times = sum(seen, Counter()).most_common(1)[0] if any(seen) else (0, 0)
+            if times >= _ENOUGH and all(_near(counter, place) for counter in seen):
+                return place
             time.sleep(_EVERY_S)
-    return seen.most_common(1)[0][0] if seen else None
+    return None
+
+
+def _near(counter: Counter[int], place: int) -> bool:
+    """Whether something was seen as near as the parts of the GIL are to each other."""
+    return any(abs(other - place) < _GIL_BYTES for other in counter)
 
 
 def _sample(
@@ -152,12 +188,13 @@ def _sample(
         pause_s = _EVERY_S
         while not select.select([connection], [], [], pause_s)[0]:
             began = time.perf_counter()
-            waiters = sum(abs((_waits_at(file) or 0) - gil) < _GIL_BYTES for file in files)
+            places = [place for file in files if (place := _waits_at(file))]
+            waiters = sum(abs(place - gil) < _GIL_BYTES for place in places)
             num_samples += 1
             num_wanted += waiters > 0
             num_waiters += waiters
             pause_s = max(_EVERY_S, (time.perf_counter() - began) / _MAX_LOAD)
-    if not num_samples:
+    if not num_samples or not files:
         return {}
     return {
         "gil_wanted": num_wanted / num_samples,
@@ -177,9 +214,10 @@ def _open(stack: contextlib.ExitStack, pid: int, tids: Sequence[int]) -> list[in
 
 
 def _waits_at(file: int) -> int | None:
-    """Return the first argument of the system call that the thread sleeps in (proc_pid_syscall(5))."""
+    """Return the address of the futex that the thread sleeps at (proc_pid_syscall(5)); or None."""
     try:
         words = os.pread(file, 64, 0).split(maxsplit=2)
-        return int(words[1], 16) if len(words) > 2 and words[0].isdigit() else None
+        is_futex = len(words) > 2 and words[0] == _FUTEX.get(platform.machine())
+        return int(words[1], 16) if is_futex else None
     except (OSError, ValueError):  # it has ended
         return None

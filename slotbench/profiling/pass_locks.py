@@ -111,10 +111,11 @@ class _CountedRLock(_CountedLock):
     def _release_save(self) -> Any:
         return self._lock._release_save()
 
-    def _acquire_restore(self, state: Any) -> None:
-        self._lock._acquire_restore(state)
-        tally = self._book.tallies.mine()
-        tally.add((self._number, tally.place))
+    def _acquire_restore(self, state: tuple[int, int]) -> None:
+        times, _ = state  # as C's RLock gives it: how often it was held, and by whom
+        self.acquire()
+        for _ in range(times - 1):
+            self._lock.acquire()
 
 
 @dataclass(slots=True)
@@ -125,13 +126,13 @@ class _Use:
         places: place → acquisitions.
         waits: acquisitions that did not get it at once.
         waited_ns: all that they took.
-        actors: those that acquired it.
+        threads: those that acquired it.
     """
 
     places: Counter[str] = field(default_factory=Counter)
     waits: int = 0
     waited_ns: int = 0
-    actors: set[int] = field(default_factory=set)
+    threads: set[int] = field(default_factory=set)
 
 
 class LocksPass(Probes):
@@ -190,7 +191,7 @@ class LocksPass(Probes):
             return Found()
         made = 0
         uses: dict[int, _Use] = defaultdict(_Use)  # by the lock's number
-        for ident, (tally, counts) in self._taken.items():
+        for ident, (_, counts) in self._taken.items():
             for key, (times, waits, waited_ns) in counts.items():
                 if key == "made":
                     made += times
@@ -200,15 +201,13 @@ class LocksPass(Probes):
                 use.places[place] += times
                 use.waits += waits
                 use.waited_ns += waited_ns
-                if tally.is_actor:
-                    use.actors.add(ident)
-        shared = {number for number, use in uses.items() if len(use.actors) > 1}
-        met = {number for number, use in uses.items() if use.actors}
+                use.threads.add(ident)
         mutexes = uses.keys() - self._book.released_by_others
+        shared = {number for number in mutexes if len(uses[number].threads) > 1}
         return Found(
             counts={
                 "shared_locks_submit": sum(uses[s].places["submit"] for s in shared) / n,
-                "shared_locks_drain": sum(uses[s].places["drain"] for s in met) / n,
+                "shared_locks_drain": sum(uses[s].places["drain"] for s in shared) / n,
                 "lock_acquisitions": sum(use.places.total() for use in uses.values()) / n,
                 "lock_waits": sum(use.waits for use in uses.values()) / n,
                 "shared_lock_wait_s": sum(uses[s].waited_ns for s in mutexes) / n / 1e9,

@@ -10,6 +10,7 @@ import threading
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from threading import get_ident
+from types import FunctionType
 from typing import Any, Final
 
 import torch
@@ -33,6 +34,12 @@ _COPYING: Final = frozenset({
     *("index", "index_select", "gather", "_foreach_copy_", "lift_fresh_copy"),
 })  # fmt: skip
 """ATen's names of operations that do nothing but copy."""
+
+_ROWS: Final = (
+    *("handles_made", "torch_calls_actors", "torch_calls_server"),
+    *("tensors_made", "tensor_bytes", "copies", "copied_bytes"),
+)
+"""Of the ledger, beside those of `_patches.OBJECTS`."""
 
 _NUM_HELD: Final = 32
 _SUBMIT_S: Final = 5.0
@@ -73,6 +80,7 @@ class OperationsPass(Probes):
         self._tallies = Tallies()
         self._patches = Patches()
         self._watched: dict[int, _Watch] = {}
+        self._rows = {*_patches.OBJECTS, *_ROWS}
         self._taken: dict[int, Any] = {}
 
     def before_build(self, contender: Contender) -> None:
@@ -80,8 +88,10 @@ class OperationsPass(Probes):
         self._contender = contender
         tallies = self._tallies
         handle = _handle_class(contender, self._workload)
-        kinds = dict(_patches.OBJECTS)
-        if handle is not None and not issubclass(handle, kinds["futures_made"]):
+        kinds: dict[str, type] = dict(_patches.OBJECTS)
+        if handle is None:
+            self._rows.discard("handles_made")
+        elif not issubclass(handle, kinds["futures_made"]):
             kinds["handles_made"] = handle
         for name, cls in kinds.items():
             self._patches.constructor(cls, lambda name=name: tallies.mine().add(name))  # type: ignore[misc]
@@ -149,9 +159,7 @@ class OperationsPass(Probes):
         n = self.num_replies
         if not n:
             return Found()
-        names = (*_patches.OBJECTS, "handles_made", "torch_calls_actors")
-        names += ("torch_calls_server", "tensors_made", "tensor_bytes", "copies")
-        sums = dict.fromkeys((*names, "copied_bytes"), 0)
+        sums = dict.fromkeys(sorted(self._rows), 0)
         for tally, counts in self._taken.values():
             for key, (times, first, second) in counts.items():
                 if key == "torch":
@@ -172,9 +180,10 @@ class OperationsPass(Probes):
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    """Every tensor in arguments or results, inside lists, too."""
+    """Every strided tensor in arguments or results, inside lists, too."""
     if isinstance(value, torch.Tensor):
-        yield value
+        if value.layout is torch.strided:  # others have no memory of their own
+            yield value
     elif isinstance(value, dict):
         yield from _tensors(tuple(value.values()))
     elif isinstance(value, list | tuple):
@@ -235,14 +244,15 @@ def _in_time(call: Callable[[], Any]) -> Any:
 
 
 def _handle_class(contender: Contender, workload: Workload) -> type | None:
-    """The class of what the client's submit returns; None where that is not known."""
+    """The class of what the client's submit returns; None where its objects cannot be counted."""
 
     def submit_one() -> Any:
         submits = _submits(contender, workload, 1)
         return submits[0]() if submits else None
 
-    handle = _in_time(submit_one)
-    return None if handle is None or type(handle).__module__ == "builtins" else type(handle)
+    kind = type(_in_time(submit_one))
+    # Only an __init__ of Python's own can be stood in for.
+    return kind if isinstance(kind.__init__, FunctionType) else None
 
 
 def _held(contender: Contender, workload: Workload) -> dict[str, float]:

@@ -22,12 +22,16 @@ from slotbench.measure.served import ServedModel
 from slotbench.measure.systems import System
 from slotbench.profiling import _probes, sample
 from slotbench.profiling._probes import DRAINS, RESOLVES, WAITS, Found, Probes
-from slotbench.profiling._tables import Actors, Log, group, tables
+from slotbench.profiling._tables import Actors, Log, Numbers, group, numbers, tables
 from slotbench.records import Contender, TrialRecord, Workload
 
 _clock = time.perf_counter_ns
 
 _ACTOR_SHIFT: Final = 32
+_WITH_DOORBELL: Final = frozenset({"transports.slot", "slotbench.measure.floor"})
+_CHUNK: Final = 256
+"""Batches whose ids are kept apart before they are made one tensor."""
+
 _SAMPLE_S: Final = 0.02
 _SLOWEST: Final = 10
 _MAX_SAMPLED: Final = 600
@@ -44,6 +48,7 @@ class _StampedModel(ServedModel):
     ) -> None:
         super().__init__(policy, serve, max_batches)
         self.ids: list[torch.Tensor] = []
+        self.chunks: list[torch.Tensor] = []
         self._noted = log
         self._read_ns = 0
         if hasattr(policy, "read"):
@@ -64,6 +69,9 @@ class _StampedModel(ServedModel):
         result = super().__call__(batch)
         end_ns = _clock()
         self.ids.append(ids)
+        if len(self.ids) == _CHUNK:
+            self.chunks.append(torch.cat(self.ids))
+            self.ids.clear()
         self._note(begin_ns, end_ns, ids.shape[0])
         return result
 
@@ -93,7 +101,7 @@ class PhasesPass(Probes):
         self._min_batch_size = workload.batching.min_batch_size
         self._log = Log()
         self._taken: list[list[int]] = []  # of the floor: the slots of each drain
-        self._published: list[list[int]] = []
+        self._published: list[Numbers] = []
         self._actor_of_thread: dict[int, int] = {}
         self._is_write_seen = True
         self._is_floor = False
@@ -119,14 +127,14 @@ class PhasesPass(Probes):
         _probes.wrap_methods(system, RESOLVES, self._around_resolve)
         # Ours, and the floor, signal when a batch is due, and not with each submit.
         signalling = system if self._is_floor else getattr(system, "transport", None)
-        if callable(getattr(signalling, "_ring", None)):
-            self._log.rings = []
+        if _rings(signalling):
+            self._log.rings = numbers()
             _probes.wrap(signalling, "_ring", self._around_ring)
 
     def client(self, system: System, index: int) -> Callable[[Any], Any]:
         """Stamp the moment between submit and result."""
         call, submit = _probes.halves(system)
-        published: list[int] = []
+        published = numbers()
         self._published.append(published)
         note = published.append
         if submit is None:
@@ -193,9 +201,9 @@ class PhasesPass(Probes):
             return [
                 [slot for drain in one for slot in self._taken[drain]] for one in groups
             ]
-        ids = self._model.ids
+        ids = self._model.chunks + self._model.ids
         actors = (torch.cat(ids) >> _ACTOR_SHIFT).tolist() if ids else []
-        ends = np.cumsum(self._log.sizes).tolist()
+        ends = np.cumsum(np.array(self._log.sizes, np.int64)).tolist()
         return [
             actors[end - size : end]
             for end, size in zip(ends, self._log.sizes, strict=True)
@@ -236,7 +244,9 @@ class PhasesPass(Probes):
             end_ns = _clock()
             # claim() gives callbacks; drain() items and callbacks, perhaps more.
             callbacks = got[1] if isinstance(got, tuple) else got
-            if callbacks:
+            if not callbacks:
+                log.empty_drains.append(end_ns)
+            else:
                 log.drains.extend(
                     (begin_ns, end_ns, len(callbacks), num_waits, under_way_ns)
                 )
@@ -272,3 +282,9 @@ class PhasesPass(Probes):
             return ring()
 
         return stamped
+
+
+def _rings(transport: Any) -> bool:
+    """Whether it is one of ours, also of another checkout, that has a doorbell to be rung."""
+    modules = {kind.__module__ for kind in type(transport).__mro__}
+    return not modules.isdisjoint(_WITH_DOORBELL)

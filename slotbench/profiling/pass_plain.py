@@ -4,11 +4,14 @@ Its throughput is what every other pass is held against.
 """
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from slotbench.profiling._probes import Found, Probes
+from slotbench.measure.actors import Actor
+from slotbench.measure.systems import System
+from slotbench.profiling._probes import Found, Probes, server_thread
 from slotbench.records import TrialRecord, Workload
 
 _TASKS: Final = Path("/proc/self/task")
@@ -38,6 +41,11 @@ class PlainPass(Probes):
         self._after: dict[int, _Use] = {}
         self._roles: dict[int, str] = {}
 
+    def attach(self, system: System, actors: Sequence[Actor]) -> None:
+        """Know whose thread is the server."""
+        super().attach(system, actors)
+        self._system = system
+
     def before_window(self) -> None:
         """Read the counters."""
         self._before = _read()
@@ -48,9 +56,17 @@ class PlainPass(Probes):
         del begin_ns, end_ns
         self._after = _read()
         self.count_to_here()
+        server = server_thread(self._system)
+        names = {f"actor-{actor.index}" for actor in self._actors}
         for thread in threading.enumerate():
-            if thread.native_id is not None:
-                self._roles[thread.native_id] = _role(thread)
+            if thread.native_id is None:
+                continue
+            if thread is threading.main_thread():
+                self._roles[thread.native_id] = "harness"
+            elif thread is server:
+                self._roles[thread.native_id] = "server"
+            elif thread.name in names:
+                self._roles[thread.native_id] = "actor"
 
     def result(self, trial: TrialRecord) -> Found:
         """Divide what was used by the replies."""
@@ -81,12 +97,6 @@ class PlainPass(Probes):
                 "run_queue_s": sum(one.queue_ns for one in both) / n / 1e9,
             }
         )
-
-
-def _role(thread: threading.Thread) -> str:
-    if thread is threading.main_thread():
-        return "harness"
-    return "actor" if thread.name.startswith("actor-") else "server"
 
 
 def _read() -> dict[int, _Use]:

@@ -2,16 +2,30 @@
 
 import random
 import zlib
+from dataclasses import replace
 from typing import Final
 
 from slotbench.measure import budget
-from slotbench.records import PASSES, PassName, Scenario, TrialSpec
+from slotbench.records import PASSES, PassName, Scenario, TrialSpec, Workload
 
 PASS_OVERHEAD_S: Final = 0.25
 """Of a pass beside its trial: finding the GIL, prices, evaluating stamps."""
 
 DEADLINE_FACTOR: Final = 2.0
 """Of a trial's deadline: a probe that looks at each torch operation slows all down."""
+
+
+MAX_MEASURE_S: Final = 2.0
+"""Of a window: stamps and counts are kept for each request, batch and lock."""
+
+
+def of_profile(workload: Workload) -> Workload:
+    """The workload with a window that is not too long to be kept in memory."""
+    window = workload.window
+    measure_s = min(window.measure_s, MAX_MEASURE_S)
+    longest_s = max(measure_s, min(window.max_measure_s, 5 * MAX_MEASURE_S))
+    window = replace(window, measure_s=measure_s, max_measure_s=longest_s)
+    return replace(workload, window=window)
 
 
 def round_of(scenario: Scenario, seed: int, index: int) -> list[tuple[PassName, TrialSpec]]:
@@ -43,7 +57,7 @@ def round_of(scenario: Scenario, seed: int, index: int) -> list[tuple[PassName, 
                     position=position,
                     arm=0,
                     contender=contender,
-                    workload=cell.workload,
+                    workload=of_profile(cell.workload),
                     seed=zlib.crc32(f"{seed}/{index}/{cell_index}".encode()),
                     deadline_s=DEADLINE_FACTOR * budget.deadline_s(cell.workload),
                 ),
@@ -56,7 +70,8 @@ def round_of(scenario: Scenario, seed: int, index: int) -> list[tuple[PassName, 
 def estimate_s(scenario: Scenario, rounds: int) -> float:
     """Estimate how long the passes take, without optional tools."""
     passes_s = sum(
-        budget.estimate_trial_s(cell.workload) + PASS_OVERHEAD_S for cell in scenario.cells
+        budget.estimate_trial_s(of_profile(cell.workload)) + PASS_OVERHEAD_S
+        for cell in scenario.cells
     )
     a_round_s = len(PASSES) * len(scenario.contenders) * passes_s
     return rounds * (budget.WORKER_START_S + a_round_s)

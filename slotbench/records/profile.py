@@ -74,7 +74,7 @@ class LockUse:
         kind: "mutex": released by whom it was acquired; "signal": released by another thread,
             to wake the one that waits.
         num_locks: how many were made there and used in the window.
-        is_shared: one of them was acquired by several actors.
+        is_shared: a mutex, and one of them was acquired by more than one thread.
         acquisitions: place ("submit", "receive", "wait", "drain", "collate", "model",
             "resolve" or "other") → acquisitions per request.
         waits: acquisitions per request that did not get the lock at once.

@@ -192,6 +192,24 @@ def test_phases_that_do_not_hold_are_not_believed(
     assert any(said in problem for problem in slot.problems)
 
 
+def test_phases_must_sum_to_what_replies_took() -> None:
+    """The trial's own latency is computed from all replies, elsewhere."""
+    found = stored()
+
+    def slower(one: ProfileTrial) -> ProfileTrial:
+        if one.phases is None or one.trial.measurement is None:
+            return one
+        latency_s = 1.02 * one.phases.round_trip.mean_s
+        measured = dataclasses.replace(one.trial.measurement, latency_mean_s=latency_s)
+        return dataclasses.replace(
+            one, trial=dataclasses.replace(one.trial, measurement=measured)
+        )
+
+    slot = of("slot", dataclasses.replace(found, trials=tuple(map(slower, found.trials))))
+    assert slot.round_trip is None
+    assert "the phases sum to" in slot.problems[0]
+
+
 def test_a_few_requests_may_be_unseen() -> None:
     found = stored()
     trials = tuple(

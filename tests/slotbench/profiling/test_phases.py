@@ -114,13 +114,40 @@ def test_waiting_for_others_is_waiting_for_a_batch() -> None:
         _, found, _ = profiled(
             name,
             num_slots=3,
-            think_time=ThinkTime("exponential", 8.0),
+            think_time=ThinkTime("exponential", 20.0),
             batching=Batching(min_batch_size=3, timeout_ms=500.0),
-            window=Window(warmup_s=0.02, measure_s=0.5, min_requests=10),
+            window=Window(warmup_s=0.02, measure_s=0.6, min_requests=10),
         )
         assert found.phases is not None
         longest = max(found.phases.phases, key=lambda phase: phase.mean_s)
         assert longest.name == "wait for batch", name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["floor", "threading", "torchrl.slot", "torchrl.threading", "known_costs:create"],
+)
+def test_a_timeout_in_which_nobody_came_is_no_collating(name: str) -> None:
+    """Actors that think, and a smallest batch that is hardly ever there in time."""
+    _, found, _ = profiled(
+        name,
+        num_slots=3,
+        think_time=ThinkTime("exponential", 40.0),
+        batching=Batching(min_batch_size=3, timeout_ms=10.0),
+        window=Window(warmup_s=0.02, measure_s=0.6, min_requests=10),
+    )
+    assert found.phases is not None
+    longest = max(found.phases.phases, key=lambda phase: phase.mean_s)
+    assert longest.name == "wait for batch"
+    assert mean_s(found.phases, "collate") < 0.3 * longest.mean_s
+
+
+def test_a_transport_with_a_ring_of_its_own_is_left_alone() -> None:
+    """Of the same name as ours, and another thing."""
+    record, found, _ = profiled("known_costs:ringing", num_slots=2)
+    assert record.measurement is not None
+    assert found.phases is not None
+    assert found.phases.num_requests == record.measurement.num_replies
 
 
 def test_a_server_that_works_for_others_is_busy() -> None:

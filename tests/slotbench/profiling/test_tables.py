@@ -4,7 +4,16 @@ import numpy as np
 
 from slotbench.compute import phases
 from slotbench.profiling import sample
-from slotbench.profiling._tables import Actors, Log, group, tables
+from slotbench.profiling._tables import Actors, Log, group, numbers, tables
+
+
+def noted(**stamps: object) -> Log:
+    """A log of these stamps."""
+    made = {
+        name: numbers(value) if isinstance(value, list) else value
+        for name, value in stamps.items()
+    }
+    return Log(**made)  # type: ignore[arg-type]
 
 
 def drains(*rows: tuple[int, int, int, int, int]) -> list[int]:
@@ -16,7 +25,7 @@ def column(*values: int) -> phases.Column:
 
 
 def test_a_batch_is_of_the_drains_just_before_it() -> None:
-    log = Log(
+    log = noted(
         drains=drains((0, 10, 2, 0, 0), (20, 30, 1, 0, 0), (50, 60, 4, 0, 0)),
         model_begin=[40, 70],
         sizes=[3, 4],
@@ -26,11 +35,11 @@ def test_a_batch_is_of_the_drains_just_before_it() -> None:
 
 def test_drains_that_no_batch_came_of_are_left_out() -> None:
     """What was drained and refused, say: it stands between two batches and fits neither."""
-    log = Log(
+    log = noted(
         drains=drains((0, 10, 2, 0, 0), (20, 30, 3, 0, 0)), model_begin=[40], sizes=[3]
     )
     assert group(log) == [[1]]
-    log = Log(drains=drains((0, 10, 2, 0, 0)), model_begin=[40], sizes=[3])
+    log = noted(drains=drains((0, 10, 2, 0, 0)), model_begin=[40], sizes=[3])
     assert group(log) == [[]]
 
 
@@ -45,7 +54,7 @@ def whole(log: Log, rows: list[list[int]], **changes: object) -> phases.Requests
 
 
 def test_each_row_has_its_own_drain_and_its_own_resolve() -> None:
-    log = Log(
+    log = noted(
         waits=[1, 9, 11, 15],
         drains=drains((10, 11, 1, 1, 0), (16, 17, 1, 2, 0)),
         model_begin=[20],
@@ -65,7 +74,7 @@ def test_each_row_has_its_own_drain_and_its_own_resolve() -> None:
 
 
 def test_an_unknown_batch_leaves_its_requests_unseen() -> None:
-    log = Log(
+    log = noted(
         drains=drains((10, 11, 3, 0, 0)),
         model_begin=[20],
         read=[25],
@@ -81,8 +90,7 @@ def test_an_unknown_batch_leaves_its_requests_unseen() -> None:
 
 def test_a_drain_by_an_actor_ends_a_wait_that_goes_on() -> None:
     """The server sleeps from 30 on; actor 0, thread 7, drains at 40 what was there since 12."""
-    log = Log(
-        waits=[],
+    log = noted(
         drains=drains((40, 45, 2, 0, 30)),
         model_begin=[46],
         read=[47],
@@ -112,7 +120,7 @@ def test_a_drain_by_an_actor_ends_a_wait_that_goes_on() -> None:
 
 
 def test_a_signal_is_the_first_ring_of_its_wait() -> None:
-    log = Log(
+    log = noted(
         waits=[10, 50, 60, 90],
         drains=drains((51, 52, 1, 1, 0), (91, 92, 1, 2, 0)),
         rings=[5, 45, 30, 95],
@@ -132,7 +140,7 @@ def test_a_signal_is_the_first_ring_of_its_wait() -> None:
 
 
 def test_a_batch_is_due_when_its_smallest_size_is_there() -> None:
-    log = Log(
+    log = noted(
         waits=[10, 50],
         drains=drains((51, 52, 2, 1, 0)),
         is_due_together=True,
@@ -175,3 +183,27 @@ def test_a_sample_keeps_a_stretch_and_the_slowest_with_their_batches() -> None:
     # Renumbered: the last two are of the one batch that is kept of the later ones.
     assert taken.requests.batch.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     assert taken.runner.tolist() == [0, 1, 2, 15]
+
+
+def test_looking_for_more_in_vain_is_waiting_for_the_batch() -> None:
+    """One request taken at 20; of the smallest batch of two the other did not come until 90."""
+    log = noted(
+        waits=[1, 9, 21, 60, 62, 90],
+        drains=drains((10, 20, 1, 1, 0)),
+        empty_drains=[61, 91],
+        model_begin=[95],
+        read=[99],
+        model_end=[110],
+        sizes=[1],
+        runner=[1],
+        num_resolved=[0],
+        resolved=[112],
+    )
+    actors = Actors([column(0)], [column(8)], [column(120)])
+    requests, found, batches, _ = tables(
+        log, actors, [[0]], min_batch_size=2, actor_of_thread={}
+    )
+    assert batches.drained.tolist() == [91]
+    durations = phases.phases_ns(phases.boundaries(requests, found, batches))
+    assert durations["wait for batch"].tolist() == [71]
+    assert durations["collate"].tolist() == [8]

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tensordict import TensorDictBase
@@ -156,6 +156,29 @@ class CallableOnly(KnownTransport):
         return lambda td: client.submit(td).result()
 
 
+class Ringing(KnownTransport):
+    """Has a method named as ours, with an argument, and replies that are tuples."""
+
+    def _ring(self, index: int) -> int:
+        return index
+
+    def wait_for_work(self, timeout: float) -> None:
+        self._ring(1)
+        super().wait_for_work(timeout)
+
+    def client(self) -> Any:
+        return TupleClient(self)
+
+
+class TupleHandle(NamedTuple):
+    """What cannot be counted: no constructor of its own."""
+
+    handle: Handle
+
+    def result(self) -> TensorDictBase:
+        return self.handle.result()
+
+
 class WithSlots(KnownTransport):
     """An object that lets nobody wrap its methods."""
 
@@ -165,6 +188,46 @@ class WithSlots(KnownTransport):
         if name in {"wait_for_work", "drain", "resolve"}:
             raise AttributeError(f"'WithSlots' object attribute {name!r} is read-only")
         super().__setattr__(name, value)
+
+
+class TupleClient(KnownClient):
+    def submit(self, td: TensorDictBase) -> Any:
+        return TupleHandle(super().submit(td))
+
+
+class WithThread(KnownTransport):
+    """Starts a thread of its own, that computes for a second."""
+
+    def __init__(self, num_slots: int, **costs: Any) -> None:
+        super().__init__(num_slots, **costs)
+        threading.Thread(target=self._compute, name="actor-9000", daemon=True).start()
+
+    def _compute(self) -> None:
+        until = time.perf_counter() + 1.0
+        while time.perf_counter() < until:
+            sum(range(1000))
+
+
+class Notifying(KnownTransport):
+    """Actors wait at one Condition, of which each keeps the lock for a while after waking one."""
+
+    def __init__(self, num_slots: int, *, is_reentrant: bool = False, **costs: Any) -> None:
+        super().__init__(num_slots, **costs)
+        lock = threading.RLock() if is_reentrant else threading.Lock()
+        self.condition = threading.Condition(lock)
+
+    def client(self) -> Any:
+        return NotifyingClient(self)
+
+
+class NotifyingClient(KnownClient):
+    def submit(self, td: TensorDictBase) -> Handle:
+        condition = self._transport.condition  # type: ignore[attr-defined]
+        with condition:
+            condition.notify()
+            pause(1.0)
+            condition.wait(0.005)
+        return super().submit(td)
 
 
 def create(num_slots: int, **costs: Any) -> KnownTransport:
@@ -187,3 +250,15 @@ def pause(duration_ms: float) -> None:
 def repeat(times: int, call: Callable[[], object]) -> None:
     for _ in range(times):
         call()
+
+
+def ringing(num_slots: int, **costs: Any) -> KnownTransport:
+    return Ringing(num_slots, **costs)
+
+
+def with_thread(num_slots: int, **costs: Any) -> KnownTransport:
+    return WithThread(num_slots, **costs)
+
+
+def notifying(num_slots: int, **costs: Any) -> KnownTransport:
+    return Notifying(num_slots, **costs)

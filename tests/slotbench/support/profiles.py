@@ -160,7 +160,13 @@ def _one(cell: Cell, label: str, pass_name: Any, index: int) -> ProfileTrial:
         trial_id=f"{pass_name}-r{index}-{cell.name}-{label}",
     )
     if pass_name == "phases":
-        return ProfileTrial(pass_name, trial, phases=phases(label, wiggle))
+        found = phases(label, wiggle)
+        assert trial.measurement is not None
+        measured = dataclasses.replace(
+            trial.measurement, latency_mean_s=found.round_trip.mean_s
+        )
+        trial = dataclasses.replace(trial, measurement=measured)
+        return ProfileTrial(pass_name, trial, phases=found)
     counts = {
         name: value * wiggle for name, value in COUNTS[pass_name].get(label, {}).items()
     }
