@@ -74,6 +74,7 @@ def profile_scenario(
     *,
     rounds: int = ROUNDS,
     tool_names: Sequence[str] = (),
+    between: tuple[str, str] | None = None,
     skipped: Sequence[Skipped] = (),
     command: Sequence[str] = (),
     on_progress: Callable[[Progress], None] = lambda _: None,
@@ -89,6 +90,7 @@ def profile_scenario(
         results_dir: the profile's folder is made in it.
         rounds: of every pass of every contender in every cell.
         tool_names: of `slotbench.profiling.tools`; one that is missing is noted, and left out.
+        between: see `ProfileRecord`.
         skipped: optional contenders that were left out before.
         command: the command line, for the record.
         on_progress: told what the profile is at.
@@ -127,6 +129,8 @@ def profile_scenario(
         num_trials=num_trials(scenario, rounds),
         environment=environment.collect(scenario.contenders),
         command=tuple(command),
+        between=between,
+        asked_tools=tuple(tool_names),
     )
     with ProfileFolder.create(results_dir, record) as folder:
         on_start(folder.path)
@@ -169,7 +173,6 @@ class _Sitting:
                 self.num_done += 1
             if index == 0:
                 self._write_timelines()
-        self._tell("done")
 
     def use(self, tool_names: Sequence[str]) -> None:
         """Run the optional profilers, each on every contender in every cell."""
@@ -177,6 +180,7 @@ class _Sitting:
             problem = tools.get(name).missing()
             if problem:
                 self._note(ToolFinding(name, "", "", (), problem))
+                self.num_done += self._num_places
                 continue
             for cell_index, cell in enumerate(self.record.scenario.cells):
                 for who_index, who in enumerate(self.record.scenario.contenders):
@@ -195,6 +199,8 @@ class _Sitting:
                         deadline_s=plan.DEADLINE_FACTOR * budget.deadline_s(cell.workload),
                     )
                     self._note(self._use(name, spec, stem))
+                    self.num_done += 1
+        self._tell("done")
 
     def _use(self, name: str, spec: TrialSpec, stem: str) -> ToolFinding:
         arguments = {
@@ -254,7 +260,13 @@ class _Sitting:
             if of_cell:
                 name = f"timeline-{index}.json"
                 text = timeline.render(cell.name, of_cell)
-                write_file(self.folder.path / name, text, force=False)
+                try:
+                    write_file(self.folder.path / name, text, force=False)
+                except RecordError as error:
+                    raise RecordError(
+                        f"{str(error).partition(';')[0]}; the trials recorded before it are "
+                        f"safe: 'slotbench show {self.folder.path}' shows them"
+                    ) from error
                 written.append(name)
         self.samples.clear()
         self.record = replace(self.record, timelines=tuple(written))
@@ -265,7 +277,13 @@ class _Sitting:
         self.folder.replace_profile(self.record)
 
     def _tell(self, doing: str) -> None:
-        self.on_progress(Progress(self.num_done, self.record.num_trials, doing))
+        num_tools = len(self.record.asked_tools) * self._num_places
+        total = self.record.num_trials + num_tools
+        self.on_progress(Progress(self.num_done, total, doing))
+
+    @property
+    def _num_places(self) -> int:
+        return len(self.record.scenario.cells) * len(self.record.scenario.contenders)
 
 
 def _file_name(label: str) -> str:

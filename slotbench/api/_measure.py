@@ -74,6 +74,7 @@ def profile(
     contenders: str | Sequence[str] = (),
     rounds: int | None = None,
     tools: str | Sequence[str] = (),
+    between: tuple[str, str] | None = None,
     seed: int | None = None,
     results_dir: str | Path = "results",
     on_progress: "Callable[[Progress], None] | None" = None,
@@ -86,6 +87,8 @@ def profile(
         contenders: one, or several, to profile in place of the scenario's, beside its baseline.
         rounds: of each pass of each contender; None is 3.
         tools: names of optional profilers to run, too: "flame", "memory", "torch".
+        between: labels of the two contenders whose difference is explained; None is the baseline
+            and the fastest.
         seed: of order and think times.
         results_dir: the profile's folder is made in it.
         on_progress: as for `run`.
@@ -113,8 +116,15 @@ def profile(
             Path(results_dir),
             rounds=number,
             tool_names=names,
+            between=between,
             skipped=skipped,
-            command=asked.command(rounds, [("--tool", name) for name in names]),
+            command=asked.command(
+                rounds,
+                [
+                    *(("--tool", name) for name in names),
+                    *([("--between", *between)] if between else []),
+                ],
+            ),
             on_progress=told,
         )
     return load_profile(path)
@@ -148,7 +158,7 @@ class Asked:
         return without_missing(loaded)
 
     def command(
-        self, rounds: int | None, more: Sequence[tuple[str, str]] = ()
+        self, rounds: int | None, more: Sequence[tuple[str, ...]] = ()
     ) -> tuple[str, ...]:
         """The command line that does the same, for the record."""
         words = ["slotbench", self.command_name, str(self.scenario)]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ShownDifference(Difference):
     """A difference inside a profile that a notebook shows as tables.
 
@@ -25,6 +25,11 @@ class ShownDifference(Difference):
     """
 
     of: CellProfile
+
+    def __repr__(self) -> str:
+        from slotbench.draw.profile import explanation
+
+        return f"<{self.cell.name}: {explanation(self.of, self)}>"
 
     def _repr_html_(self) -> str:
         from slotbench.draw.profile import fragment

@@ -96,8 +96,8 @@ def profile(
     if dry_run:
         _print_plan(loaded, rounds, tool_names)
         return EXIT_OK
-    path = _measure(loaded, results, rounds, tool_names, skipped)
-    return _report(path, between)
+    path = _measure(loaded, results, rounds, tool_names, skipped, between)
+    return _report(path)
 
 
 def tools_help() -> str:
@@ -108,12 +108,13 @@ def tools_help() -> str:
     return f"Tools: {listed}."
 
 
-def _measure(
+def _measure(  # noqa: PLR0917  # what one call of it needs
     scenario: "Scenario",
     results: Path,
     rounds: int,
     tool_names: "Sequence[str]",
     skipped: "Sequence[Skipped]",
+    between: tuple[str, str] | None,
 ) -> Path:
     """Measure under a progress bar; return the profile's folder."""
     from slotbench import profiles
@@ -132,6 +133,7 @@ def _measure(
                 results,
                 rounds=rounds,
                 tool_names=tool_names,
+                between=between,
                 skipped=skipped,
                 command=("slotbench", *sys.argv[1:]),
                 on_progress=bar.update,
@@ -157,6 +159,8 @@ def _print_plan(scenario: "Scenario", rounds: int, tool_names: "Sequence[str]") 
     for who in scenario.contenders:
         print(f"  {who.label}")
     print(f"\n{len(PASSES)} passes: {', '.join(PASSES)}")
+    if tool_names:
+        print(f"\n{units.count(len(tool_names), 'tool')}: {', '.join(tool_names)}")
     number = profiles.num_trials(scenario, rounds)
     expected_s = profiles.estimate_s(scenario, rounds, tool_names)
     print(
@@ -165,14 +169,14 @@ def _print_plan(scenario: "Scenario", rounds: int, tool_names: "Sequence[str]") 
     )
 
 
-def _report(path: Path, between: tuple[str, str] | None) -> int:
+def _report(path: Path) -> int:
     """Print what was found; return the exit code."""
     from slotbench import store
     from slotbench.cli._screen import stdout_screen
     from slotbench.draw import profile as drawn
 
     stored = store.read_profile(path)
-    print(drawn.show(stored, stdout_screen(), between=between), end="")
+    print(drawn.show(stored, stdout_screen()), end="")
     print(f"\nRecorded in {path}; a page of it: slotbench report {path}")
     return _exit_code(stored)
 

@@ -136,7 +136,8 @@ def boundaries(requests: Requests, drains: Drains, batches: Batches) -> NDArray[
     due = drains.due[taken]
     submitted = requests.submitted
     # It can be seen when its submit has returned, or earlier: the server may have taken it by then.
-    seen = np.where(requests.published > 0, requests.published, drain_end)
+    # Where the end of the write is not seen, the write is left to the phase after it.
+    seen = np.where(requests.published > 0, requests.published, submitted)
     seen = np.minimum(seen, drain_end)
     looked = np.maximum(seen, wait_begin)
     # Nobody signalled: the server waited for a batch until it gave up, or did not sleep at all.

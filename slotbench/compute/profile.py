@@ -80,6 +80,7 @@ class ContenderProfile:
         locks: the most acquired first.
         claims: empty for contenders of which nothing is claimed.
         problems: trials that failed or are INVALID, a line each.
+        remarks: what a reader must know of its numbers besides, a line each.
     """
 
     contender: Contender
@@ -94,6 +95,7 @@ class ContenderProfile:
     locks: tuple[LockUse, ...]
     claims: tuple[Claim, ...]
     problems: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +310,17 @@ class _Passes:
         return tuple(text for one in self._all if (text := _problem(one)))
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """What must be known of the numbers."""
+        found = [one.phases for one in self.good("phases").values()]
+        if any(one is not None and not one.is_write_seen for one in found):
+            return (
+                "its client has no submit, so where its write ends is not seen: it is in the "
+                "phase after it, and locks taken in submit are not told from others",
+            )
+        return ()
+
+    @property
     def prices_s(self) -> dict[str, list[float]]:
         """Row → what one was seen to cost."""
         found: dict[str, list[float]] = {}
@@ -356,6 +369,7 @@ def _contender(
         locks=next((one.locks for one in passes.good("locks").values()), ()),
         claims=_claims(contender, counted),
         problems=passes.problems,
+        remarks=passes.remarks,
     )
 
 

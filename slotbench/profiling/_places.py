@@ -55,24 +55,29 @@ def place_methods(system: System, tallies: Tallies) -> None:
                 _probes.wrap(system.server, name, lambda c: tallies.placed("collate", c))
 
 
-def placed_client(system: System, tallies: Tallies) -> Callable[[Any], Any]:
-    """Return the next actor's call, during which its place is "submit", then "receive"."""
+def placed_client(system: System, tallies: Tallies) -> tuple[Callable[[Any], Any], bool]:
+    """Return the next actor's call, and whether it has a ``submit``.
+
+    During the call the thread's place is "submit", then "receive"; without a ``submit`` it is
+    "receive" all the time.
+    """
     call, submit = _probes.halves(system)
 
     def client(request: Any) -> Any:
         tally = tallies.mine()
         tally.is_actor = True
-        tally.place = "submit"
         try:
             if submit is None:
+                tally.place = "receive"
                 return call(request)
+            tally.place = "submit"
             wait = submit(request)
             tally.place = "receive"
             return wait()
         finally:
             tally.place = "other"
 
-    return client
+    return client, submit is not None
 
 
 def _marked(

@@ -143,6 +143,7 @@ class LocksPass(Probes):
         self._book = _Book()
         self._patches = Patches()
         self._taken: dict[int, Any] = {}
+        self._has_submit = True
 
     def before_build(self, contender: Contender) -> None:
         """Have the contender make counted locks."""
@@ -166,7 +167,8 @@ class LocksPass(Probes):
     def client(self, system: System, index: int) -> Callable[[Any], Any]:
         """Know where the actor is."""
         del index
-        return placed_client(system, self._book.tallies)
+        client, self._has_submit = placed_client(system, self._book.tallies)
+        return client
 
     def before_window(self) -> None:
         """Begin to count."""
@@ -204,9 +206,12 @@ class LocksPass(Probes):
                 use.threads.add(ident)
         mutexes = uses.keys() - self._book.released_by_others
         shared = {number for number in mutexes if len(uses[number].threads) > 1}
+        in_submit = {
+            "shared_locks_submit": sum(uses[s].places["submit"] for s in shared) / n
+        }
         return Found(
-            counts={
-                "shared_locks_submit": sum(uses[s].places["submit"] for s in shared) / n,
+            counts=(in_submit if self._has_submit else {})
+            | {
                 "shared_locks_drain": sum(uses[s].places["drain"] for s in shared) / n,
                 "lock_acquisitions": sum(use.places.total() for use in uses.values()) / n,
                 "lock_waits": sum(use.waits for use in uses.values()) / n,

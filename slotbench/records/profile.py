@@ -53,7 +53,7 @@ class Phases:
         round_trip: as a phase: from the submit to the reply.
         phases: in the order of a request's life. Their means sum to the round trip's.
         is_write_seen: the client has a ``submit``, so that the end of the write is seen. Else
-            it is taken to last until the server takes the request.
+            it is 0, and in the phase after it.
     """
 
     num_requests: int
@@ -142,6 +142,9 @@ class ProfileRecord:
         rounds: how often each pass was made of each contender in each cell.
         num_trials: planned.
         command: the command line.
+        between: labels of the two contenders whose difference was asked for; None is the
+            baseline and the fastest.
+        asked_tools: names of the optional profilers that were asked for.
         timelines: files in the folder, in Chrome's trace format: one a cell.
         tools: what the optional profilers gave.
         total_s: how long all of it took; None while it goes on.
@@ -159,6 +162,8 @@ class ProfileRecord:
     num_trials: int
     environment: dict[str, Scalar]
     command: tuple[str, ...]
+    between: tuple[str, str] | None = None
+    asked_tools: tuple[str, ...] = ()
     timelines: tuple[str, ...] = ()
     tools: tuple[ToolFinding, ...] = ()
     total_s: float | None = None

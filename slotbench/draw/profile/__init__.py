@@ -7,6 +7,7 @@ explains the difference in words, then the tables that this rests on. Prints not
 
 from slotbench.draw.profile._html import fragment
 from slotbench.draw.profile._json import as_json, document
+from slotbench.draw.profile._opening import explanation
 from slotbench.draw.profile._page import (
     CellPage,
     Files,
@@ -37,6 +38,7 @@ __all__ = [
     "check_between",
     "document",
     "explained",
+    "explanation",
     "fragment",
     "ledger_legend",
     "page",

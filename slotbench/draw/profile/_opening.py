@@ -18,6 +18,8 @@ _LEAST: Final = 0.1
 """Share of a gap below which a phase is left to the table."""
 
 _MOST_NAMED: Final = 4
+_MOST_APART: Final = 1.4
+"""Of round trips' and throughputs' ratios, beyond which the two do not tell of the same thing."""
 
 
 def sentences(cell: CellProfile, found: Difference | None) -> tuple[Sentence, ...]:
@@ -42,6 +44,11 @@ def sentences(cell: CellProfile, found: Difference | None) -> tuple[Sentence, ..
             Sentence("Left out", f"Without numbers to be used: {passes}, see problems.")
         )
     return tuple(said)
+
+
+def explanation(cell: CellProfile, found: Difference) -> str:
+    """What explains the difference, in a sentence or two."""
+    return " ".join(_why(cell, found))
 
 
 def is_shown(gap: Mean) -> bool:
@@ -87,7 +94,15 @@ def _why(cell: CellProfile, found: Difference) -> Iterable[str]:
     else:
         yield f"{said}; no difference between these round trips is shown, and none explained."
     if found.gap_s.low is None:
-        yield "One round alone gives no interval: how sure that is, is not known."
+        yield (
+            "Only one round has numbers of both, which gives no interval: how sure that is, is "
+            "not known."
+        )
+    if _disagrees(found):
+        yield (
+            "Throughput without probes and round trips with them do not agree: the stamps, or "
+            "the machine, changed one contender more than the other. Do not rely on these phases."
+        )
     elif _is_turned(found):
         yield (
             f"The probes turn the order round, or the rounds differ: {second} has the longer "
@@ -117,6 +132,17 @@ def _shares(phases: Sequence[PhaseDifference]) -> str:
         taken[0] = f"{back[0].name} takes {units.whole_percent(-(back[0].share or 0.0))}"
         text += f"; {_listed(taken)} back"
     return text
+
+
+def _disagrees(found: Difference) -> bool:
+    """Whether round trips and throughput tell of factors that are far from each other."""
+    trips = [
+        sum(getattr(one, name) for one in found.phases) for name in ("first_s", "second_s")
+    ]
+    if found.ratio is None or not all(trips) or not found.ratio.point:
+        return False
+    factor = trips[0] / trips[1] / found.ratio.point
+    return not 1 / _MOST_APART < factor < _MOST_APART
 
 
 def _is_turned(found: Difference) -> bool:

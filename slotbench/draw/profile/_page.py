@@ -82,8 +82,8 @@ def page(
     Args:
         stored: the profile.
         cells: names of the cells to tell of; () is all.
-        between: labels of the two contenders whose difference is explained; None is the
-            baseline and the fastest of the others, in each cell.
+        between: labels of the two contenders whose difference is explained; None is what the
+            profile was made for, else the baseline and the fastest of the others, in each cell.
         baseline: label of the contender to hold the fastest against; None is the scenario's.
         full: every lock and row, and percentiles.
 
@@ -101,7 +101,7 @@ def page(
         title=record.scenario.title,
         facts=tuple(_facts(stored)),
         cells=tuple(_cell(cell, found, full=full) for cell, found in chosen),
-        remarks=tuple(f"skipped: {who.label} ({who.reason})" for who in record.skipped),
+        remarks=tuple(_remarks(stored)),
         timelines=_timelines(record),
         tools=tuple(map(_tool, record.tools)),
         commands=_commands(record),
@@ -127,6 +127,8 @@ def explained(
     record = stored.profile
     labels = [one.label for one in record.scenario.contenders]
     check_between(between, labels)
+    if between is None and baseline is None:
+        between = record.between
     if baseline is not None and baseline not in labels:
         raise SlotbenchError(
             f"no contender {baseline!r} in this profile: it has {', '.join(labels)}"
@@ -196,9 +198,9 @@ def _cell(cell: CellProfile, found: Difference | None, *, full: bool) -> CellPag
         sentences=_opening.sentences(cell, found),
         tables=(*tables, *(table for table in optional if table is not None)),
         problems=tuple(
-            f"{one.contender.label}: {problem}"
+            f"{one.contender.label}: {text}"
             for one in cell.contenders
-            for problem in one.problems
+            for text in (*one.problems, *one.remarks)
         ),
     )
 
@@ -211,7 +213,30 @@ def _facts(stored: StoredProfile) -> Iterable[str]:
         f"{units.count(record.rounds, 'round')} · {len(stored.trials)} trials of "
         f"{record.num_trials} planned · {record.created_at}{took}"
     )
+    if record.scenario.overrides:
+        yield f"changed: {', '.join(record.scenario.overrides)}"
     yield machine(record.environment)
+
+
+def _remarks(stored: StoredProfile) -> Iterable[str]:
+    """What was left out, and what disturbed it."""
+    record = stored.profile
+    yield from (f"skipped: {who.label} ({who.reason})" for who in record.skipped)
+    ran = {found.tool for found in record.tools}
+    left = [name for name in record.asked_tools if name not in ran]
+    if left:
+        yield f"not run: {', '.join(left)}"
+    told: dict[tuple[str, str], list[str]] = {}
+    for one in stored.trials:
+        for finding in one.trial.findings:
+            if finding.severity != "INVALID":
+                said = told.setdefault((finding.severity, finding.rule), [])
+                said.append(finding.detail)
+    for (severity, rule), details in sorted(told.items()):
+        yield (
+            f"{severity}: {rule} spoke of {len(details)} of "
+            f"{units.count(len(stored.trials), 'trial')}, such as: {details[0]}"
+        )
 
 
 def _timelines(record: ProfileRecord) -> tuple[Files, ...]:

@@ -268,3 +268,18 @@ def test_a_price_is_the_median_of_what_was_seen() -> None:
     rows = {one.row.name: one for one in between("threading", "slot", found).rows}
     gap = rows["switches_voluntary"].gap.mean
     assert rows["switches_voluntary"].explains_s == pytest.approx(gap * 17.0 * US)
+
+
+def test_a_client_without_submit_is_remarked() -> None:
+    found = stored()
+
+    def unseen(one: ProfileTrial) -> ProfileTrial:
+        if one.phases is None or one.trial.contender != "slot":
+            return one
+        return dataclasses.replace(
+            one, phases=dataclasses.replace(one.phases, is_write_seen=False)
+        )
+
+    found = dataclasses.replace(found, trials=tuple(map(unseen, found.trials)))
+    assert "its client has no submit" in of("slot", found).remarks[0]
+    assert of("threading", found).remarks == ()

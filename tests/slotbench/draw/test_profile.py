@@ -108,8 +108,10 @@ def test_only_phases_that_are_shown_to_differ_are_named() -> None:
     """A phase whose rounds do not agree stands in the table, and in no sentence."""
     stored = profiles.stored(ONE)
     wild = [
-        dataclasses.replace(
-            one, phases=_with_write(one.phases, (5e-4, 0.0, 1e-4)[one.trial.round])
+        altered.without_latency(
+            dataclasses.replace(
+                one, phases=_with_write(one.phases, (5e-4, 0.0, 1e-4)[one.trial.round])
+            )
         )
         if one.phases is not None and one.trial.contender == "threading"
         else one
@@ -138,7 +140,7 @@ def test_one_round_has_no_intervals_and_says_so() -> None:
     stored = profiles.stored(ONE, rounds=1)
     text = said(stored)
     assert "2.77× the throughput without probes" in text
-    assert "One round alone gives no interval" in text
+    assert "Only one round has numbers of both" in text
     assert set(
         column(table(stored, "from threading to slot: phases"), "95 % interval")
     ) == {"n/a"}
@@ -500,3 +502,41 @@ def test_contenders_between_which_nothing_lies_are_refused() -> None:
         drawn.page(profiles.stored(), cells=("x",))
     with pytest.raises(SlotbenchError, match="no contender 'x'"):
         drawn.page(profiles.stored(), baseline="x")
+
+
+def test_a_profile_explains_what_it_was_made_for() -> None:
+    """Shown again without saying so, and by reports."""
+    asked = ("slot", "torchrl.slot[collate=lazy_stack]")
+    stored = profiles.stored(ONE, between=asked)
+    assert "from slot to torchrl.slot[collate=lazy_stack]: phases" in shown(stored)
+    other = shown(stored, between=("threading", "slot"))
+    assert "from threading to slot: phases" in other
+
+
+def test_what_disturbed_a_profile_is_said() -> None:
+    """How many trials a rule spoke of, with one of them."""
+    stored = profiles.stored(ONE)
+    busy = Finding("foreign_load", "DISTURBED", "others used 35 % of the CPUs", "wait")
+    first, *rest = stored.trials
+    trial = dataclasses.replace(first.trial, findings=(busy,))
+    found = dataclasses.replace(
+        stored, trials=(dataclasses.replace(first, trial=trial), *rest)
+    )
+    text = " ".join(shown(found).split())
+    assert "DISTURBED: foreign_load spoke of 1 of 60 trials, such as: others used" in text
+    assert "foreign_load" not in shown(stored)
+
+
+def test_tools_that_were_asked_for_and_not_run_are_named() -> None:
+    """After Ctrl-C, say."""
+    ran = ToolFinding("flame", ONE[0].name, "slot", ("a.svg",), "")
+    stored = profiles.stored(ONE, tools=[ran], asked_tools=("flame", "memory"))
+    assert "not run: memory" in shown(stored)
+
+
+def test_round_trips_that_contradict_throughput_are_not_to_be_relied_on() -> None:
+    """Slot's stamped round trips are four times as long as its throughput allows."""
+    stored = profiles.stored(ONE)
+    slow = {n: 4 * us for n, us in zip(PHASES, profiles.TIMES_US["slot"], strict=True)}
+    assert "do not agree" in said(altered.with_phases(stored, "slot", slow))
+    assert "do not agree" not in said(stored)

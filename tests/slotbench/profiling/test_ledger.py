@@ -305,6 +305,12 @@ def test_waiting_to_have_a_conditions_lock_again_is_timed(kind: str) -> None:
     assert found.counts["shared_lock_wait_s"] > 1e-3
 
 
+def test_without_a_submit_its_locks_are_not_told_apart() -> None:
+    counts = ledger(LocksPass, "known_costs:callable_only[shared_locks=2]").counts
+    assert "shared_locks_submit" not in counts
+    assert counts["lock_acquisitions"] == pytest.approx(2.0, **COUNTED)
+
+
 def test_one_actor_and_the_server_share_a_lock() -> None:
     """As many actors do."""
     one = ledger(LocksPass, "torchrl.slot", num_slots=1).counts

@@ -281,7 +281,7 @@ def test_a_poor_profile_is_reported() -> None:
     everything = ("plain", "phases", "locks", "operations", "gil")
     one = profiles.stored([grids.cell(16)], labels=("slot",))
     for stored, said in (
-        (profiles.stored(rounds=1), "One round alone gives no interval"),
+        (profiles.stored(rounds=1), "Only one round has numbers of both"),
         (one, "Only slot was profiled: there is no difference to explain."),
         (altered.failed(one, "slot", passes=everything), "No contender has numbers here"),
         (dataclasses.replace(one, notes=("it was <killed>",)), "it was <killed>"),

@@ -85,8 +85,21 @@ def with_phases(stored: StoredProfile, label: str, times_us: Mapping[str, float]
         whole = dataclasses.replace(
             one.phases.round_trip, mean_s=sum(found.mean_s for found in phases)
         )
+        assert one.trial.measurement is not None
+        measured = dataclasses.replace(one.trial.measurement, latency_mean_s=whole.mean_s)
         return dataclasses.replace(
-            one, phases=dataclasses.replace(one.phases, phases=phases, round_trip=whole)
+            one,
+            trial=dataclasses.replace(one.trial, measurement=measured),
+            phases=dataclasses.replace(one.phases, phases=phases, round_trip=whole),
         )
 
     return dataclasses.replace(stored, trials=tuple(map(alter, stored.trials)))
+
+
+def without_latency(one: ProfileTrial) -> ProfileTrial:
+    """The trial, with nothing of its own that its phases could be held against."""
+    assert one.trial.measurement is not None
+    measured = dataclasses.replace(one.trial.measurement, latency_mean_s=None)
+    return dataclasses.replace(
+        one, trial=dataclasses.replace(one.trial, measurement=measured)
+    )

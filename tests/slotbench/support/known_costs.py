@@ -7,6 +7,7 @@ import concurrent.futures
 import queue
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -196,16 +197,18 @@ class TupleClient(KnownClient):
 
 
 class WithThread(KnownTransport):
-    """Starts a thread of its own, that computes for a second."""
+    """Has a thread of its own, that computes as long as the transport is there."""
 
     def __init__(self, num_slots: int, **costs: Any) -> None:
         super().__init__(num_slots, **costs)
-        threading.Thread(target=self._compute, name="actor-9000", daemon=True).start()
+        threading.Thread(
+            target=_compute, args=[weakref.ref(self)], name="actor-9000", daemon=True
+        ).start()
 
-    def _compute(self) -> None:
-        until = time.perf_counter() + 1.0
-        while time.perf_counter() < until:
-            sum(range(1000))
+
+def _compute(transport: Callable[[], object]) -> None:
+    while transport() is not None:
+        sum(range(1000))
 
 
 class Notifying(KnownTransport):
