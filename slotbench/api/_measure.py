@@ -94,17 +94,19 @@ def profile(
         on_progress: as for `run`.
 
     Raises:
-        SlotbenchError: there is no such tool, or rounds is below 1.
+        SlotbenchError: there is no such tool, no such contender to explain, or rounds is below 1.
         ScenarioError, ContenderError: it cannot be profiled; nothing was recorded.
         RecordError: the results folder cannot be written.
         WorkerError: no worker process comes up.
     """
     from slotbench import profiles
+    from slotbench.draw.profile import check_between
     from slotbench.measure.executor import LocalExecutor
 
     asked = Asked("profile", scenario, overrides, contenders, seed)
     names = (tools,) if isinstance(tools, str) else tuple(tools)
     loaded, skipped = asked.load(None)
+    check_between(between, [who.label for who in loaded.contenders])
     number = profiles.ROUNDS if rounds is None else rounds
     with (
         _progress(on_progress, profiles.estimate_s(loaded, number, names)) as told,

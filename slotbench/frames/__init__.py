@@ -16,7 +16,6 @@ from slotbench.frames._latencies import latencies_frame
 from slotbench.frames._losses import losses_frame
 from slotbench.frames._place import PLACE
 from slotbench.frames._profile import (
-    PLACES,
     ledger_frame,
     locks_frame,
     phases_frame,
@@ -29,7 +28,6 @@ from slotbench.frames._trials import MEASUREMENTS, cells_frame, trials_frame
 __all__ = [
     "MEASUREMENTS",
     "PLACE",
-    "PLACES",
     "Kind",
     "batch_sizes_frame",
     "cells_frame",

@@ -8,6 +8,7 @@ from slotbench.compute.phases import PHASES
 from slotbench.compute.profile import ContenderProfile
 from slotbench.compute.statistics import Mean, RatioEstimate
 from slotbench.frames._place import tidy
+from slotbench.records import PLACES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,10 +27,6 @@ _LEDGER: Final = (
     *("contender", "row", "title", "group", "unit", "value", "value_low", "value_high"),
     *("num_rounds", "price_s"),
 )
-PLACES: Final = (
-    *("submit", "receive", "wait", "drain", "collate", "model", "resolve", "other"),
-)
-"""Where locks are acquired: `slotbench.records.LockUse.acquisitions`."""
 
 _LOCKS: Final = (
     *("contender", "where", "kind", "num_locks", "is_shared", "acquisitions"),
@@ -97,7 +94,7 @@ def locks_frame(stored: "StoredProfile", *, baseline: str | None = None) -> "pd.
     """One row per cell, contender and place in its code that makes locks, the most acquired first.
 
     Columns: the place; contender; where, file, line and function; kind, "mutex" or "signal";
-    num_locks; is_shared; acquisitions per request, and the part of them in each of `PLACES`, as
+    num_locks; is_shared; acquisitions per request, and the part of them in each of `records.PLACES`, as
     acquisitions_submit and so on; waits, those that did not get the lock at once; waited_s,
     seconds per request. Of the first round: there is no interval.
     """

@@ -65,7 +65,6 @@ def placed_client(system: System, tallies: Tallies) -> tuple[Callable[[Any], Any
 
     def client(request: Any) -> Any:
         tally = tallies.mine()
-        tally.is_actor = True
         try:
             if submit is None:
                 tally.place = "receive"

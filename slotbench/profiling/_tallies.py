@@ -3,19 +3,14 @@
 import threading
 from collections.abc import Callable, Hashable
 from threading import get_ident
-from typing import Any, Final
-
-PLACES: Final = (
-    *("submit", "receive", "wait", "drain", "collate", "model", "resolve", "other"),
-)
-"""Where a thread is: in which of the contract's methods."""
+from typing import Any
 
 
 class Tally:
     """What one thread counted.
 
     Attributes:
-        place: where the thread is, of `PLACES`.
+        place: where the thread is, of `records.PLACES`.
         counts: whatever → [times, and two sums].
         is_actor: it has been in a client's call.
     """

@@ -14,6 +14,7 @@ from slotbench.records.conformance import (
 from slotbench.records.contender import BASELINE_REPEAT, Contender
 from slotbench.records.profile import (
     PASSES,
+    PLACES,
     PROFILE_SCHEMA_VERSION,
     LockUse,
     PassName,
@@ -56,6 +57,7 @@ __all__ = [
     "BASELINE_REPEAT",
     "CONFORMANCE_SCHEMA_VERSION",
     "PASSES",
+    "PLACES",
     "PROFILE_SCHEMA_VERSION",
     "SCHEMA_VERSION",
     "Accounting",

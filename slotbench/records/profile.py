@@ -25,6 +25,12 @@ thing, in a trial of its own, and "plain", which has none, says what they distur
 PASSES: Final[tuple[PassName, ...]] = get_args(PassName)
 
 
+PLACES: Final = (
+    *("submit", "receive", "wait", "drain", "collate", "model", "resolve", "other"),
+)
+"""Where a thread is: in which of the contract's methods, or in none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Phase:
     """How long one phase of a request took, over the requests of a window.
@@ -75,8 +81,7 @@ class LockUse:
             to wake the one that waits.
         num_locks: how many were made there and used in the window.
         is_shared: a mutex, and one of them was acquired by more than one thread.
-        acquisitions: place ("submit", "receive", "wait", "drain", "collate", "model",
-            "resolve" or "other") → acquisitions per request.
+        acquisitions: place, of `PLACES` → acquisitions per request.
         waits: acquisitions per request that did not get the lock at once.
         waited_s: seconds per request spent waiting for them.
     """

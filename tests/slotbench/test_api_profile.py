@@ -179,3 +179,14 @@ def test_load_profile_loads_no_torch(recorded: Path) -> None:
         check=True,
     )
     assert result.stdout == "set()\n{'pandas'}\n"
+
+
+def test_what_cannot_be_explained_is_refused_before_anything_is_measured(
+    tmp_path: Path,
+) -> None:
+    """As the command refuses it."""
+    with pytest.raises(SlotbenchError, match="no contender 'slott' in this profile"):
+        slotbench.profile("quickstart", between=("slot", "slott"), results_dir=tmp_path)
+    with pytest.raises(SlotbenchError, match="did you mean flame"):
+        slotbench.profile("quickstart", tools="flam", results_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -127,7 +127,8 @@ def explained(
     record = stored.profile
     labels = [one.label for one in record.scenario.contenders]
     check_between(between, labels)
-    if between is None and baseline is None:
+    # One of the two may have been skipped, where it could not be made.
+    if between is None and baseline is None and {*(record.between or ())} <= {*labels}:
         between = record.between
     if baseline is not None and baseline not in labels:
         raise SlotbenchError(

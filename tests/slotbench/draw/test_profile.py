@@ -511,6 +511,8 @@ def test_a_profile_explains_what_it_was_made_for() -> None:
     assert "from slot to torchrl.slot[collate=lazy_stack]: phases" in shown(stored)
     other = shown(stored, between=("threading", "slot"))
     assert "from threading to slot: phases" in other
+    gone = profiles.stored(ONE, between=("slot", "torchrl.slot"))
+    assert "from threading to slot: phases" in shown(gone)
 
 
 def test_what_disturbed_a_profile_is_said() -> None:

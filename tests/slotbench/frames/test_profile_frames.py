@@ -1,8 +1,6 @@
 """Frames of a profile: its means with their intervals, tidy, a row a phase, a count or a lock."""
 
-import dataclasses
 from collections.abc import Callable
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -11,6 +9,7 @@ from slotbench import frames
 from slotbench.compute import ledger
 from slotbench.compute.phases import PHASES
 from slotbench.errors import SlotbenchError
+from slotbench.records import PLACES
 from tests.slotbench.support import altered, grids, profiles
 
 Make = Callable[..., pd.DataFrame]
@@ -110,7 +109,7 @@ def test_locks_have_a_row_a_place_that_makes_them() -> None:
     assert first["acquisitions_drain"] == 0.14
     assert first["acquisitions_resolve"] == 0.0
     assert first["waited_s"] == pytest.approx(2 * US)
-    parts = frame[[f"acquisitions_{place}" for place in frames.PLACES]].sum(axis=1)
+    parts = frame[[f"acquisitions_{place}" for place in PLACES]].sum(axis=1)
     assert list(parts) == pytest.approx(list(frame["acquisitions"]))
     assert "floor" not in set(frame["contender"])
 
@@ -144,14 +143,3 @@ def test_kinds_are_told_apart() -> None:
     assert frames.id_of(run) == run.run.run_id
     assert frames.scenario_of(profile).name == "quickstart"
     assert frames.scenario_of(run) is run.run.scenario
-
-
-def test_where_locks_are_acquired_is_what_records_say() -> None:
-    """The columns are all the places that a record can name."""
-    from slotbench.records import LockUse
-
-    text = LockUse.__doc__ or ""
-    for place in frames.PLACES:
-        assert f'"{place}"' in text
-    known: Any = dataclasses.fields(LockUse)
-    assert {"acquisitions", "waits", "waited_s"} <= {field.name for field in known}

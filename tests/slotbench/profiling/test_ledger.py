@@ -14,7 +14,7 @@ from slotbench.profiling.pass_gil import GilPass
 from slotbench.profiling.pass_locks import LocksPass
 from slotbench.profiling.pass_operations import OperationsPass
 from slotbench.profiling.pass_plain import PlainPass
-from slotbench.records import Model, ThinkTime, Window
+from slotbench.records import PLACES, Model, ThinkTime, Window
 from tests.slotbench.support import trials
 
 WINDOW = Window(warmup_s=0.02, measure_s=0.1, min_requests=300)
@@ -55,6 +55,7 @@ def test_locks_are_counted_where_they_are_taken() -> None:
     assert own.num_locks == 4
     assert not own.is_shared
     assert own.acquisitions == {"submit": pytest.approx(2.0, **COUNTED)}
+    assert {place for use in found.locks for place in use.acquisitions} <= {*PLACES}
 
 
 @pytest.mark.parametrize(
