@@ -256,6 +256,7 @@ class _Sitting:
                 folder.append,
                 self.on_progress,
                 recorded=recorded,
+                on_calibration=folder.append_calibration,
             )
         except BaseException:
             # A full disk is said once, by what met it.

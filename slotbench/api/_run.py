@@ -104,7 +104,9 @@ class Run:
         from slotbench.compute import answers
         from slotbench.draw import answer
 
-        found = answers.answer(self.stored.run, self.stored.trials)
+        found = answers.answer(
+            self.stored.run, self.stored.trials, calibrations=self.stored.calibrations
+        )
         said = answer.sentences(found, self.compare(metrics=[answers.METRIC]))
         return {one.about: one.text for one in said}
 
@@ -138,6 +140,7 @@ class Run:
         *,
         metrics: Sequence[str] | None = None,
         thresholds: Mapping[str, float] | None = None,
+        explain: bool = False,
     ) -> ShownComparison:
         """Compare every contender with the baseline, in every cell.
 
@@ -146,11 +149,12 @@ class Run:
             threshold: δ, a ratio (0.03 is 3 %); None is the scenario's.
             metrics: names of metrics; None is the usual ones.
             thresholds: metric → another δ for it.
+            explain: say, too, where throughput went: bound, free transport, floor, measured.
 
         Raises:
             SlotbenchError: no such contender or metric, or a threshold outside 0 to 1.
         """
-        from slotbench.compute import comparison
+        from slotbench.compute import comparison, losses
 
         compared = comparison.compare(
             self.stored.run,
@@ -161,7 +165,18 @@ class Run:
             baseline=baseline,
         )
         # A record says "running" until somebody says better: only the store sees who is gone.
-        return ShownComparison(**(fields(compared) | {"status": self.stored.state}))
+        more: dict[str, object] = {"status": self.stored.state}
+        if explain:
+            stored = self.stored
+            more["losses"] = losses.losses(stored.run, stored.trials, stored.calibrations)
+        return ShownComparison(**(fields(compared) | more))
+
+    @property
+    def losses(self) -> "pd.DataFrame":
+        """Where throughput went, by cell and contender (`slotbench.frames.losses_frame`)."""
+        from slotbench.frames import losses_frame
+
+        return losses_frame(self.stored)
 
     def compare_to(
         self,

@@ -82,6 +82,13 @@ def compare(
             help="Exit with 1 if a contender is worse beyond the threshold; or if that is not decided, too.",
         ),
     ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="Of one run say, too, where throughput goes: bound, batching, waking, transport.",
+        ),
+    ] = False,
     absolute: Annotated[
         bool,
         typer.Option(
@@ -112,11 +119,15 @@ def compare(
     Examples:
       slotbench compare 3fa9c1 --format md > comparison.md
       slotbench compare quickstart --results results/reference --threshold 5%
+      slotbench compare grid --results results/reference --explain
       slotbench compare 3fa9c1 newest --fail-on regression --threshold latency_p99=10%
     """
     if head is None and (absolute or allow_different):
         option = "--absolute" if absolute else "--allow-different"
         raise SlotbenchError(f"{option} compares two runs: name the second one after RUN")
+    if explain and (head is not None or format_name == "csv"):
+        what = "csv has no place for it" if head is None else "it is of one run"
+        raise SlotbenchError(f"--explain says where one run's throughput goes: {what}")
     base = _load(run, results, "" if head is None else "base: ")
     options: dict[str, Any] = {
         "baseline": baseline,
@@ -125,12 +136,13 @@ def compare(
     }
     chosen = contender or ()
     if head is None:
-        return _show(base.compare(**options), chosen, (base,), format_name, fail_on or ())
+        compared = base.compare(explain=explain, **options)
+        return _show(compared, chosen, (base,), format_name, fail_on or ())
     other = _load(head, results, "head: ")
-    compared = other.compare_to(
+    changed = other.compare_to(
         base, absolute=absolute, allow_different=allow_different, **options
     )
-    return _show(compared, chosen, (base, other), format_name, fail_on or ())
+    return _show(changed, chosen, (base, other), format_name, fail_on or ())
 
 
 def _load(reference: str | None, results: Path, side: str) -> "Run":

@@ -14,11 +14,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from slotbench.compute import blocks, bound, comparison, gates, statistics
+from slotbench.compute import blocks, comparison, gates, losses, statistics
 from slotbench.compute.comparison import FLOOR, ComparisonRow
+from slotbench.compute.losses import Loss
 from slotbench.compute.metrics import get as get_metric
-from slotbench.compute.statistics import RatioEstimate
-from slotbench.records import Cell, Contender, RunRecord, TrialRecord
+from slotbench.records import (
+    CalibrationRecord,
+    Cell,
+    Contender,
+    RunRecord,
+    TrialRecord,
+)
 
 METRIC: Final = "throughput"
 """What answers are about."""
@@ -31,9 +37,6 @@ TYPICAL_LATENCY_MS: Final = 1.0
 """The cell nearest to these, on a logarithmic scale, is told of by name, whatever came out."""
 
 Side = Literal["above", "below"]
-
-LossVerdict = Literal["batching", "transport", "passes the floor"]
-"""Which of a contender's two losses is shown to be the larger, or that there is but one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,47 +85,6 @@ class Switched:
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
-    """Where one contender's throughput went in one cell.
-
-    Attributes:
-        bound_per_s: what think time and service time allow; None where that is not known.
-        floor_per_s: bare threads and locks; None where no floor was raced.
-        measured_per_s: the contender's own.
-        batching: bound over floor: lost to batching and to waking threads. Its interval is
-            the floor's. None where one of the two is missing.
-        transport: floor over contender, paired by block: lost to the transport; below 1 the
-            transport is ahead of the floor, which wakes actors in a row.
-    """
-
-    cell: str
-    contender: str
-    bound_per_s: float | None
-    floor_per_s: float | None
-    measured_per_s: float
-    batching: RatioEstimate | None
-    transport: RatioEstimate | None
-
-    @property
-    def verdict(self) -> LossVerdict | None:
-        """What the intervals show; None where they overlap, or one is missing.
-
-        A contender that is shown to be above the floor loses nothing to it: what is then left
-        to the bound is not the floor's to explain.
-        """
-        transport, batching = self.transport, self.batching
-        if transport is None or transport.low is None or transport.high is None:
-            return None
-        if transport.high < 1.0:
-            return "passes the floor"
-        if batching is None or batching.low is None or batching.high is None:
-            return None
-        if batching.low > transport.high:
-            return "batching"
-        return "transport" if transport.low > batching.high else None
-
-
-@dataclass(frozen=True, slots=True)
 class Answers:
     """What one run answers.
 
@@ -155,6 +117,7 @@ def answer(
     run: RunRecord,
     trials: Sequence[TrialRecord],
     *,
+    calibrations: Sequence[CalibrationRecord] = (),
     baseline: str | None = None,
     threshold: float | None = None,
 ) -> Answers:
@@ -163,6 +126,7 @@ def answer(
     Args:
         run: its plan.
         trials: its trials, all attempts.
+        calibrations: its calibrations, all attempts.
         baseline: label of the contender to tell the leader's lead over; None is the scenario's.
         threshold: δ; the scenario's where None.
 
@@ -188,7 +152,7 @@ def answer(
         baseline_rows=tuple(r for r in mine if leader and r.contender == leader.label),
         typical=typical(run.scenario.cells),
         switched=tuple(_switched(race)),
-        losses=tuple(_losses(race)),
+        losses=losses.losses(run, trials, calibrations),
         threshold=race.threshold,
     )
 
@@ -207,15 +171,6 @@ def switched(
         RecordError: the trials are not this run's.
     """
     return tuple(_switched(_race(run, trials, threshold)))
-
-
-def losses(run: RunRecord, trials: Sequence[TrialRecord]) -> tuple[Loss, ...]:
-    """Where throughput went, of every contender but floors, by cell.
-
-    Raises:
-        RecordError: the trials are not this run's.
-    """
-    return tuple(_losses(_race(run, trials, None)))
 
 
 def typical(cells: Sequence[Cell]) -> Cell:
@@ -371,39 +326,3 @@ def _switched(race: _Race) -> Iterable[Switched]:
             pays=beyond(rows, "above", race.threshold),
             costs=beyond(rows, "below", race.threshold),
         )
-
-
-def _losses(race: _Race) -> Iterable[Loss]:
-    contenders = race.run.scenario.contenders
-    floor = next((c for c in contenders if c.name == FLOOR), None)
-    for cell in race.run.scenario.cells:
-        limit = bound.of_workload(cell.workload)
-        below = None if floor is None else race.row(cell, floor, floor.label)
-        for contender in contenders:
-            label = contender.label
-            row = race.row(cell, contender, label)
-            if contender.name == FLOOR or not row.value:
-                continue
-            yield Loss(
-                cell=cell.name,
-                contender=label,
-                bound_per_s=limit,
-                floor_per_s=None if below is None else below.value,
-                measured_per_s=row.value,
-                batching=_over(limit, below),
-                transport=None if floor is None else race.row(cell, floor, label).ratio,
-            )
-
-
-def _over(limit: float | None, floor: ComparisonRow | None) -> RatioEstimate | None:
-    """The bound over the floor: the floor's interval, turned round."""
-    if limit is None or floor is None or not floor.value:
-        return None
-    low, high = floor.value_low, floor.value_high
-    return RatioEstimate(
-        point=limit / floor.value,
-        low=limit / high if high else None,
-        high=limit / low if low else None,
-        num_pairs=floor.num_trials,
-        log_sd=None,
-    )

@@ -186,6 +186,7 @@ def _narrowed(one: Comparison, kept: Set[str]) -> Comparison:
         contenders=tuple(who for who in one.contenders if who.label in kept),
         rows=tuple(row for row in one.rows if row.contender in kept),
         problems=tuple(problem for problem in one.problems if problem.contender in kept),
+        losses=tuple(loss for loss in one.losses if loss.contender in kept),
     )
 
 

@@ -5,8 +5,10 @@ mean batch of n at most N/(Z + S(n)) requests a second can be made and n/S(n) ca
 both meet at the root n* of b·n² + (Z + a - b·N)·n - a·N = 0, clamped to what a batch may
 hold: X* = min(N/(Z + S(n*)), n*/S(n*)).
 
-Nominal: Z, a and b are those that the scenario asks for. A sleep that lasts longer than it
-should, and threads that wait for a processor, are losses below this bound, not part of it.
+Nor can more be computed than there are processors, or than one thread at a time may compute
+that holds the GIL: X <= C/(CPU seconds of a request), X <= 1/(seconds that a request holds the GIL).
+Z, a and b are best calibrated (`slotbench.compute.demands`): a sleep ends late, and a measured
+trial's own times are longer for the contention that the bound is to show.
 
 Source: the asymptotic bounds of closed queueing networks (Denning and Buzen, "The
 Operational Analysis of Queueing Network Models", ACM Computing Surveys 10, 1978), with a
@@ -14,30 +16,54 @@ server whose service time depends on the batch.
 """
 
 import math
-from typing import Final
+from dataclasses import dataclass
+from typing import Literal
 
+from slotbench.compute.demands import Demands
 from slotbench.records import Workload
 
-_MS: Final = 1e-3
+Limit = Literal["times", "GIL", "processors"]
+"""What the bound comes from: think time and service time; what holds the GIL; what computes."""
 
 
-def of_workload(workload: Workload) -> float | None:
-    """Requests per second that the workload's nominal times allow.
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """X*, and what it comes from.
+
+    Attributes:
+        per_s: requests per second.
+        limit: the least of the limits.
+    """
+
+    per_s: float
+    limit: Limit
+
+
+def of_demands(workload: Workload, demands: Demands) -> Bound | None:
+    """The bound of a cell with these demands.
 
     Returns:
-        None where a time is not known beforehand (a real network or environment), and where
-        there is none to wait for: only the floor bounds that.
+        None where nothing takes any time.
     """
-    model, think = workload.model, workload.think_time
-    if model.kind not in {"sleep", "spin"} or workload.environment is not None:
-        return None
-    return requests_per_s(
+    largest = min(workload.num_slots, workload.batching.max_batch_size)
+    found: list[Bound] = []
+    times = requests_per_s(
         workload.num_slots,
         max_batch_size=workload.batching.max_batch_size,
-        think_s=0.0 if think.distribution == "none" else think.mean_ms * _MS,
-        batch_s=model.latency_ms * _MS,
-        row_s=model.latency_per_item_ms * _MS,
+        think_s=demands.think_s,
+        batch_s=demands.service.batch_s,
+        row_s=demands.service.row_s,
     )
+    if times is not None:
+        found.append(Bound(times, "times"))
+    # A request's share of a batch is least in the largest one.
+    gil_s = demands.think_gil_s + demands.service_gil.of(largest) / largest
+    if gil_s > 0.0:
+        found.append(Bound(1.0 / gil_s, "GIL"))
+    cpu_s = demands.think_cpu_s + demands.service_cpu.of(largest) / largest
+    if cpu_s > 0.0 and demands.num_cpus is not None:
+        found.append(Bound(demands.num_cpus / cpu_s, "processors"))
+    return min(found, key=lambda one: one.per_s, default=None)
 
 
 def requests_per_s(

@@ -7,7 +7,7 @@ from `slotbench.compute.statistics` and from nothing else. Two runs: `slotbench.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from slotbench.compute import blocks, environment_diff, statistics
 from slotbench.compute.blocks import Problem
@@ -25,6 +25,9 @@ from slotbench.records import (
     TrialMeasurement,
     TrialRecord,
 )
+
+if TYPE_CHECKING:
+    from slotbench.compute.losses import Loss
 
 DEFAULT_METRICS: Final = ("throughput", "latency_p50", "latency_p99")
 FLOOR: Final = "floor"
@@ -133,6 +136,7 @@ class Comparison:
         commit: of slotbench; "" where it is not known.
         resumptions: in their order.
         chosen: labels that it was narrowed to; empty where it was not.
+        losses: where throughput went, by cell and contender; empty where it was not asked.
     """
 
     run_id: str
@@ -156,6 +160,7 @@ class Comparison:
     commit: str
     resumptions: tuple[Resumed, ...]
     chosen: tuple[str, ...] = ()
+    losses: "tuple[Loss, ...]" = ()
 
     @property
     def end(self) -> str:
@@ -300,6 +305,14 @@ class Pairing:
             value_low=None if spread is None else spread.low,
             value_high=None if spread is None else spread.high,
         )
+
+    def values(self, cell: str, label: str, metric: Metric) -> dict[int, float]:
+        """Round → value, of the usable trials (first arm) that have one."""
+        return self._values(cell, label, 0, metric)
+
+    def mean_batch_size(self, cell: str, label: str) -> float | None:
+        """Rows per batch, mean over usable trials (first arm); None where there are none."""
+        return _mean_batch_size(self.arms.get((cell, label, 0), {}))
 
     def log_values(self, cell: str, label: str, metric: Metric) -> list[float]:
         """Logarithms of the positive values, one a trial, in the order of the rounds."""

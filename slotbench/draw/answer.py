@@ -255,9 +255,9 @@ def _losses(answers: Answers, comparison: Comparison) -> str:
         loss
         for loss in answers.losses
         if loss.contender == label
-        and loss.batching is not None
+        and loss.yardsticks.bound_per_s is not None
         and loss.transport is not None
-        and None not in {loss.batching.low, loss.transport.low}
+        and loss.transport.low is not None
     ]
     if not known:
         return ""
@@ -266,10 +266,12 @@ def _losses(answers: Answers, comparison: Comparison) -> str:
     for verdict, words in (
         (
             "passes the floor",
-            f"{label} serves more than the floor, which wakes actors in a row",
+            f"{label} serves more than the floor, which wakes actors in a row and waits for no "
+            "more than the rule asks",
         ),
-        ("batching", "batching and waking threads lose more than the transport"),
-        ("transport", "the transport loses more than batching and waking threads"),
+        ("batching", "the batching rule loses the most"),
+        ("waking", "waking threads loses the most"),
+        ("transport", "the transport loses the most"),
     ):
         hits = [loss for loss in known if loss.verdict == verdict]
         if hits:
@@ -277,11 +279,15 @@ def _losses(answers: Answers, comparison: Comparison) -> str:
             parts.append(f"{words}, in {len(hits)} of {len(known)} ({where})")
     rest = sum(loss.verdict is None for loss in known)
     if rest:
-        parts.append(f"which is larger is not shown in {rest} of {len(known)}")
-    reached = [loss.measured_per_s / loss.bound_per_s for loss in known if loss.bound_per_s]
+        parts.append(f"which loses the most is not shown in {rest} of {len(known)}")
+    reached = [
+        loss.measured_per_s / loss.yardsticks.bound_per_s
+        for loss in known
+        if loss.yardsticks.bound_per_s
+    ]
     return (
-        f"Where the policy's time is known, {label} reaches {units.span(min(reached), max(reached))} "
-        f"of the bound: {'; '.join(parts)}."
+        f"Where there is a time to wait for, {label} reaches "
+        f"{units.span(min(reached), max(reached))} of the bound: {'; '.join(parts)}."
     )
 
 

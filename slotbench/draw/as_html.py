@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from slotbench.compute.between import Compared
 from slotbench.compute.gates import Gate
 from slotbench.draw.cell_table import CellTable
-from slotbench.draw.page import page
+from slotbench.draw.page import LOSSES_TITLE, page
 from slotbench.draw.screen import PAPER, Screen
 
 
@@ -23,6 +23,9 @@ def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None)
         _list(shown.differences),
         *map(_table, shown.tables),
         f"<p>{_text(shown.legend)}</p>",
+        f"<h4>{LOSSES_TITLE}</h4>" if shown.losses else "",
+        *map(_table, shown.losses),
+        f"<p>{_text(shown.losses_legend)}</p>" if shown.losses else "",
         _list(shown.remarks),
         f"<p><strong>{_text(shown.gate)}</strong></p>" if shown.gate else "",
         f"<p><small>{'<br>'.join(map(_text, shown.facts))}</small></p>",

@@ -22,6 +22,7 @@ History of the format (``schema_version``):
    but in ``base`` and ``head``.
 3. ``resumptions`` of a run, and ``missing`` of a gate, whose ``result`` may be "missing data".
    Between two runs ``noise_floor_ratio`` and ``can_resolve`` are of the difference of both.
+4. ``losses``, a row per cell and contender: null where it was not asked where throughput went.
 """
 
 import dataclasses
@@ -33,12 +34,13 @@ from slotbench.compute import metrics
 from slotbench.compute.between import Compared, TwoRuns
 from slotbench.compute.comparison import Comparison, ComparisonRow
 from slotbench.compute.gates import Gate, GatedRow
+from slotbench.compute.losses import flat
 from slotbench.draw.gate_line import gate_line
 from slotbench.draw.opening import opening
 from slotbench.draw.screen import PAPER, Screen
 
 SCHEMA: Final = "slotbench.comparison"
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 
 def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None) -> str:
@@ -69,6 +71,7 @@ def document(compared: Compared, gate: Gate | None = None) -> dict[str, Any]:
         ],
         "contenders": [c.label for c in compared.contenders],
         "rows": row_fields(compared, gate),
+        "losses": _losses(compared),
         "gate": None if gate is None else _gate(gate),
     }
 
@@ -77,6 +80,12 @@ def row_fields(compared: Compared, gate: Gate | None = None) -> list[dict[str, A
     """Every row, flat; the columns of the CSV format too."""
     gated = {} if gate is None else {_place(found.row): found for found in gate.rows}
     return [_fields(row) | _judged(gated.get(_place(row))) for row in compared.rows]
+
+
+def _losses(compared: Compared) -> list[dict[str, Any]] | None:
+    if isinstance(compared, TwoRuns) or not compared.losses:
+        return None
+    return [flat(loss) for loss in compared.losses]
 
 
 def _about(compared: Compared) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable, Sequence
 from slotbench.compute.between import Compared
 from slotbench.compute.gates import Gate
 from slotbench.draw.cell_table import CellTable
-from slotbench.draw.page import page
+from slotbench.draw.page import LOSSES_TITLE, page
 from slotbench.draw.screen import PAPER, Screen
 
 
@@ -20,6 +20,9 @@ def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None)
         bullets(shown.differences),
         *(cell(table) for table in shown.tables),
         escape(shown.legend),
+        f"## {LOSSES_TITLE}" if shown.losses else "",
+        *(cell(table) for table in shown.losses),
+        escape(shown.losses_legend),
         bullets(shown.remarks),
         f"**{escape(shown.gate)}**" if shown.gate else "",
         f"<sub>{'<br>'.join(map(escape, shown.facts))}</sub>",

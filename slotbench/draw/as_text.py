@@ -17,7 +17,7 @@ from slotbench.compute.between import Compared
 from slotbench.compute.gates import Gate
 from slotbench.draw.cell_table import BASELINE, CellTable
 from slotbench.draw.columns import GAP, aligned, joined
-from slotbench.draw.page import Page, page
+from slotbench.draw.page import LOSSES_TITLE, Page, page
 from slotbench.draw.screen import PAPER, Screen, drawn
 
 MIN_WIDTH: Final = 24
@@ -42,16 +42,27 @@ def renderable(shown: Page, width: int) -> Group:
     parts: list[Text | Padding] = [Text(shown.opening, style="bold")]
     parts += [Text(line, style="dim") for line in shown.facts]
     parts += [_styled(line) for line in shown.differences]
-    layout = _layout(shown.tables, width)
-    for table in shown.tables:
-        parts += [Text(""), Text(table.name, style="bold underline")]
-        parts += [_styled(line) for line in layout(table)]
-        parts += [Padding(_styled(note), (0, 0, 0, GAP)) for note in table.notes]
+    parts += _tables(shown.tables, width)
     parts += [Text(""), Text(shown.legend, style="dim")]
+    if shown.losses:
+        parts += [Text(""), Text(LOSSES_TITLE, style="bold")]
+        parts += _tables(shown.losses, width)
+        parts += [Text(""), Text(shown.losses_legend, style="dim")]
     parts += [_styled(remark) for remark in shown.remarks]
     if shown.gate:
         parts += [Text(""), _styled(shown.gate)]
     return Group(*parts)
+
+
+def _tables(tables: Sequence[CellTable], width: int) -> "list[Text | Padding]":
+    """Every table under its name, all in one layout."""
+    parts: list[Text | Padding] = []
+    layout = _layout(tables, width)
+    for table in tables:
+        parts += [Text(""), Text(table.name, style="bold underline")]
+        parts += [_styled(line) for line in layout(table)]
+        parts += [Padding(_styled(note), (0, 0, 0, GAP)) for note in table.notes]
+    return parts
 
 
 def _layout(tables: Sequence[CellTable], width: int) -> Callable[[CellTable], list[str]]:

@@ -2,14 +2,17 @@
 
 import shlex
 from dataclasses import dataclass
+from typing import Final
 
 from slotbench.compute.between import Compared, TwoRuns
 from slotbench.compute.comparison import Comparison
 from slotbench.compute.gates import Gate
-from slotbench.draw import between_table, cell_table
+from slotbench.draw import between_table, cell_table, loss_table
 from slotbench.draw.cell_table import CellTable
 from slotbench.draw.gate_line import gate_line
 from slotbench.draw.opening import opening
+
+LOSSES_TITLE: Final = "Where the loss goes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,8 @@ class Page:
         remarks: what was left out and what was odd, a line each.
         gate: what the gate decided; "" where none was asked.
         commands: shell lines that measure and compare again.
+        losses: where throughput went, a table a cell; empty where it was not asked.
+        losses_legend: what its steps mean; "" likewise.
     """
 
     title: str
@@ -35,6 +40,8 @@ class Page:
     remarks: tuple[str, ...]
     gate: str
     commands: tuple[str, ...]
+    losses: tuple[CellTable, ...] = ()
+    losses_legend: str = ""
 
 
 def page(compared: Compared, gate: Gate | None = None) -> Page:
@@ -65,6 +72,8 @@ def page(compared: Compared, gate: Gate | None = None) -> Page:
         remarks=cell_table.remarks(compared),
         gate=said,
         commands=commands,
+        losses=loss_table.tables(compared.losses),
+        losses_legend=loss_table.LEGEND if compared.losses else "",
     )
 
 
@@ -96,6 +105,8 @@ def _comparing(compared: Compared, gate: Gate | None) -> str:
         words.append("--allow-different")
     for label in compared.chosen:
         words += ["--contender", label]
+    if isinstance(compared, Comparison) and compared.losses:
+        words.append("--explain")
     for name in () if gate is None else gate.fail_on:
         words += ["--fail-on", name]
     return shlex.join(("slotbench", "compare", *words))

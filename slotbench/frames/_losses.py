@@ -1,10 +1,8 @@
-"""Where throughput went: from the bound by way of the floor to what was measured."""
+"""Where throughput went: from the bound by way of a free transport and the floor to what was measured."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from slotbench.compute import answers
-from slotbench.compute.answers import Loss
-from slotbench.compute.statistics import RatioEstimate
+from slotbench.compute import losses
 from slotbench.frames._place import tidy
 
 if TYPE_CHECKING:
@@ -12,10 +10,13 @@ if TYPE_CHECKING:
 
     from slotbench.store import StoredRun
 
+_RATIOS: Final = ("batching", "waking", "transport", "whole")
+_TEXTS: Final = ("contender", "limit", "source", "verdict")
 _COLUMNS: Final = (
-    *("contender", "bound_per_s", "floor_per_s", "measured_per_s"),
-    *("batching", "batching_low", "batching_high"),
-    *("transport", "transport_low", "transport_high", "verdict"),
+    *("contender", "bound_per_s", "policy_per_s", "floor_per_s", "measured_per_s"),
+    *(name + end for name in _RATIOS for end in ("", "_low", "_high")),
+    *("added_s", "mean_batch_size", "policy_batch_size", "verdict"),
+    *("limit", "think_s", "batch_s", "row_s", "misfit_ratio", "source", "num_calibrations"),
 )
 
 
@@ -24,39 +25,22 @@ def losses_frame(
 ) -> "pd.DataFrame":
     """One row per cell and contender, without floors.
 
-    Columns: the place; contender; bound_per_s, floor_per_s and measured_per_s, requests per
-    second; batching, bound over floor: what batching and waking threads cost, with its
-    interval (the floor's); transport, floor over measured: what the transport costs, with its
-    interval, paired by block; verdict, "passes the floor", or "batching" or "transport" where
-    that is shown to be the larger loss. NaN or None where the bound is not known or no floor was raced.
+    Columns: the place; contender; bound_per_s, policy_per_s (a free transport under the batching
+    rule), floor_per_s and measured_per_s, requests per second. Ratios with their intervals:
+    batching, bound over policy; waking, policy over floor; transport, floor over measured; whole,
+    policy over measured. added_s, seconds that the transport adds to an actor's cycle;
+    mean_batch_size and policy_batch_size; verdict, the loss that is shown to be the largest, or
+    "passes the floor". limit, of the bound; think_s, batch_s, row_s: Z, a and b; misfit_ratio;
+    source, "calibrated" or "nominal"; num_calibrations. NaN or None where a number is not known or no
+    floor was raced. See `slotbench.compute.losses`.
     """
+    found = losses.losses(stored.run, stored.trials, stored.calibrations)
     frame = tidy(
         stored,
-        [_row(loss) for loss in answers.losses(stored.run, stored.trials)],
+        [losses.flat(loss) for loss in found],
         ("cell", *_COLUMNS),
         baseline=baseline,
         threshold=threshold,
     )
-    numbers = [name for name in _COLUMNS if name not in {"contender", "verdict"}]
+    numbers = [name for name in _COLUMNS if name not in {*_TEXTS, "num_calibrations"}]
     return frame.astype(dict.fromkeys(numbers, "float64"))
-
-
-def _row(loss: Loss) -> dict[str, Any]:
-    return {
-        "cell": loss.cell,
-        "contender": loss.contender,
-        "bound_per_s": loss.bound_per_s,
-        "floor_per_s": loss.floor_per_s,
-        "measured_per_s": loss.measured_per_s,
-        **_estimate("batching", loss.batching),
-        **_estimate("transport", loss.transport),
-        "verdict": loss.verdict,
-    }
-
-
-def _estimate(name: str, ratio: RatioEstimate | None) -> dict[str, float | None]:
-    return {
-        name: None if ratio is None else ratio.point,
-        f"{name}_low": None if ratio is None else ratio.low,
-        f"{name}_high": None if ratio is None else ratio.high,
-    }

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from slotbench.compute import bound, comparison, metrics
+from slotbench.compute import comparison, losses, metrics
 from slotbench.compute.comparison import ComparisonRow
 from slotbench.frames._place import tidy
 
@@ -31,8 +31,8 @@ def ratios_frame(
     Columns: the place; contender, metric, is_baseline, is_floor, num_trials; value with
     value_low and value_high, its 95 % t interval, in the metric's unit; ratio to the baseline
     with ratio_low and ratio_high; verdict; noise_floor and can_resolve of cell and metric;
-    mean_batch_size; bound_per_s, what the workload's nominal times allow, NaN for other
-    metrics than throughput. NaN or None where there is no such number.
+    mean_batch_size; bound_per_s, what think time and service time allow, NaN for other metrics
+    than throughput. NaN or None where there is no such number.
 
     Raises:
         SlotbenchError: no such contender or metric, or a threshold outside 0 to 1.
@@ -41,7 +41,7 @@ def ratios_frame(
     compared = comparison.compare(
         stored.run, stored.trials, metrics=names, threshold=threshold, baseline=baseline
     )
-    bounds = {cell.name: bound.of_workload(cell.workload) for cell in compared.cells}
+    bounds = losses.bounds(stored.run, stored.trials, stored.calibrations)
     rows = [_row(row, bounds[row.cell]) for row in compared.rows]
     frame = tidy(
         stored,

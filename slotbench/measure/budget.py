@@ -24,6 +24,45 @@ REPLIES_PER_ACTOR: Final = validity.WANTED_REPLIES_PER_ACTOR
 """What a window holds on average before it may end, and a third of it before warm-up may:
 shorter, and latencies are those of the start, censored at the window's end."""
 
+CALIBRATION_THINK_S: Final = 0.12
+"""How long one actor thinks in a calibration, once it has thought often enough,"""
+MIN_CALIBRATION_THINKS: Final = 50
+CALIBRATION_MAX_THINK_S: Final = 1.0
+"""and how long at most, but for one think that takes longer."""
+
+CALIBRATION_WORK_S: Final = 0.03
+"""How long it makes requests and checks replies without thinking."""
+
+CALIBRATION_SERVICE_S: Final = 0.12
+"""How long a policy is called in a calibration, all batch sizes together,"""
+MIN_CALIBRATION_CALLS: Final = 3
+"""and how often at least for each size."""
+
+_CALIBRATED_SIZES: Final = 5
+_CALIBRATION_OVERHEAD_S: Final = 0.05
+
+
+def calibrated_sizes(workload: Workload) -> tuple[int, ...]:
+    """Return the batch sizes that a policy is timed at: 1, the largest, and some between."""
+    largest = min(workload.num_slots, workload.batching.max_batch_size)
+    steps = range(_CALIBRATED_SIZES)
+    sizes = {round(largest ** (step / (_CALIBRATED_SIZES - 1))) for step in steps}
+    return tuple(sorted(sizes))
+
+
+def estimate_calibration_s(workload: Workload) -> float:
+    """Estimate a calibration's length; of a real network or environment nothing is known."""
+    sizes = calibrated_sizes(workload)
+    # Two calls of each size to warm up.
+    calls = MIN_CALIBRATION_CALLS + 2
+    service_s = calls * sum(service_time_s(workload, size) for size in sizes)
+    think_s = 0.0
+    if workload.think_time.distribution != "none":
+        think_s = MIN_CALIBRATION_THINKS * workload.think_time.mean_ms / 1e3
+    think_s = min(max(CALIBRATION_THINK_S, think_s), CALIBRATION_MAX_THINK_S)
+    think_s += CALIBRATION_WORK_S
+    return _CALIBRATION_OVERHEAD_S + think_s + max(CALIBRATION_SERVICE_S, service_s)
+
 
 def service_time_s(workload: Workload, batch_size: int) -> float:
     """Return S(n) = a + b·n in seconds; 0 for a real network, whose time is not known."""
@@ -66,6 +105,11 @@ def estimate_trial_s(workload: Workload) -> float:
     return window.warmup_s + measure_s + overhead_s
 
 
+def estimate_block_s(workload: Workload, num_arms: int) -> float:
+    """Estimate a block's length: its calibration and its trials."""
+    return estimate_calibration_s(workload) + num_arms * estimate_trial_s(workload)
+
+
 def estimate_run_s(scenario: Scenario, num_arms: int) -> float:
     """Estimate a run's length.
 
@@ -73,8 +117,8 @@ def estimate_run_s(scenario: Scenario, num_arms: int) -> float:
         scenario: what would be run.
         num_arms: trials in a block.
     """
-    trials_s = sum(num_arms * estimate_trial_s(cell.workload) for cell in scenario.cells)
-    return scenario.rounds * (WORKER_START_S + trials_s)
+    blocks_s = sum(estimate_block_s(cell.workload, num_arms) for cell in scenario.cells)
+    return scenario.rounds * (WORKER_START_S + blocks_s)
 
 
 def left_s(expected_s: float, elapsed_s: float, done: float) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tensordict import TensorDict, TensorDictBase
 
+from slotbench.compute import think_times
 from slotbench.measure import waiting
 from slotbench.measure.identity import REQUEST_ID
 from slotbench.records import GymEnvironment, Leaf, Observation, ThinkTime, Workload
@@ -64,7 +65,7 @@ class EmptyEnvironment:
     """Think time without observations."""
 
     def __init__(self, think: ThinkTime, seed: int) -> None:
-        self._times_s = waiting.think_times_s(think, seed)
+        self._times_s = think_times.draw_s(think, seed)
         self._spend = waiting.by_mode(think.mode)
         self._num_steps = 0
 

@@ -19,9 +19,16 @@ from typing import Any, Final, Protocol, Self
 
 from slotbench.contenders import checkout, factory_module
 from slotbench.errors import WorkerError
-from slotbench.measure.outcomes import failed
+from slotbench.measure.outcomes import failed, folded
 from slotbench.measure.zygote import KILL_GRACE_S, Outcome, Ready, Task
-from slotbench.records import Contender, Scenario, TrialRecord, TrialSpec, Workload
+from slotbench.records import (
+    CalibrationRecord,
+    Contender,
+    Scenario,
+    TrialRecord,
+    TrialSpec,
+    Workload,
+)
 
 _START_TIMEOUT_S: Final = 120.0
 """What one module may take to import; torch from a cold disk takes a part of it."""
@@ -51,6 +58,16 @@ class Executor(Protocol):
 
     def run(self, spec: TrialSpec) -> TrialRecord:
         """Run a trial. A trial that hangs or dies is returned as failed."""
+
+    def calibrate(self, spec: TrialSpec) -> CalibrationRecord:
+        """Time the actor and the policy of the spec's block, each alone.
+
+        Args:
+            spec: of any trial of the block: its contender does not matter.
+
+        Returns:
+            Also of a calibration that hangs, dies or raises: as failed.
+        """
 
     def close(self) -> None:
         """End the worker process and whatever runs in it."""
@@ -247,7 +264,41 @@ class LocalExecutor(Worker):
         record = outcome.value if isinstance(outcome.value, TrialRecord) else None
         if record is None:
             record = failed(spec, started_at, outcome.error, outcome.stacks + self._tail())
-        return replace(record, duration_s=(time.perf_counter_ns() - sent_ns) / 1e9)
+        return replace(record, duration_s=_since_s(sent_ns))
+
+    def calibrate(self, spec: TrialSpec) -> CalibrationRecord:
+        """Calibrate in a child of the zygote; start a new zygote if that one died."""
+        self._ensure_worker()
+        sent_ns = time.perf_counter_ns()
+        block = spec.round, spec.cell, spec.attempt
+        started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        arguments = {
+            "workload": spec.workload,
+            "block": block,
+            "seed": spec.seed,
+            "started_at": started_at,
+        }
+        outcome = self.do(
+            Task(
+                "slotbench.measure.calibration:run_calibration",
+                arguments,
+                spec.deadline_s,
+            )
+        )
+        record = outcome.value
+        if not isinstance(record, CalibrationRecord):
+            record = CalibrationRecord(
+                *block,
+                status="failed",
+                started_at=started_at,
+                duration_s=0.0,
+                error=folded(outcome.error),
+            )
+        return replace(record, duration_s=_since_s(sent_ns))
+
+
+def _since_s(at_ns: int) -> float:
+    return (time.perf_counter_ns() - at_ns) / 1e9
 
 
 def contender_modules(contenders: Sequence[Contender]) -> list[str]:

@@ -94,11 +94,16 @@ def between(begin: Reading, end: Reading) -> MachineUse:
     busy_s = _difference(begin.busy_s, end.busy_s)
     own_s = end.own_s - begin.own_s
     return MachineUse(
-        num_cpus=len(_cpus()),
+        num_cpus=num_cpus(),
         steal_s=_difference(begin.steal_s, end.steal_s),
         foreign_cpu_s=None if busy_s is None else max(0.0, busy_s - own_s),
         throttled_s=_difference(begin.throttled_s, end.throttled_s),
     )
+
+
+def num_cpus() -> int:
+    """How many CPUs this process may use."""
+    return len(_cpus())
 
 
 def _difference(begin: float | None, end: float | None) -> float | None:

@@ -14,9 +14,14 @@ def failed(spec: TrialSpec, started_at: str, error: str, stacks: str = "") -> Tr
         status="failed",
         started_at=started_at,
         duration_s=0.0,
-        error=" ".join(error.split())[:_MAX_ERROR_CHARACTERS],
+        error=folded(error),
         stacks=stacks,
     )
+
+
+def folded(error: str) -> str:
+    """Return an error as one line of bearable length."""
+    return " ".join(error.split())[:_MAX_ERROR_CHARACTERS]
 
 
 def identity(spec: TrialSpec) -> dict[str, Any]:

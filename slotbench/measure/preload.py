@@ -35,6 +35,10 @@ def _first_calls() -> None:
 
 for _name in transports.available():
     transports.create(_name, 1)
-for _name in ("slotbench.measure.trial", "transports._server"):
+for _name in (
+    "slotbench.measure.trial",
+    "slotbench.measure.calibration",
+    "transports._server",
+):
     importlib.import_module(_name)
 _first_calls()

@@ -11,6 +11,7 @@ from slotbench.errors import ContenderError, ScenarioError
 from slotbench.measure import budget, design
 from slotbench.measure.executor import Executor
 from slotbench.records import (
+    CalibrationRecord,
     RunRecord,
     Scenario,
     Skipped,
@@ -50,9 +51,11 @@ def estimate_rest_s(planned: RunRecord, recorded: Sequence[TrialRecord]) -> floa
     left = unfinished(planned, recorded)
     workloads = {cell.name: cell.workload for cell in planned.scenario.cells}
     blocks_s = sum(
-        budget.estimate_trial_s(workloads[cell]) for _, cells in left for cell in cells
+        budget.estimate_block_s(workloads[cell], blocks.block_size(planned))
+        for _, cells in left
+        for cell in cells
     )
-    return len(left) * budget.WORKER_START_S + blocks.block_size(planned) * blocks_s
+    return len(left) * budget.WORKER_START_S + blocks_s
 
 
 def admit(scenario: Scenario, executor: Executor) -> tuple[Scenario, tuple[Skipped, ...]]:
@@ -96,6 +99,7 @@ def run(
     on_progress: Callable[[Progress], None],
     *,
     recorded: Sequence[TrialRecord] = (),
+    on_calibration: Callable[[CalibrationRecord], None] | None = None,
 ) -> float:
     """Run every trial of the run, in the order of its design, but for what is recorded.
 
@@ -111,9 +115,11 @@ def run(
         on_progress: told before each trial, and at the end.
         recorded: trials of earlier sittings. Blocks that these hold whole, and that owe no
             repeat, are not measured; one that was broken off is, from its beginning.
+        on_calibration: given what each block's calibration found, before its first trial;
+            None makes none.
 
     Returns:
-        Seconds of warm-up and measurement, over all trials of this sitting.
+        Seconds of calibration, warm-up and measurement, over all trials of this sitting.
     """
     owed = blocks.owed_blocks(planned, recorded)
     left = unfinished(planned, recorded)
@@ -137,9 +143,16 @@ def run(
         while queue:
             cell, attempt, num_complete = queue.popleft()
             is_disturbed = False
-            for spec in design.block(
+            specs = design.block(
                 planned.scenario, planned.design, round_index, cell, attempt
-            ):
+            )
+            if on_calibration is not None:
+                doing = f"{_place(specs[0])}: think time and service time"
+                on_progress(Progress(num_done, num_trials, doing))
+                calibration = executor.calibrate(specs[0])
+                on_calibration(calibration)
+                observed_s += calibration.duration_s
+            for spec in specs:
                 on_progress(Progress(num_done, num_trials, _describe(spec)))
                 record = executor.run(spec)
                 on_trial(record)
@@ -182,5 +195,9 @@ def _repeats_left(planned: RunRecord, recorded: Sequence[TrialRecord]) -> int:
 
 
 def _describe(spec: TrialSpec) -> str:
+    return f"{_place(spec)}: {spec.contender.label}"
+
+
+def _place(spec: TrialSpec) -> str:
     again = f", attempt {spec.attempt + 1}" if spec.attempt else ""
-    return f"round {spec.round + 1}{again}, {spec.cell}: {spec.contender.label}"
+    return f"round {spec.round + 1}{again}, {spec.cell}"

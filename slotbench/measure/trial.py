@@ -16,7 +16,7 @@ from typing import Any, Final
 import torch
 from tensordict import TensorDictBase
 
-from slotbench.compute import validity
+from slotbench.compute import think_times, validity
 from slotbench.errors import SlotbenchError
 from slotbench.measure import budget, environments, machine, policies, systems
 from slotbench.measure.actors import Actor
@@ -120,7 +120,7 @@ class _Trial:
             self._spec.workload,
             identity.ids,
             has_payload=self._has_payload,
-            seed=self._spec.seed * 100_003 + index,
+            seed=think_times.actor_seed(self._spec.seed, index),
         )
         return Actor(index, environment, identity if self._has_payload else None, room)
 

@@ -1,8 +1,9 @@
-"""Where throughput goes: measured, lost to the transport, lost to batching and waking threads.
+"""Where throughput goes: measured, and lost to the transport, to waking threads, to the batching rule.
 
 Shows: for one cell, of each contender what was measured; up to the floor what the transport
-loses; from the floor to the bound what batching and waking threads lose. A contender can pass
-the floor, which wakes its actors in a row.
+loses; from the floor to a free transport what waking threads loses; from there to the bound
+what the batching rule loses. A contender can pass the floor, which wakes its actors in a row and
+waits for no more requests than the rule asks.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 TITLE: Final = "What is lost to what"
 SUMMARY: Final = (
-    "Solid: measured; up to the floor: lost to the transport; from the floor to the bound: "
-    "lost to batching and waking threads"
+    "Solid: measured; up to the floor: lost to the transport; on to a free transport: lost to "
+    "waking threads; on to the bound: lost to the batching rule"
 )
 NEEDS: Final = "the floor as a contender, and another with a number"
 FRAME: Final = losses_frame
@@ -47,27 +48,30 @@ def loss(frame: "pd.DataFrame", ax: "Axes | None" = None) -> "Axes":
     ax.grid(visible=False, axis="y")
     labels = _facets.labels(frame)
     looks = _style.series(frame.attrs.get("contenders", labels))
-    floor = float(frame["floor_per_s"].iloc[0])
-    bound = float(frame["bound_per_s"].iloc[0])
+    floor, free, bound = (
+        float(frame[name].iloc[0])
+        for name in ("floor_per_s", "policy_per_s", "bound_per_s")
+    )
     for place, label in enumerate(labels):
         measured = float(frame[frame["contender"] == label]["measured_per_s"].iloc[0])
         ax.barh(place, measured, height=0.7, color=looks[label].color)
-        if floor > measured:
-            ax.barh(
-                place,
-                floor - measured,
-                left=measured,
-                height=0.7,
-                color=looks[label].color,
-                alpha=0.3,
-            )
-        if bound > max(floor, measured):
-            start = max(floor, measured)
-            ax.barh(
-                place, bound - start, left=start, height=0.7, color=_style.GREY, alpha=0.15
-            )
+        start = measured
+        # What is not above the step before it loses nothing more.
+        for end, color, alpha in (
+            (floor, looks[label].color, 0.3),
+            (free, _style.GREY, 0.3),
+            (bound, _style.GREY, 0.15),
+        ):
+            if end > start:
+                ax.barh(
+                    place, end - start, left=start, height=0.7, color=color, alpha=alpha
+                )
+                start = end
     ax.axvline(floor, color=_style.GREY, linewidth=1.4, linestyle=":", label="floor")
     if not np.isnan(bound):
+        ax.axvline(
+            free, color=_style.GREY, linewidth=1.4, linestyle="--", label="free transport"
+        )
         ax.axvline(bound, color=_style.INK, linewidth=1.2, label="bound")
     names = [_style.wrapped(label) for label in labels]
     ax.set_yticks(range(len(labels)), names, fontsize=8, parse_math=False)
@@ -86,18 +90,18 @@ def size(frame: "pd.DataFrame") -> tuple[float, float]:
 
 
 def describe(frame: "pd.DataFrame") -> str:
-    """Bound, floor, and each contender's share of them."""
+    """Bound, free transport, floor, and each contender's share of the last."""
     first = frame.iloc[0]
-    bound, floor = (
+    bound, free, floor = (
         units.value(_number(first[name]), "requests/s")
-        for name in ("bound_per_s", "floor_per_s")
+        for name in ("bound_per_s", "policy_per_s", "floor_per_s")
     )
     parts = [
         f"{row['contender']}: {units.value(float(row['measured_per_s']), 'requests/s')}, the "
         f"floor over it {units.ratio(_number(row['transport']))}"
         for row in frame.to_dict("records")
     ]
-    return f"Bound {bound}, floor {floor}. {'; '.join(parts)}."
+    return f"Bound {bound}, free transport {free}, floor {floor}. {'; '.join(parts)}."
 
 
 def _number(value: float) -> float | None:

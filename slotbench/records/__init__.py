@@ -4,6 +4,7 @@ Nothing here imports anything but the standard library, so a record can be read,
 and sent to another process by code that has no torch, pandas or pydantic.
 """
 
+from slotbench.records.calibration import CalibrationRecord, ServicePoint
 from slotbench.records.conformance import (
     CONFORMANCE_SCHEMA_VERSION,
     CheckedContender,
@@ -62,6 +63,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "Accounting",
     "Batching",
+    "CalibrationRecord",
     "Cell",
     "CheckFinding",
     "CheckPlan",
@@ -85,6 +87,7 @@ __all__ = [
     "RunRecord",
     "Scalar",
     "Scenario",
+    "ServicePoint",
     "Skipped",
     "ThinkTime",
     "ToolFinding",

@@ -1,10 +1,11 @@
 """One ``slotbench run``: its plan, its machine, its end.
 
-History of the format (``schema_version`` in run.json, which holds for trials.jsonl too):
+History of the format (``schema_version`` in run.json, which holds for its other files too):
 
 1. First version.
 2. ``resumptions`` and ``max_attempts`` of a run; ``num_cpus``, ``steal_s``, ``foreign_cpu_s``, ``throttled_s`` and
    ``replies_per_slice`` of a measurement. All may be absent: version 1 reads as it is.
+3. calibrations.jsonl beside trials.jsonl. It may be absent: versions 1 and 2 read as they are.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Final, Literal
 from slotbench.records.scenario import Scenario
 from slotbench.records.workload import Scalar
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Accounting:
     Attributes:
         total_s: from the first worker's start to the last trial's record, checks of
             contenders included.
-        observed_s: warm-up and measurement, over all trials.
+        observed_s: calibration, warm-up and measurement, over all trials.
         worker_start_s: starting worker processes and their imports.
     """
 
@@ -71,7 +72,7 @@ class Accounting:
 
     @property
     def overhead_ratio(self) -> float:
-        """Share of the run spent outside warm-up and measurement, 0 to 1."""
+        """Share of the run spent outside of what is observed, 0 to 1."""
         return 1.0 - self.observed_s / self.total_s if self.total_s > 0 else 0.0
 
 

@@ -56,6 +56,8 @@ class Chapter:
         figures: in order.
         tables: every cell in full.
         legend: of the tables.
+        losses: where throughput went, a table a cell.
+        losses_legend: what its steps mean; "" where nothing is known.
         commands: shell lines that measure and compare again.
         scenario: the file, verbatim.
         contenders: labels in the comparison's order.
@@ -74,6 +76,8 @@ class Chapter:
     figures: tuple[Figure, ...]
     tables: tuple[CellTable, ...]
     legend: str
+    losses: tuple[CellTable, ...]
+    losses_legend: str
     commands: tuple[str, ...]
     scenario: str
     contenders: tuple[str, ...]
@@ -148,7 +152,14 @@ def _chapter(stored: StoredRun, baseline: str | None, threshold: float | None) -
         run, stored.trials, baseline=baseline, threshold=threshold
     )
     compared = dataclasses.replace(compared, status=stored.state)
-    found = answers.answer(run, stored.trials, baseline=baseline, threshold=threshold)
+    found = answers.answer(
+        run,
+        stored.trials,
+        calibrations=stored.calibrations,
+        baseline=baseline,
+        threshold=threshold,
+    )
+    compared = dataclasses.replace(compared, losses=found.losses)
     shown = page.page(compared)
     return Chapter(
         record_id=run.run_id,
@@ -163,6 +174,8 @@ def _chapter(stored: StoredRun, baseline: str | None, threshold: float | None) -
         figures=tuple(figures(stored, baseline=baseline, threshold=threshold)),
         tables=shown.tables,
         legend=shown.legend,
+        losses=shown.losses,
+        losses_legend=shown.losses_legend,
         commands=(*shown.commands, shlex.join(("slotbench", "report", run.run_id))),
         scenario=run.scenario.text,
         contenders=tuple(who.label for who in compared.contenders),

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 from slotbench.draw import as_md
+from slotbench.draw.cell_table import CellTable
+from slotbench.draw.page import LOSSES_TITLE
 from slotbench.draw.profile import CellPage, Table
 from slotbench.report._content import Chapter, Report
 from slotbench.report._profile import VIEWER, Linked, ProfileChapter
@@ -39,11 +41,19 @@ def _chapter(chapter: Chapter) -> Iterable[str]:
     else:
         yield "No rule spoke of any trial."
     yield as_md.bullets(chapter.remarks)
+    if chapter.losses:
+        yield f"### {LOSSES_TITLE}"
+        yield from _cells(chapter.losses)
+        yield escape(chapter.losses_legend)
     yield "### Every cell"
-    for table in chapter.tables:
-        yield as_md.cell(table).replace("### ", "#### ", 1)
+    yield from _cells(chapter.tables)
     yield escape(chapter.legend)
     yield _again(chapter.commands)
+
+
+def _cells(tables: Iterable[CellTable]) -> Iterable[str]:
+    for table in tables:
+        yield as_md.cell(table).replace("### ", "#### ", 1)
 
 
 def _profile(chapter: ProfileChapter) -> Iterable[str]:

@@ -15,10 +15,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from slotbench.errors import RecordError
-from slotbench.records import ProfileRecord, ProfileTrial, RunRecord, TrialRecord
+from slotbench.records import (
+    CalibrationRecord,
+    ProfileRecord,
+    ProfileTrial,
+    RunRecord,
+    TrialRecord,
+)
 
 RUN_FILE: Final = "run.json"
 TRIALS_FILE: Final = "trials.jsonl"
+CALIBRATIONS_FILE: Final = "calibrations.jsonl"
 PROFILE_FILE: Final = "profile.json"
 PASSES_FILE: Final = "passes.jsonl"
 
@@ -26,7 +33,7 @@ _LOCK_TRIES: Final = 25
 _LOCK_RETRY_S: Final = 0.02
 
 
-Record = RunRecord | TrialRecord | ProfileRecord | ProfileTrial
+Record = RunRecord | TrialRecord | CalibrationRecord | ProfileRecord | ProfileTrial
 
 
 def encode(record: Record, *, indent: int | None = None) -> bytes:

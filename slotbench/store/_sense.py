@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from slotbench.records import (
     BASELINE_REPEAT,
+    CalibrationRecord,
+    Histogram,
     ProfileRecord,
     RunRecord,
     Scenario,
@@ -54,11 +56,37 @@ def trial_problem(data: Any, trial: TrialRecord) -> str:
         return f"arm: there is no arm {trial.arm}"
     if _is_no_time(trial.started_at):
         return f"started_at: {trial.started_at!r} is no time of a run"
-    buckets = trial.measurement.latency.buckets if trial.measurement else ()
-    last = max(buckets, default=(0, 0))[0]
-    if last > MAX_BUCKET:
-        return f"measurement.latency.buckets: there is no bucket {last}"
-    return ""
+    if trial.measurement is None:
+        return ""
+    return _bucket_problem(trial.measurement.latency, "measurement.latency")
+
+
+def calibration_problem(data: Any, calibration: CalibrationRecord) -> str:
+    """Say what cannot be in a calibration, with the field's name; "" where all can.
+
+    Args:
+        data: the line as JSON, parsed; None where it holds nothing `ODD`.
+        calibration: the same as a record.
+    """
+    for problem in _numbers(data, "", is_free=False):
+        return problem
+    sizes = [point.batch_size for point in calibration.service]
+    if sizes != sorted({size for size in sizes if size > 0}):
+        return f"service: batch sizes {sizes} do not rise from 1"
+    is_whole = bool(sizes) and None not in {
+        calibration.think_mean_s,
+        calibration.think_cpu_s,
+    }
+    if calibration.status == "ok" and not is_whole:
+        return "status: ok, but times are missing"
+    if calibration.num_cpus < 1:
+        return "num_cpus: there is none"
+    return _bucket_problem(calibration.think, "think")
+
+
+def _bucket_problem(histogram: Histogram, field: str) -> str:
+    last = max(histogram.buckets, default=(0, 0))[0]
+    return f"{field}.buckets: there is no bucket {last}" if last > MAX_BUCKET else ""
 
 
 def run_problem(data: Any, run: RunRecord) -> str:

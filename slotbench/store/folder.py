@@ -1,7 +1,7 @@
 """The folder of one run, or profile, while it is measured.
 
-A run is ``results/<run_id>/{run.json, trials.jsonl}``, a profile the same with profile.json and
-passes.jsonl. What has been recorded survives a kill at any moment: a trial is one line appended and
+A run is ``results/<run_id>/{run.json, trials.jsonl, calibrations.jsonl}``, a profile the same
+with profile.json and passes.jsonl. What has been recorded survives a kill at any moment: a trial is one line appended and
 fsynced as it ends, and run.json is only ever replaced whole. One process at a time writes: it
 holds a lock (flock) on the lines, which the system takes from it however it ends.
 Reading is `store.reader`.
@@ -17,8 +17,15 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from slotbench.errors import RecordError
-from slotbench.records import ProfileRecord, ProfileTrial, RunRecord, TrialRecord
+from slotbench.records import (
+    CalibrationRecord,
+    ProfileRecord,
+    ProfileTrial,
+    RunRecord,
+    TrialRecord,
+)
 from slotbench.store._files import (
+    CALIBRATIONS_FILE,
     PASSES_FILE,
     PROFILE_FILE,
     RUN_FILE,
@@ -139,30 +146,38 @@ class _Folder:
         """Let another process have the folder; closing again does nothing."""
         self._held.close()
 
-    def _append(self, record: Record, trial_id: str, advice: str) -> None:
+    def _append(self, record: Record, what: str, advice: str, name: str = "") -> None:
         """Add one line; when this returns, it is on the disk.
+
+        Args:
+            record: the line.
+            what: it is, for messages.
+            advice: what to do where the disk refuses.
+            name: of the file; "" is that of the lines. Another one is made where it is missing.
 
         Raises:
             RecordError: the disk refused. The file is cut back to its whole lines.
         """
-        path = self.path / self._LINES
+        path = self.path / (name or self._LINES)
         line = encode(record)
         try:
-            # No O_CREAT: a folder that was moved or deleted meanwhile is an error.
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+            # A folder that was moved or deleted meanwhile is an error: its lines are not made anew.
+            self._check_ours((self.path / self._LINES).stat())
+            descriptor = os.open(
+                path, os.O_WRONLY | os.O_APPEND | (os.O_CREAT if name else 0)
+            )
             try:
-                self._check_ours(os.fstat(descriptor))
                 _append_or_restore(descriptor, line)
             finally:
                 os.close(descriptor)
         except FileNotFoundError as error:
             raise RecordError(
-                f"cannot record trial {trial_id}: {path} was moved or deleted while the run "
+                f"cannot record {what}: {path} was moved or deleted while the run "
                 "went on; move it back, or measure anew"
             ) from error
         except OSError as error:
             raise RecordError(
-                f"cannot record trial {trial_id} in {path}: {reason(error)}; the trials "
+                f"cannot record {what} in {path}: {reason(error)}; the trials "
                 f"recorded before it are safe{advice}"
             ) from error
 
@@ -210,8 +225,20 @@ class RunFolder(_Folder):
         Raises:
             RecordError: the disk refused. The file is cut back to its whole lines.
         """
-        advice = f": 'slotbench run --resume {self.path}' goes on"
-        self._append(trial, trial.trial_id, advice)
+        self._append(trial, f"trial {trial.trial_id}", self._advice)
+
+    def append_calibration(self, calibration: CalibrationRecord) -> None:
+        """Add one calibration; when this returns, it is on the disk.
+
+        Raises:
+            RecordError: the disk refused. The file is cut back to its whole lines.
+        """
+        what = f"the calibration of {calibration.cell} in round {calibration.round + 1}"
+        self._append(calibration, what, self._advice, CALIBRATIONS_FILE)
+
+    @property
+    def _advice(self) -> str:
+        return f": 'slotbench run --resume {self.path}' goes on"
 
     def replace_run(self, run: RunRecord) -> None:
         """Put a new run.json in place of the old one, atomically.
@@ -227,17 +254,12 @@ class RunFolder(_Folder):
         Raises:
             RecordError: the disk refused.
         """
-        path = self.path / self._LINES
         try:
-            size = path.stat().st_size
-            text = path.read_bytes()
-            whole = text.rfind(b"\n") + 1
-            if is_json(text[whole:]):  # only its line feed was not written
-                self._held.seek(0, os.SEEK_END)
-                write_fully(self._held.fileno(), b"\n")
-            elif whole < size:
-                os.ftruncate(self._held.fileno(), whole)
-                os.fsync(self._held.fileno())
+            _cut_to_lines(self.path / self._LINES, self._held.fileno())
+            calibrations = self.path / CALIBRATIONS_FILE
+            if calibrations.exists():
+                with calibrations.open("r+b", buffering=0) as file:
+                    _cut_to_lines(calibrations, file.fileno())
             for left in self.path.glob(f"{self._HEAD}.*.tmp"):
                 left.unlink()
         except OSError as error:
@@ -267,7 +289,7 @@ class ProfileFolder(_Folder):
         Raises:
             RecordError: the disk refused. The file is cut back to its whole lines.
         """
-        self._append(one, one.trial.trial_id, "")
+        self._append(one, f"trial {one.trial.trial_id}", "")
 
     def replace_profile(self, profile: ProfileRecord) -> None:
         """Put a new profile.json in place of the old one, atomically.
@@ -276,6 +298,18 @@ class ProfileFolder(_Folder):
             RecordError: the disk refused. The old profile.json and all trials are safe.
         """
         self._replace_head(profile)
+
+
+def _cut_to_lines(path: Path, descriptor: int) -> None:
+    """Take away a last line that was cut short; end one that lacks its line feed alone."""
+    text = path.read_bytes()
+    whole = text.rfind(b"\n") + 1
+    if is_json(text[whole:]):
+        os.lseek(descriptor, 0, os.SEEK_END)
+        write_fully(descriptor, b"\n")
+    elif whole < len(text):
+        os.ftruncate(descriptor, whole)
+        os.fsync(descriptor)
 
 
 def _append_or_restore(descriptor: int, line: bytes) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slotbench.errors import RecordError
-from slotbench.records import SCHEMA_VERSION, RunRecord, TrialRecord
-from slotbench.store._files import RUN_FILE, TRIALS_FILE, is_locked
+from slotbench.records import SCHEMA_VERSION, CalibrationRecord, RunRecord, TrialRecord
+from slotbench.store._files import CALIBRATIONS_FILE, RUN_FILE, TRIALS_FILE, is_locked
 from slotbench.store._reading import (
     check_is_kept,
     check_schema,
@@ -22,7 +22,12 @@ from slotbench.store._reading import (
     state,
     validate,
 )
-from slotbench.store._sense import ODD, run_problem, trial_problem
+from slotbench.store._sense import (
+    ODD,
+    calibration_problem,
+    run_problem,
+    trial_problem,
+)
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -35,6 +40,7 @@ class StoredRun:
     Attributes:
         path: the run's folder.
         trials: in the order recorded; also failed and INVALID ones and older attempts.
+        calibrations: in the order recorded; empty for a run of schema version 1 or 2.
         notes: for people: what is missing or was left out. Empty for a complete run.
         is_open: a process is measuring it.
     """
@@ -44,6 +50,7 @@ class StoredRun:
     trials: tuple[TrialRecord, ...]
     notes: tuple[str, ...] = ()
     is_open: bool = False
+    calibrations: tuple[CalibrationRecord, ...] = ()
 
     @property
     def state(self) -> str:
@@ -59,8 +66,8 @@ def read(path: str | Path) -> StoredRun:
 
     Raises:
         RecordError: it is no run, its schema is unknown, or a file is damaged. Only a last
-            line of trials.jsonl that was cut short while being written is forgiven: it
-            is left out, with a note.
+            line of trials.jsonl or calibrations.jsonl that was cut short while being written
+            is forgiven: it is left out, with a note.
     """
     folder = Path(path)
     if folder.name == RUN_FILE:
@@ -69,9 +76,11 @@ def read(path: str | Path) -> StoredRun:
     run = _read_run(folder)
     trials, notes = read_lines(folder / TRIALS_FILE, _read_trial)
     _check_trials(run, trials, folder / TRIALS_FILE)
+    calibrations, more_notes = _read_calibrations(run, folder / CALIBRATIONS_FILE)
+    notes += more_notes
     is_open = run.status != "complete" and is_locked(folder / TRIALS_FILE)
     notes += _notes_on_status(folder, run, len(trials), is_open)
-    return StoredRun(folder, run, trials, notes, is_open)
+    return StoredRun(folder, run, trials, notes, is_open, calibrations)
 
 
 def _read_run(folder: Path) -> RunRecord:
@@ -104,6 +113,34 @@ def _read_trial(line: bytes, place: str) -> TrialRecord:
     trial = validate(_trial_adapter(), line, place)
     refuse(trial_problem(data, trial), place)
     return trial
+
+
+@cache
+def _calibration_adapter() -> "TypeAdapter[CalibrationRecord]":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(CalibrationRecord)
+
+
+def _read_calibrations(
+    run: RunRecord, file: Path
+) -> tuple[tuple[CalibrationRecord, ...], tuple[str, ...]]:
+    """Read the calibrations; earlier versions made none."""
+    if not file.exists():
+        return (), ()
+    calibrations, notes = read_lines(file, _read_calibration)
+    cells = {cell.name for cell in run.scenario.cells}
+    for number, one in enumerate(calibrations, start=1):
+        if one.cell not in cells:
+            refuse(f"{RUN_FILE} has no cell {one.cell!r}", f"{file} line {number}")
+    return calibrations, notes
+
+
+def _read_calibration(line: bytes, place: str) -> CalibrationRecord:
+    data = parse_json(line, place) if ODD.search(line) else None
+    calibration = validate(_calibration_adapter(), line, place)
+    refuse(calibration_problem(data, calibration), place)
+    return calibration
 
 
 def _check_trials(run: RunRecord, trials: tuple[TrialRecord, ...], file: Path) -> None:

@@ -10,8 +10,17 @@ import pytest
 from slotbench import store
 from slotbench.errors import ContenderError, RecordError
 from slotbench.measure.outcomes import failed
-from slotbench.records import Contender, Scenario, Skipped, TrialRecord, TrialSpec, Workload
+from slotbench.records import (
+    CalibrationRecord,
+    Contender,
+    Scenario,
+    Skipped,
+    TrialRecord,
+    TrialSpec,
+    Workload,
+)
 from slotbench.session import resume_run, run_scenario
+from tests.slotbench.support.calibrations import calibration
 
 
 class CannedExecutor:
@@ -37,6 +46,9 @@ class CannedExecutor:
         self.num_run += 1
         return failed(spec, "now", "canned")
 
+    def calibrate(self, spec: TrialSpec) -> CalibrationRecord:
+        return calibration(spec.cell, spec.round, attempt=spec.attempt)
+
     def close(self) -> None:
         pass
 
@@ -61,6 +73,11 @@ def test_a_complete_run_is_recorded_as_such(scenario: Scenario, tmp_path: Path) 
 
     assert stored.run.status == "complete"
     assert len(stored.trials) == stored.run.design.num_trials > 0
+    assert [(one.round, one.cell) for one in stored.calibrations] == [
+        (index, cell)
+        for index, blocks in enumerate(stored.run.design.blocks)
+        for cell, _ in blocks
+    ]
     assert stored.run.accounting is not None
     assert stored.run.skipped == (skipped,)
     assert stored.run.command == ("slotbench", "run")
@@ -138,6 +155,7 @@ def test_a_resumed_run_is_complete_and_says_so(scenario: Scenario, tmp_path: Pat
     assert executor.num_run == 3  # of two blocks of three, the second was broken off
     assert after.trials[:4] == before.trials
     assert [(t.round, t.attempt) for t in after.trials[3:]] == [(1, 0), *[(1, 1)] * 3]
+    assert [(c.round, c.attempt) for c in after.calibrations] == [(0, 0), (1, 0), (1, 1)]
     assert (after.run.status, after.notes) == ("complete", ())
     (resumed,) = after.run.resumptions
     assert (resumed.num_trials, resumed.command) == (4, ("slotbench", "run", "--resume"))

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from slotbench.compute import answers, comparison
-from slotbench.compute.statistics import RatioEstimate
 from slotbench.records import TrialRecord
 from slotbench.store import StoredRun
 from tests.slotbench.support import grids
@@ -254,62 +253,6 @@ def test_preallocation_is_judged_against_the_same_without() -> None:
         assert row.ratio.point == pytest.approx(0.9, rel=0.02)
 
 
-def test_losses_add_up_to_the_bound() -> None:
-    """Bound over floor times floor over contender is bound over contender."""
-    found = ask(grids.small_grid()).losses
-
-    assert len(found) == 16
-    for loss in found:
-        assert loss.floor_per_s is not None
-        assert loss.transport is not None
-        assert loss.floor_per_s / loss.measured_per_s == pytest.approx(loss.transport.point)
-        if loss.bound_per_s is None:
-            assert loss.batching is None
-            assert "latency_ms=0.0" in loss.cell
-        else:
-            assert loss.batching is not None
-            whole = loss.batching.point * loss.transport.point
-            assert whole == pytest.approx(loss.bound_per_s / loss.measured_per_s)
-
-
-def test_the_floors_interval_is_turned_round() -> None:
-    """The bound over the floor's low end is the high end of what is lost."""
-    for loss in ask(grids.small_grid()).losses:
-        if loss.batching is not None:
-            assert loss.batching.low is not None
-            assert loss.batching.high is not None
-            assert loss.batching.low < loss.batching.point < loss.batching.high
-
-
-def test_the_larger_loss_is_named_where_intervals_do_not_overlap() -> None:
-    """64 actors and 1 ms are bounded by 64 000/s; what the floor serves says who loses more."""
-    place = grids.cell(64, 1.0)
-    rates = {
-        (place.name, "threading"): 9000.0,
-        (place.name, "slot"): 3000.0,
-        (place.name, "floor"): 10_000.0,
-    }
-    stored = grids.stored(rates, [place], labels=("threading", "slot", "floor"))
-    by_label = {loss.contender: loss for loss in ask(stored).losses}
-
-    assert by_label["threading"].bound_per_s == pytest.approx(64_000)
-    assert by_label["threading"].verdict == "batching"
-    rates[place.name, "floor"] = 60_000.0
-    stored = grids.stored(rates, [place], labels=("threading", "slot", "floor"))
-    assert {loss.verdict for loss in ask(stored).losses} == {"transport"}
-    # What passes the floor loses nothing to it, however far away the bound is.
-    rates[place.name, "floor"] = 4000.0
-    stored = grids.stored(rates, [place], labels=("threading", "slot", "floor"))
-    by_label = {loss.contender: loss for loss in ask(stored).losses}
-    assert by_label["threading"].verdict == "passes the floor"
-    assert by_label["slot"].verdict == "batching"
-    rates[place.name, "floor"] = 60_000.0
-    one_round = grids.stored(
-        rates, [place], labels=("threading", "slot", "floor"), rounds=1
-    )
-    assert {loss.verdict for loss in ask(one_round).losses} == {None}
-
-
 def test_the_typical_cell_is_chosen_by_place_alone() -> None:
     """Nearest to 64 actors and 1 ms; a policy of no time stands a tenth of it away."""
     cells = [grids.cell(n, ms) for n in (1, 16, 256) for ms in (0.0, 5.0)]
@@ -359,29 +302,3 @@ def test_a_value_of_zero_withholds_every_claim() -> None:
     ]
     rows = rows_of(dataclasses.replace(stored, trials=tuple(trials)))
     assert answers.beyond([r for r in rows if not r.is_baseline], "above", 0.03) == ()
-
-
-@pytest.mark.parametrize(
-    ("batching", "transport", "expected"),
-    [
-        ((2.0, 1.8, 2.2), (1.5, 1.4, 1.6), "batching"),
-        ((1.5, 1.4, 1.6), (2.0, 1.8, 2.2), "transport"),
-        ((2.0, 1.5, 2.6), (1.5, 1.3, 1.7), None),
-        ((2.0, 1.8, 2.2), (0.9, 0.8, 0.95), "passes the floor"),
-        ((2.0, 1.0, 4.0), (0.9, 0.7, 1.1), None),
-        (None, (0.9, 0.8, 0.95), "passes the floor"),
-        (None, (1.5, 1.4, 1.6), None),
-        ((2.0, 1.8, 2.2), None, None),
-    ],
-)
-def test_a_loss_is_judged_by_intervals(
-    batching: tuple[float, float, float] | None,
-    transport: tuple[float, float, float] | None,
-    expected: str | None,
-) -> None:
-    """Never by points alone."""
-    first, second = (
-        None if one is None else RatioEstimate(*one, num_pairs=5, log_sd=0.1)
-        for one in (batching, transport)
-    )
-    assert answers.Loss("c", "slot", 1.0, 1.0, 1.0, first, second).verdict == expected

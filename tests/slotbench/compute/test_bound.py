@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slotbench.compute import bound
-from slotbench.records import GymEnvironment, Model, ThinkTime
+from slotbench.compute.demands import NO_TIME, Demands, ServiceTime
 from tests.slotbench.conftest import build_workload
 
 TIMES = st.one_of(st.just(0.0), st.floats(1e-6, 1.0))
@@ -64,19 +64,57 @@ def test_think_time_alone_bounds_what_is_made() -> None:
     assert found == pytest.approx(800)
 
 
-def test_what_takes_an_unknown_time_has_no_bound() -> None:
-    """A real network, a real environment, and nothing at all."""
-    workload = build_workload()
-    assert bound.of_workload(workload) is None
-    for changes in (
-        {"model": Model("mlp")},
-        {"model": Model("sleep", 1.0), "environment": GymEnvironment("CartPole-v1")},
-    ):
-        assert bound.of_workload(dataclasses.replace(workload, **changes)) is None
-    slow = dataclasses.replace(workload, model=Model("sleep", 1.0))
-    assert bound.of_workload(slow) == pytest.approx(8_000)
-    thinking = dataclasses.replace(slow, think_time=ThinkTime("constant", 9.0))
-    assert bound.of_workload(thinking) == pytest.approx(800)
+def demand(**changes: object) -> Demands:
+    """8 actors' worth of nothing but a policy of 1 ms."""
+    sound = Demands(
+        think_s=0.0,
+        think_cpu_s=0.0,
+        think_gil_s=0.0,
+        service=ServiceTime(1e-3, 0.0),
+        service_cpu=NO_TIME,
+        service_gil=NO_TIME,
+        excess_s=0.0,
+        num_cpus=2,
+        source="nominal",
+    )
+    return dataclasses.replace(sound, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "per_s", "limit"),
+    [
+        ({}, 8_000, "times"),
+        # 250 µs under the GIL: no more than 4 000 a second, whoever they are.
+        ({"think_s": 250e-6, "think_gil_s": 250e-6, "think_cpu_s": 250e-6}, 4_000, "GIL"),
+        # The same without it: 2 CPUs, 8 000 a second; but 8/(250 µs + 1 ms) are asked.
+        ({"think_s": 250e-6, "think_cpu_s": 250e-6}, 6_400, "times"),
+        ({"think_s": 500e-6, "think_cpu_s": 500e-6}, 4_000, "processors"),
+        # The policy holds it, too: 1 ms for each batch of 8 at most.
+        ({"think_gil_s": 25e-6, "service_gil": ServiceTime(1e-3, 0.0)}, 1e6 / 150, "GIL"),
+        ({"service": NO_TIME}, None, None),
+    ],
+)
+def test_the_least_limit_is_the_bound(
+    changes: dict[str, object], per_s: float | None, limit: str | None
+) -> None:
+    """Worked by hand, for 8 actors."""
+    found = bound.of_demands(build_workload(8), demand(**changes))
+
+    if per_s is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert (found.per_s, found.limit) == (pytest.approx(per_s), limit)
+
+
+def test_without_the_number_of_cpus_they_are_no_limit() -> None:
+    """A record that does not say how many there were."""
+    found = bound.of_demands(
+        build_workload(8), demand(think_s=0.5, think_cpu_s=0.5, num_cpus=None)
+    )
+
+    assert found is not None
+    assert found.limit == "times"
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,8 @@ def test_a_clear_race_reads_so() -> None:
         "actors with a policy of 0 ms and 1 ms."
     )
     assert words["What is lost to what"] == (
-        "Where the policy's time is known, slot reaches 0.15× to 0.60× of the bound: the "
-        "transport loses more than batching and waking threads, in 2 of 2 (4 and 64 "
-        "actors)."
+        "Where there is a time to wait for, slot reaches 0.15× to 0.60× of the bound: the "
+        "transport loses the most, in 2 of 2 (4 and 64 actors)."
     )
     assert words["Preallocation"] == (
         "slot[preallocate] over slot costs in 4 of 4 (0.90×)."

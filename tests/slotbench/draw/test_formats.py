@@ -1,6 +1,7 @@
 """Every format on small synthetic runs, one by itself and two, with gates and without."""
 
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -13,14 +14,17 @@ import pytest
 from rich.cells import cell_len
 
 from slotbench import draw
-from slotbench.compute import between, gates
+from slotbench.compute import between, gates, losses
 from slotbench.compute.between import TwoRuns
 from slotbench.compute.comparison import Comparison, compare
+from slotbench.draw import loss_table
 from slotbench.draw.as_github import MAX_LENGTH
 from slotbench.draw.as_json import document
 from slotbench.draw.screen import Screen
 from slotbench.errors import SlotbenchError
-from slotbench.records import Cell, Resumption, Skipped
+from slotbench.records import Cell, Resumption, ServicePoint, Skipped
+from tests.slotbench.support import grids
+from tests.slotbench.support.calibrations import calibrated
 
 BASE = [1000.0, 1001.0, 999.0, 1000.5, 999.5]
 LONG = "torchrl.slot[collate=lazy_stack,preallocate]@torchrl"
@@ -217,7 +221,7 @@ def test_markdown_tables_are_whole(comparison: Comparison) -> None:
 def test_json_keeps_every_number(comparison: Comparison) -> None:
     """It reads back to the row's floats to the last digit, with a schema and units."""
     read = json.loads(draw.render(comparison, "json"))
-    assert (read["schema"], read["schema_version"]) == ("slotbench.comparison", 3)
+    assert (read["schema"], read["schema_version"]) == ("slotbench.comparison", 4)
     assert len(read["rows"]) == len(comparison.rows)
     for fields, row in zip(read["rows"], comparison.rows, strict=True):
         assert (fields["cell"], fields["contender"]) == (row.cell, row.contender)
@@ -226,6 +230,101 @@ def test_json_keeps_every_number(comparison: Comparison) -> None:
         assert fields["unit"] in {"requests/s", "s"}
     assert {p["kind"] for p in read["problems"]} == {"INVALID", "failed"}
     assert read["opening"].startswith("Against threading, over 2 cells")
+
+
+def explained(is_calibrated: bool = True) -> Comparison:
+    """A small grid, with where its throughput went."""
+    stored = grids.small_grid()
+    if is_calibrated:
+        stored = calibrated(stored)
+    found = compare(stored.run, stored.trials)
+    lost = losses.losses(stored.run, stored.trials, stored.calibrations)
+    return dataclasses.replace(found, losses=lost)
+
+
+@pytest.mark.parametrize("name", ["text", "md", "html", "github"])
+def test_where_the_loss_goes_is_shown_where_it_was_asked(name: str) -> None:
+    """Bound, free transport, floor and contenders of every cell, with the times they rest on."""
+    found = explained()
+    text = draw.render(found, name)
+    plain = dataclasses.replace(found, losses=())
+
+    assert "Where the loss goes" not in draw.render(plain, name)
+    assert "Where the loss goes" in text
+    flat = " ".join(text.split())
+    assert (
+        flat.count("free transport") >= 2 + 1
+    )  # two cells have a time to wait for, and the legend
+    assert "mean of 5 calibrations" in flat
+    assert "no bound: nothing but the transport" in flat
+    assert "the bound is that of think time and service time" in flat
+
+
+def test_the_steps_of_a_loss_stand_in_their_order() -> None:
+    """From the bound down, each with the ratio of the step above to it."""
+    found = explained(is_calibrated=False)
+    table = next(
+        one
+        for one in loss_table.tables(found.losses)
+        if "64" in one.name and "1.0" in one.name
+    )
+
+    assert [row[0] for row in table.rows] == [
+        *("bound", "free transport", "floor"),
+        *("threading", "slot", "slot[preallocate]", "torchrl.slot"),
+    ]
+    assert [row[1] for row in table.rows[:3]] == ["64 000/s", "32 000/s", "32 000/s"]
+    assert [row[2:4] for row in table.rows[:3]] == [
+        ("", ""), ("batching", "2.00×"), ("waking", "1.00× [0.99, 1.01]"),
+    ]  # fmt: skip
+    slot = table.rows[4]
+    assert (slot[1], slot[2]) == ("9 600/s", "transport")
+    assert slot[4] == "+4.67 ms"
+    assert "as the scenario asks for them" in table.notes[0]
+
+
+def test_losses_without_a_floor_say_both() -> None:
+    """What is below the free transport is waking and transport together."""
+    place = grids.cell(64, 1.0)
+    rates = {(place.name, "threading"): 9000.0, (place.name, "slot"): 3000.0}
+    stored = grids.stored(rates, [place], labels=("threading", "slot"))
+    (table,) = loss_table.tables(losses.losses(stored.run, stored.trials))
+
+    assert [row[0] for row in table.rows] == [
+        "bound",
+        "free transport",
+        "threading",
+        "slot",
+    ]
+    assert table.rows[3][2] == "waking and transport"
+    assert table.rows[3][3].startswith("10.7× [")
+
+
+def test_a_policy_whose_time_is_no_line_is_said() -> None:
+    """Twice as long for 4 as for 1 and for 8."""
+    points = tuple(ServicePoint(n, t, 0.0, 5) for n, t in ((1, 1e-3), (4, 2e-3), (8, 1e-3)))
+    stored = calibrated(grids.small_grid(), {"service": points})
+    tables = loss_table.tables(
+        losses.losses(stored.run, stored.trials, stored.calibrations)
+    )
+
+    assert sum("no line in the batch size" in note for t in tables for note in t.notes) == 2
+
+
+def test_json_holds_losses_where_they_were_asked() -> None:
+    """A row per cell and contender, to the last digit; null otherwise."""
+    found = explained()
+    read = json.loads(draw.render(found, "json"))
+
+    assert (
+        json.loads(draw.render(dataclasses.replace(found, losses=()), "json"))["losses"]
+        is None
+    )
+    assert [(row["cell"], row["contender"]) for row in read["losses"]] == [
+        (loss.cell, loss.contender) for loss in found.losses
+    ]
+    assert read["losses"][4]["bound_per_s"] == found.losses[4].yardsticks.bound_per_s
+    assert read["losses"][4]["source"] == "calibrated"
 
 
 def test_json_has_no_infinity(make_run: Any, make_trials: Any) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from slotbench.compute import think_times
 from slotbench.errors import ScenarioError
 from slotbench.measure import waiting
 from slotbench.measure.environments import (
@@ -86,9 +87,7 @@ def test_observations_are_the_same_for_the_same_seed() -> None:
 @pytest.mark.parametrize("distribution", ["constant", "exponential", "lognormal"])
 def test_think_times_have_the_asked_mean(distribution: Any) -> None:
     """The mean of 1024 draws lies within 5 standard errors of it; none is negative."""
-    times_s = np.array(
-        waiting.think_times_s(ThinkTime(distribution, 2.0, sigma=0.5), seed=3)
-    )
+    times_s = np.array(think_times.draw_s(ThinkTime(distribution, 2.0, sigma=0.5), seed=3))
     standard_error = times_s.std() / len(times_s) ** 0.5
 
     assert abs(times_s.mean() - 2e-3) <= 5 * standard_error + 1e-12
@@ -97,7 +96,7 @@ def test_think_times_have_the_asked_mean(distribution: Any) -> None:
 
 def test_no_think_time_is_no_wait() -> None:
     """Without think time a step does not even yield."""
-    assert waiting.think_times_s(ThinkTime(), seed=0) == []
+    assert think_times.draw_s(ThinkTime(), seed=0) == []
 
 
 @pytest.mark.parametrize("mode", ["idle", "busy", "busy_nogil"])

@@ -17,6 +17,7 @@ from slotbench.measure.outcomes import failed
 from slotbench.records import (
     SCHEMA_VERSION,
     Batching,
+    CalibrationRecord,
     Cell,
     Contender,
     Finding,
@@ -32,6 +33,7 @@ from slotbench.records import (
     Window,
     Workload,
 )
+from tests.slotbench.support.calibrations import calibration
 
 Scenarios = Callable[..., Scenario]
 
@@ -88,6 +90,10 @@ class DiaryExecutor:
         record = replace(failed(spec, "now", "the diary runs nothing"), status=self.status)
         return replace(record, findings=(STOLEN,)) if self.disturbed(spec) else record
 
+    def calibrate(self, spec: TrialSpec) -> CalibrationRecord:
+        self.diary.append(f"calibrated {spec.trial_id}")
+        return calibration(spec.cell, spec.round, attempt=spec.attempt, duration_s=2.0)
+
     def close(self) -> None:
         self.diary.append("closed")
 
@@ -115,6 +121,26 @@ def test_each_trial_is_handed_over_before_the_next_begins(scenario: Scenarios) -
 
     trials = [f"r0-c0-a0-p{i}" for i in range(3)]
     assert executor.diary == [line for trial in trials for line in (trial, f"kept {trial}")]
+
+
+def test_each_attempt_at_a_block_begins_with_a_calibration(scenario: Scenarios) -> None:
+    """Kept before the first trial; of a block measured again another one."""
+    stolen = {"r0-c0-a0-p1"}
+    executor = DiaryExecutor(disturbed=lambda spec: spec.trial_id in stolen)
+    kept: list[CalibrationRecord] = []
+    observed_s = runner.run(
+        plan(scenario("threading", "slot", rounds=2)),
+        executor,
+        lambda _: None,
+        lambda _: None,
+        on_calibration=kept.append,
+    )
+
+    firsts = [x for x in executor.diary if x.endswith("p0")]
+    blocks_ = [("r0-c0-a0-p0"), ("r0-c0-a1-p0"), ("r1-c0-a0-p0")]
+    assert firsts == [line for one in blocks_ for line in (f"calibrated {one}", one)]
+    assert [(one.round, one.attempt) for one in kept] == [(0, 0), (0, 1), (1, 0)]
+    assert observed_s == 6.0
 
 
 def test_failed_trials_do_not_end_the_run(scenario: Scenarios) -> None:
@@ -183,6 +209,7 @@ def test_the_estimate_counts_every_trial(scenario: Scenarios) -> None:
     )
     assert runner.estimate_s(two_cells) - runner.estimate_s(one) == pytest.approx(
         3 * budget.estimate_trial_s(cell.workload)
+        + budget.estimate_calibration_s(cell.workload)
     )
 
 

@@ -255,20 +255,22 @@ def test_an_actor_that_starves_is_seen(stored: StoredRun) -> None:
     assert set(texts_of(ax_of("fairness", stored))) == {"90 %"}
 
 
-def test_losses_are_stacked_up_to_floor_and_bound(stored: StoredRun) -> None:
-    """Measured, up to the floor, up to the bound: each bar begins where the last ended."""
+def test_losses_are_stacked_from_measured_to_the_bound(stored: StoredRun) -> None:
+    """Up to floor, free transport, bound: each bar begins where the last ended."""
     busy = next(
         place
         for place, facet in enumerate(plots.get("loss").split(frame_of("loss", stored)))
         if facet.title == grids.cell(64, 1.0).name
     )
     ax = ax_of("loss", stored, busy)
-    bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches[:3]]
+    bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches[:4]]
 
     assert bars[0] == pytest.approx((0, 8000), rel=0.01)
-    assert bars[1] == pytest.approx((8000, 32_000), rel=0.01)
-    assert bars[2] == pytest.approx((32_000, 64_000), rel=0.01)
-    assert {"floor", "bound"} <= set(lines_of(ax))
+    # 1 ms, and N = 64 in two parties: a free transport serves 32 000, a little above the floor.
+    assert bars[1] == pytest.approx((8000, 31_936), rel=0.01)
+    assert bars[2][0] == bars[1][1]
+    assert bars[-1][1] == pytest.approx(64_000, rel=0.01)
+    assert {"floor", "free transport", "bound"} <= set(lines_of(ax))
 
 
 def test_a_contender_looks_alike_everywhere() -> None:

@@ -16,6 +16,7 @@ from slotbench.errors import RecordError
 from slotbench.records import RunRecord, TrialRecord
 from slotbench.store import RunFolder, all_runs, read
 from slotbench.store._sense import MAX_BUCKET
+from tests.slotbench.support.calibrations import calibration
 
 MakeFolder = Callable[..., RunFolder]
 
@@ -105,9 +106,9 @@ def test_a_missing_trials_file(make_folder: MakeFolder) -> None:
 
 def test_a_newer_schema_is_named_before_anything_else(make_folder: MakeFolder) -> None:
     """A run of a later slotbench says which versions are at odds, whatever else it holds."""
-    file = edit_run(make_folder(1), schema_version=3, status="paused")
+    file = edit_run(make_folder(1), schema_version=4, status="paused")
     assert error_of(file) == (
-        f"{file} has schema version 3, this slotbench reads up to 2: upgrade slotbench"
+        f"{file} has schema version 4, this slotbench reads up to 3: upgrade slotbench"
     )
 
 
@@ -284,6 +285,53 @@ def test_a_number_that_no_trial_gives(
     """What has the right type and no sense is damage too, before it is divided by."""
     file = edit_line(make_folder(3), 2, lambda line: line.replace(old, new))
     assert error_of(file.parent).startswith(f"{file} line 2 is damaged: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('"num_cpus":2', '"num_cpus":0', "num_cpus: there is none"),
+        (
+            '"think_mean_s":1e-05',
+            '"think_mean_s":null',
+            "status: ok, but times are missing",
+        ),
+        ('"think_mean_s":1e-05', '"think_mean_s":-1.0', "think_mean_s: -1.0 is below 0"),
+        ('"batch_size":4', '"batch_size":1', "service: batch sizes"),
+        (
+            '"buckets":[[',
+            f'"buckets":[[{MAX_BUCKET + 1},1],[',
+            "think.buckets: there is no",
+        ),
+        ("num_slots=2", "num_slots=3", "run.json has no cell 'num_slots=3'"),
+        ('"ok"', '"good"', "status: Input should be 'ok' or 'failed"),
+    ],
+)
+def test_a_calibration_that_nobody_made(
+    old: str, new: str, problem: str, make_folder: MakeFolder
+) -> None:
+    """Damage in calibrations.jsonl is refused with file and line, as in trials.jsonl."""
+    folder = make_folder(1)
+    folder.append_calibration(calibration("num_slots=2", 0))
+    folder.append_calibration(calibration("num_slots=2", 1))
+    file = folder.path / "calibrations.jsonl"
+    first, second = file.read_text().splitlines(keepends=True)
+    assert old in first
+    file.write_text(first.replace(old, new, 1) + second)
+    assert error_of(folder.path).startswith(f"{file} line 1 is damaged: {problem}")
+
+
+def test_a_run_may_lack_calibrations(make_folder: MakeFolder) -> None:
+    """Earlier versions made none; a last line that was cut short is left out, with a note."""
+    folder = make_folder(1)
+    assert read(folder.path).calibrations == ()
+    folder.append_calibration(calibration("num_slots=2", 0))
+    file = folder.path / "calibrations.jsonl"
+    whole = file.read_bytes()
+    file.write_bytes(whole + whole[:40])
+    stored = read(folder.path)
+    assert stored.calibrations == (calibration("num_slots=2", 0),)
+    assert stored.notes == (f"{file}: line 2 was cut short while being written; left out",)
 
 
 def test_times_may_differ_in_either_direction(make_folder: MakeFolder) -> None:

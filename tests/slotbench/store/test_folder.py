@@ -17,6 +17,7 @@ import pytest
 from slotbench.errors import RecordError
 from slotbench.records import RunRecord, TrialRecord
 from slotbench.store import RunFolder, new_run_id, read
+from tests.slotbench.support.calibrations import calibration
 
 MakeFolder = Callable[..., RunFolder]
 MakeTrial = Callable[[int], TrialRecord]
@@ -270,10 +271,16 @@ def test_half_a_line_of_a_killed_process_is_cleared_away(
     with file.open("ab") as end:
         end.write(rest)
     (folder.path / "run.json.123.tmp").write_text("{")
+    folder.append_calibration(calibration("num_slots=2"))
+    with (folder.path / "calibrations.jsonl").open("ab") as end:
+        end.write(rest)
     folder.clear_up()
     folder.append(make_trial(2))
+    folder.append_calibration(calibration("num_slots=2"))
     assert len(read(folder.path).trials) == 3
+    assert len(read(folder.path).calibrations) == 2
     assert sorted(path.name for path in folder.path.iterdir()) == [
+        "calibrations.jsonl",
         "run.json",
         "trials.jsonl",
     ]

@@ -16,6 +16,7 @@ from slotbench.records import (
     PROFILE_SCHEMA_VERSION,
     SCHEMA_VERSION,
     Batching,
+    CalibrationRecord,
     Cell,
     Contender,
     Histogram,
@@ -24,6 +25,7 @@ from slotbench.records import (
     RunRecord,
     Scalar,
     Scenario,
+    ServicePoint,
     TrialMeasurement,
     TrialRecord,
     Workload,
@@ -106,11 +108,12 @@ profiles = anything_of(
 )
 
 
+histograms = st.lists(
+    st.tuples(st.integers(0, MAX_BUCKET), st.integers(0, 2**63 - 1)), max_size=2
+).map(lambda buckets: Histogram(tuple(buckets)))
 measurements = anything_of(
     TrialMeasurement,
-    latency=st.lists(
-        st.tuples(st.integers(0, MAX_BUCKET), st.integers(0, 2**63 - 1)), max_size=2
-    ).map(lambda buckets: Histogram(tuple(buckets))),
+    latency=histograms,
 )
 
 
@@ -145,6 +148,31 @@ def runs_with_trials(draw: st.DrawFn) -> tuple[RunRecord, list[TrialRecord]]:
 
 
 @st.composite
+def runs_with_calibrations(
+    draw: st.DrawFn,
+) -> tuple[RunRecord, list[CalibrationRecord]]:
+    """Build a run and up to three calibrations of its cells."""
+    run = draw(runs)
+    run = dataclasses.replace(run, design=dataclasses.replace(run.design, blocks=()))
+    points = st.lists(
+        anything_of(ServicePoint, batch_size=st.integers(1, 99)),
+        min_size=1,
+        max_size=3,
+        unique_by=lambda p: p.batch_size,
+    ).map(lambda found: tuple(sorted(found, key=lambda p: p.batch_size)))
+    one = anything_of(
+        CalibrationRecord,
+        cell=st.sampled_from([cell.name for cell in run.scenario.cells]),
+        think=histograms,
+        think_mean_s=PLAIN[float],
+        think_cpu_s=PLAIN[float],
+        num_cpus=st.integers(1, 99),
+        service=points,
+    )
+    return run, draw(st.lists(one, max_size=3))
+
+
+@st.composite
 def profiles_with_trials(draw: st.DrawFn) -> tuple[ProfileRecord, list[ProfileTrial]]:
     """Build a profile and up to three of its trials."""
     profile = draw(profiles)
@@ -168,6 +196,21 @@ def test_every_record_comes_back_with_every_type(
     # repr and not ==, because 1 == 1.0 == True.
     assert repr(stored.run) == repr(run)
     assert repr(stored.trials) == repr(tuple(trials))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(runs_with_calibrations())
+def test_every_calibration_comes_back_with_every_type(
+    example: tuple[RunRecord, list[CalibrationRecord]],
+) -> None:
+    """As trials do."""
+    run, calibrations = example
+    with tempfile.TemporaryDirectory() as place:
+        with RunFolder.create(Path(place), run) as folder:
+            for one in calibrations:
+                folder.append_calibration(one)
+        stored = read(folder.path)
+    assert repr(stored.calibrations) == repr(tuple(calibrations))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -199,6 +242,7 @@ def test_the_strategies_reach_every_record() -> None:
 
     walk(RunRecord)
     walk(TrialRecord)
+    walk(CalibrationRecord)
     walk(records.ProfileRecord)
     walk(records.ProfileTrial)
     walk(records.Conformance)  # written by `slotbench check`, not by the store

@@ -1,0 +1,242 @@
+"""What a cell asks of actors, policy and processors: the numbers that a bound is made of.
+
+Calibrated where a calibration was made beside the trials, nominal, what the scenario says,
+where none was: of runs recorded before there were any. Nominal times leave out how late a
+sleep ends, and everything that an actor does beside thinking.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from slotbench.records import CalibrationRecord, ServicePoint, Workload
+
+Source = Literal["calibrated", "nominal"]
+
+MAX_MISFIT_RATIO: Final = 0.1
+"""Of a service time to its line a + b·n, beyond which the line is called approximate."""
+
+_MS: Final = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTime:
+    """S(n) = a + b·n.
+
+    Attributes:
+        batch_s: a, seconds a batch takes whatever it holds.
+        row_s: b, seconds that each row adds.
+        misfit_ratio: the largest distance of a measured point from the line, as a share of the
+            point; 0 where nothing was measured.
+    """
+
+    batch_s: float
+    row_s: float
+    misfit_ratio: float = 0.0
+
+    def of(self, rows: float) -> float:
+        """Seconds that a batch of so many rows takes."""
+        return self.batch_s + self.row_s * rows
+
+
+NO_TIME: Final = ServiceTime(0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """Times of one cell, each without any contention.
+
+    Attributes:
+        think_s: Z, mean: from a reply to the actor's next request.
+        think_cpu_s: computing in it, which needs a processor.
+        think_gil_s: computing in it that holds the GIL; 0 where that is not known, as of a
+            real environment, and without a GIL.
+        service: S(n).
+        service_cpu: computing in it.
+        service_gil: computing in it that holds the GIL.
+        excess_s: Z less the mean think time that the scenario asks for; 0 for a real environment.
+        num_cpus: that the trials could use; None where that is not known.
+        source: where the numbers come from.
+    """
+
+    think_s: float
+    think_cpu_s: float
+    think_gil_s: float
+    service: ServiceTime
+    service_cpu: ServiceTime
+    service_gil: ServiceTime
+    excess_s: float
+    num_cpus: int | None
+    source: Source
+
+
+def is_timed(workload: Workload) -> bool:
+    """Whether there is anything to wait for but the transport: else the floor alone bounds."""
+    model, think = workload.model, workload.think_time
+    if workload.environment is not None or model.kind not in {"sleep", "spin"}:
+        return True
+    takes_ms = model.latency_ms + model.latency_per_item_ms
+    return takes_ms > 0.0 or think.distribution != "none"
+
+
+def calibrated(workload: Workload, calibration: CalibrationRecord) -> Demands | None:
+    """Demands as a calibration found them.
+
+    Args:
+        workload: of the calibration's cell.
+        calibration: one block's.
+
+    Returns:
+        None where it failed, and where `is_timed` says no.
+    """
+    if (
+        not is_timed(workload)
+        or not calibration.service
+        or calibration.think_mean_s is None
+    ):
+        return None
+    service = fit([(p.batch_size, p.mean_s) for p in calibration.service])
+    asked_s = _asked_s(workload)
+    drawn_s = calibration.think_drawn_mean_s
+    # A few dozen draws of a wide distribution have a mean of their own: the excess has not.
+    excess_s = 0.0 if drawn_s is None else calibration.think_mean_s - drawn_s
+    think_s = calibration.think_mean_s if drawn_s is None else asked_s + excess_s
+    think_cpu_s, think_gil_s = _think_computing(workload, calibration, asked_s)
+    service_cpu, service_gil = _service_computing(workload, calibration.service, service)
+    has_gil = calibration.is_gil_enabled
+    return Demands(
+        think_s=max(0.0, think_s),
+        think_cpu_s=think_cpu_s,
+        think_gil_s=think_gil_s if has_gil else 0.0,
+        service=service,
+        service_cpu=service_cpu,
+        service_gil=service_gil if has_gil else NO_TIME,
+        excess_s=excess_s,
+        num_cpus=calibration.num_cpus,
+        source="calibrated",
+    )
+
+
+def nominal(workload: Workload) -> Demands | None:
+    """Demands as the scenario asks for them.
+
+    Returns:
+        None where a time is not known beforehand (a real network or environment), and where
+        there is none to wait for.
+    """
+    model = workload.model
+    is_known = model.kind in {"sleep", "spin"} and workload.environment is None
+    if not is_known or not is_timed(workload):
+        return None
+    asked_s = _asked_s(workload)
+    service = ServiceTime(model.latency_ms * _MS, model.latency_per_item_ms * _MS)
+    think_cpu_s, think_gil_s = _think_computing(workload, None, asked_s)
+    service_cpu, service_gil = _service_computing(workload, (), service)
+    return Demands(
+        think_s=asked_s,
+        think_cpu_s=think_cpu_s,
+        think_gil_s=think_gil_s,
+        service=service,
+        service_cpu=service_cpu,
+        service_gil=service_gil,
+        excess_s=0.0,
+        num_cpus=None,
+        source="nominal",
+    )
+
+
+def mean(found: Sequence[Demands]) -> Demands:
+    """The mean of several rounds' demands, time by time.
+
+    Args:
+        found: at least one, all of one cell and one source.
+    """
+    first = found[0]
+
+    def average(value: Callable[[Demands], float]) -> float:
+        return math.fsum(map(value, found)) / len(found)
+
+    def line(of: Callable[[Demands], ServiceTime]) -> ServiceTime:
+        return ServiceTime(
+            average(lambda one: of(one).batch_s),
+            average(lambda one: of(one).row_s),
+            max(of(one).misfit_ratio for one in found),
+        )
+
+    return Demands(
+        think_s=average(lambda one: one.think_s),
+        think_cpu_s=average(lambda one: one.think_cpu_s),
+        think_gil_s=average(lambda one: one.think_gil_s),
+        service=line(lambda one: one.service),
+        service_cpu=line(lambda one: one.service_cpu),
+        service_gil=line(lambda one: one.service_gil),
+        excess_s=average(lambda one: one.excess_s),
+        num_cpus=first.num_cpus,
+        source=first.source,
+    )
+
+
+def fit(points: Sequence[tuple[int, float]]) -> ServiceTime:
+    """Fit a + b·n, neither below 0, by least squares of relative errors.
+
+    Relative, since a batch of 1 and one of 256 are timed equally well in percent.
+
+    Args:
+        points: (batch size, seconds), at least one.
+
+    Raises:
+        ValueError: no points, or a time that is not above 0.
+    """
+    sizes = np.array([size for size, _ in points], float)
+    times = np.array([time_s for _, time_s in points], float)
+    if not len(points) or not (times > 0).all():
+        raise ValueError("a service time needs points above 0")
+    # Rows of (1/t, n/t) against 1: the residual is the relative error.
+    rows = np.stack((1.0 / times, sizes / times), axis=1)
+    (batch_s, row_s), *_ = np.linalg.lstsq(rows, np.ones(len(times)), rcond=None)
+    if row_s < 0.0 or len(points) == 1:
+        batch_s, row_s = rows[:, 0].sum() / (rows[:, 0] ** 2).sum(), 0.0
+    elif batch_s < 0.0:
+        batch_s, row_s = 0.0, rows[:, 1].sum() / (rows[:, 1] ** 2).sum()
+    misfit = np.abs((batch_s + row_s * sizes) / times - 1.0).max()
+    return ServiceTime(float(batch_s), float(row_s), float(misfit))
+
+
+def _asked_s(workload: Workload) -> float:
+    """Mean think time of the scenario; 0 for a real environment."""
+    think = workload.think_time
+    is_none = think.distribution == "none" or workload.environment is not None
+    return 0.0 if is_none else think.mean_ms * _MS
+
+
+def _think_computing(
+    workload: Workload, calibration: CalibrationRecord | None, asked_s: float
+) -> tuple[float, float]:
+    """CPU time of a think, and how long it holds the GIL.
+
+    A sleep's own CPU time is left out: the less idle a machine is, the less it takes.
+    """
+    if workload.environment is not None:
+        cpu_s = None if calibration is None else calibration.think_cpu_s
+        return cpu_s or 0.0, 0.0
+    work_s = 0.0 if calibration is None else calibration.work_s or 0.0
+    mode = workload.think_time.mode
+    return (
+        work_s + (0.0 if mode == "idle" else asked_s),
+        work_s + (asked_s if mode == "busy" else 0.0),
+    )
+
+
+def _service_computing(
+    workload: Workload, points: Sequence[ServicePoint], service: ServiceTime
+) -> tuple[ServiceTime, ServiceTime]:
+    """CPU time of a batch, and how long it holds the GIL; a sleep takes none."""
+    model = workload.model
+    if model.kind == "sleep":
+        return NO_TIME, NO_TIME
+    if model.kind == "spin":
+        return service, service if model.hold_gil else NO_TIME
+    return fit([(p.batch_size, max(p.cpu_s, 1e-9)) for p in points]), NO_TIME

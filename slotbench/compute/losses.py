@@ -1,0 +1,393 @@
+"""Where throughput goes: from the bound by way of a free transport and the floor to what was measured.
+
+Three losses, each a ratio, whose product is bound over measured:
+
+- **batching**: bound over free transport: what the batching rule, and how think times fall, cost
+  a transport that costs nothing (`slotbench.compute.simulation`);
+- **waking**: free transport over floor: what bare threads and locks cost;
+- **transport**: floor over contender: what it costs beside that.
+
+A ratio may be below 1. The floor carries no payload, so that where making requests is most of
+the time it passes a free transport that has to; and a slow reply can gather a larger batch than
+the rule asks for. Bound and free transport are of each round's own calibration, so that what a
+round does to all of a block cancels here, too.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, Literal
+
+from slotbench.compute import blocks, bound, comparison, demands, simulation, statistics
+from slotbench.compute.bound import Limit
+from slotbench.compute.comparison import FLOOR, Pairing
+from slotbench.compute.demands import Demands
+from slotbench.compute.metrics import get as get_metric
+from slotbench.compute.simulation import Simulated
+from slotbench.compute.statistics import RatioEstimate
+from slotbench.records import (
+    CalibrationRecord,
+    Cell,
+    Histogram,
+    RunRecord,
+    TrialRecord,
+    Workload,
+)
+
+METRIC: Final = "throughput"
+
+LossVerdict = Literal["batching", "waking", "transport", "passes the floor"]
+"""Which of a contender's losses is shown to be the largest, or that the transport is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Yardsticks:
+    """What a cell's contenders are held against.
+
+    Attributes:
+        cell: its name.
+        num_slots: N.
+        demands: mean over the rounds; None where a time is not known, or where there is nothing
+            to wait for: only the floor bounds that.
+        num_calibrations: behind it; 0 where it is nominal.
+        bound_per_s: X*, geometric mean over the rounds; None where ``demands`` is.
+        limit: of the bound of the mean demands; None likewise.
+        policy_per_s: what a free transport serves, likewise.
+        policy_batch_size: its rows per batch, likewise.
+        floor_per_s: bare threads and locks; None where no floor was raced.
+        batching: bound over free transport; its interval is that of the calibrations.
+        waking: free transport over floor, paired by block; None without a floor.
+    """
+
+    cell: str
+    num_slots: int
+    demands: Demands | None = None
+    num_calibrations: int = 0
+    bound_per_s: float | None = None
+    limit: Limit | None = None
+    policy_per_s: float | None = None
+    policy_batch_size: float | None = None
+    floor_per_s: float | None = None
+    batching: RatioEstimate | None = None
+    waking: RatioEstimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Where one contender's throughput went in one cell.
+
+    Attributes:
+        cell, contender: names.
+        yardsticks: of the cell.
+        measured_per_s: the contender's own.
+        mean_batch_size: its rows per batch.
+        transport: floor over contender, paired by block; below 1 the transport is ahead of the
+            floor, which wakes actors in a row. None without a floor.
+        whole: free transport over contender: waking and transport together, paired by block;
+            None where the free transport's is not known.
+    """
+
+    cell: str
+    contender: str
+    yardsticks: Yardsticks
+    measured_per_s: float
+    mean_batch_size: float | None
+    transport: RatioEstimate | None
+    whole: RatioEstimate | None
+
+    @property
+    def added_s(self) -> float | None:
+        """Seconds that the transport adds to an actor's cycle of think, request and reply."""
+        free = self.yardsticks.policy_per_s
+        if free is None:
+            return None
+        return self.yardsticks.num_slots * (1.0 / self.measured_per_s - 1.0 / free)
+
+    @property
+    def verdict(self) -> LossVerdict | None:
+        """What the intervals show; None where they overlap, or one is missing.
+
+        A contender that is shown to be above the floor loses nothing to it: what is then left
+        to the bound is not the floor's to explain.
+        """
+        transport = self.transport
+        if transport is None or transport.low is None or transport.high is None:
+            return None
+        if transport.high < 1.0:
+            return "passes the floor"
+        found: dict[LossVerdict, RatioEstimate | None] = {
+            "batching": self.yardsticks.batching,
+            "waking": self.yardsticks.waking,
+            "transport": transport,
+        }
+        for name, loss in found.items():
+            others = [other for key, other in found.items() if key != name]
+            if loss is not None and all(_is_above(loss, other) for other in others):
+                return name
+        return None
+
+
+def losses(
+    run: RunRecord,
+    trials: Sequence[TrialRecord],
+    calibrations: Sequence[CalibrationRecord] = (),
+) -> tuple[Loss, ...]:
+    """Where throughput went, of every contender but floors, by cell.
+
+    Args:
+        run: its plan.
+        trials: its trials, all attempts.
+        calibrations: the run's, all attempts; where a cell has none its nominal times are used.
+
+    Raises:
+        RecordError: the trials are not this run's.
+    """
+    pairing = comparison.pair(run, trials, "")
+    limits = _limits_of(run, trials, calibrations)
+    return tuple(
+        loss
+        for cell in run.scenario.cells
+        for loss in _of_cell(run, pairing, limits[cell.name], cell)
+    )
+
+
+def bounds(
+    run: RunRecord,
+    trials: Sequence[TrialRecord],
+    calibrations: Sequence[CalibrationRecord] = (),
+) -> dict[str, float | None]:
+    """Cell → X*, requests per second; None where it is not known, or nothing takes time.
+
+    Args:
+        run: its plan.
+        trials: its trials, all attempts.
+        calibrations: as of `losses`.
+    """
+    limits = _limits_of(run, trials, calibrations)
+    return {
+        name: statistics.geometric_mean([one.bound.per_s for one in rounds.all()])
+        for name, rounds in limits.items()
+    }
+
+
+def _limits_of(
+    run: RunRecord,
+    trials: Sequence[TrialRecord],
+    calibrations: Sequence[CalibrationRecord],
+) -> "dict[str, _Rounds]":
+    """Cell → what its limits are known from."""
+    counted = blocks.counted_attempts(run, trials)
+    usable = [
+        one
+        for one in calibrations
+        if one.status == "ok" and counted.get((one.round, one.cell)) == one.attempt
+    ]
+    # Of a block that was broken off before its first trial there may be two: the last counts.
+    by_round = {(one.cell, one.round): one for one in usable}
+    seeds = {(trial.cell, trial.round): trial.seed for trial in trials}
+    return {cell.name: _rounds(cell, by_round, seeds) for cell in run.scenario.cells}
+
+
+def flat(loss: Loss) -> dict[str, Any]:
+    """One contender in one cell as plain fields: times in seconds, rates per second.
+
+    A ratio has its ends as ``…_low`` and ``…_high``. None is missing, also an end that is not
+    finite.
+    """
+    of, found = loss.yardsticks, loss.yardsticks.demands
+    return {
+        "cell": loss.cell,
+        "contender": loss.contender,
+        "bound_per_s": of.bound_per_s,
+        "limit": of.limit,
+        "policy_per_s": of.policy_per_s,
+        "policy_batch_size": of.policy_batch_size,
+        "floor_per_s": of.floor_per_s,
+        "measured_per_s": loss.measured_per_s,
+        "mean_batch_size": loss.mean_batch_size,
+        **_ends("batching", of.batching),
+        **_ends("waking", of.waking),
+        **_ends("transport", loss.transport),
+        **_ends("whole", loss.whole),
+        "added_s": loss.added_s,
+        "verdict": loss.verdict,
+        "think_s": None if found is None else found.think_s,
+        "batch_s": None if found is None else found.service.batch_s,
+        "row_s": None if found is None else found.service.row_s,
+        "misfit_ratio": None if found is None else found.service.misfit_ratio,
+        "source": None if found is None else found.source,
+        "num_calibrations": of.num_calibrations,
+    }
+
+
+def _ends(name: str, ratio: RatioEstimate | None) -> dict[str, float | None]:
+    ends = (None, None, None) if ratio is None else (ratio.point, ratio.low, ratio.high)
+    names = (name, f"{name}_low", f"{name}_high")
+    return {
+        key: value if value is not None and math.isfinite(value) else None
+        for key, value in zip(names, ends, strict=True)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """One round's limits."""
+
+    demands: Demands
+    bound: bound.Bound
+    free: Simulated
+
+
+@dataclass(frozen=True, slots=True)
+class _Rounds:
+    """What a cell's limits are known from.
+
+    Attributes:
+        calibrated: round → its limits.
+        nominal: of the scenario's times, where nothing is calibrated; None where not known.
+    """
+
+    calibrated: Mapping[int, _Round]
+    nominal: _Round | None
+
+    def all(self) -> list[_Round]:
+        """Every round's, or the nominal one."""
+        return list(self.calibrated.values()) or ([self.nominal] if self.nominal else [])
+
+    def over(self, values: Mapping[int, float]) -> RatioEstimate | None:
+        """The free transport over these, paired by round; None where there is no pair."""
+        pairs = [
+            (one.free.per_s, value)
+            for number, value in values.items()
+            if value > 0 and (one := self.calibrated.get(number, self.nominal)) is not None
+        ]
+        return _paired(pairs)
+
+
+def _rounds(
+    cell: Cell,
+    by_round: Mapping[tuple[str, int], CalibrationRecord],
+    seeds: Mapping[tuple[str, int], int],
+) -> _Rounds:
+    calibrated: dict[int, _Round] = {}
+    for (name, number), one in by_round.items():
+        found = None
+        if name == cell.name:
+            found = demands.calibrated(cell.workload, one)
+        if found is not None:
+            is_real = cell.workload.environment is not None
+            thinks = one.think if is_real else None
+            limits = _limits(cell.workload, found, seeds.get((name, number), 0), thinks)
+            if limits is not None:
+                calibrated[number] = limits
+    if calibrated:
+        return _Rounds(dict(sorted(calibrated.items())), None)
+    known = demands.nominal(cell.workload)
+    return _Rounds({}, None if known is None else _limits(cell.workload, known, 0, None))
+
+
+def _limits(
+    workload: Workload, found: Demands, seed: int, thinks: Histogram | None
+) -> _Round | None:
+    limit = bound.of_demands(workload, found)
+    if limit is None:
+        return None
+    return _Round(found, limit, _simulated(_Hashed(workload), found, seed, thinks))
+
+
+class _Hashed:
+    """A workload as a key: by its text, since tables of options have no hash."""
+
+    def __init__(self, workload: Workload) -> None:
+        self.workload = workload
+        self._text = repr(workload)
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Hashed) and self._text == other._text
+
+
+@lru_cache(maxsize=4096)
+def _simulated(
+    workload: _Hashed, found: Demands, seed: int, thinks: Histogram | None
+) -> Simulated:
+    """A report asks for the same cells several times."""
+    return simulation.of_cell(workload.workload, found, seed=seed, thinks=thinks)
+
+
+def _of_cell(
+    run: RunRecord, pairing: Pairing, rounds: _Rounds, cell: Cell
+) -> Iterable[Loss]:
+    metric = get_metric(METRIC)
+    contenders = run.scenario.contenders
+    floor = next((who for who in contenders if who.name == FLOOR), None)
+    below = pairing.values(cell.name, floor.label, metric) if floor else {}
+    yardsticks = _yardsticks(cell, rounds, below)
+    for who in contenders:
+        values = pairing.values(cell.name, who.label, metric)
+        measured = statistics.geometric_mean(tuple(values.values()))
+        if who.name == FLOOR or not measured:
+            continue
+        pairs = [
+            (below[number], value)
+            for number, value in values.items()
+            if value > 0 and below.get(number, 0.0) > 0
+        ]
+        yield Loss(
+            cell=cell.name,
+            contender=who.label,
+            yardsticks=yardsticks,
+            measured_per_s=measured,
+            mean_batch_size=pairing.mean_batch_size(cell.name, who.label),
+            transport=_paired(pairs),
+            whole=rounds.over(values),
+        )
+
+
+def _yardsticks(cell: Cell, rounds: _Rounds, floor: Mapping[int, float]) -> Yardsticks:
+    floor_per_s = statistics.geometric_mean(tuple(floor.values())) or None
+    num_slots = cell.workload.num_slots
+    found = rounds.all()
+    if not found:
+        return Yardsticks(cell.name, num_slots, floor_per_s=floor_per_s)
+    mean = demands.mean([one.demands for one in found])
+    limit = bound.of_demands(cell.workload, mean)
+    batching = _paired([(one.bound.per_s, one.free.per_s) for one in found])
+    if batching is not None and not rounds.calibrated:
+        # Of nominal times there is no spread, and no doubt but about the simulation's.
+        batching = RatioEstimate(
+            batching.point, batching.point, batching.point, 1, log_sd=None
+        )
+    return Yardsticks(
+        cell=cell.name,
+        num_slots=num_slots,
+        demands=mean,
+        num_calibrations=len(rounds.calibrated),
+        bound_per_s=statistics.geometric_mean([one.bound.per_s for one in found]),
+        limit=None if limit is None else limit.limit,
+        policy_per_s=statistics.geometric_mean([one.free.per_s for one in found]),
+        policy_batch_size=math.fsum(one.free.mean_batch_size for one in found) / len(found),
+        floor_per_s=floor_per_s,
+        batching=batching,
+        waking=rounds.over(floor) if floor_per_s else None,
+    )
+
+
+def _paired(pairs: Sequence[tuple[float, float]]) -> RatioEstimate | None:
+    if not pairs:
+        return None
+    above, under = zip(*pairs, strict=True)
+    return statistics.paired_log_ratio(above, under)
+
+
+def _is_above(loss: RatioEstimate, other: RatioEstimate | None) -> bool:
+    """Whether the interval of the first lies above that of the second."""
+    return (
+        other is not None
+        and loss.low is not None
+        and other.high is not None
+        and loss.low > other.high
+    )

@@ -1,0 +1,297 @@
+"""What a transport that costs nothing would serve: the batching policy alone, simulated.
+
+N actors think, one server gathers at least min and at most max requests (the timeout counts
+from the moment at which it could have taken the oldest), serves a batch of n in S(n), and all n
+actors have their replies at that instant. No signalling, no copies, no thread to wake. Work that
+holds the GIL is done by one actor at a time, other computing by as many as there are processors.
+So what is lost below the bound is lost to the batching rule and to how think times fall.
+
+A discrete-event simulation: a heap of the actors' next requests, half a microsecond each.
+Requests of one instant come one by one: a server that has nothing to do takes the first of them
+alone, as a real one does that is rung by the first; also at the instant at which it has replied.
+
+Source: peers study 5.3 (machine-repairman model with bulk service); the embedded Markov chain
+there is the oracle of its test.
+"""
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from slotbench.compute import think_times
+from slotbench.compute.demands import NO_TIME, Demands
+from slotbench.compute.validity import WANTED_REPLIES_PER_ACTOR
+from slotbench.records import Batching, Histogram, Workload
+
+MAX_REQUESTS: Final = 50_000
+"""Of one simulation of a cell: some 20 ms of computing."""
+
+_STEADY_REQUESTS: Final = 2_000
+_STEADY_CYCLES: Final = 50
+"""Where nothing is drawn, a pattern repeats itself: so many requests show it, and so many of
+each actor."""
+
+_WARMUP_CYCLES: Final = 5
+"""Of one actor: that all ask at time 0 is forgotten by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What came of a simulation's window.
+
+    Attributes:
+        per_s: requests per second.
+        mean_batch_size: rows per batch.
+        mean_latency_s: from request to reply.
+        num_requests: replied in the window.
+    """
+
+    per_s: float
+    mean_batch_size: float
+    mean_latency_s: float
+    num_requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class Processors:
+    """Who may compute at the same time, and how much a think computes.
+
+    Attributes:
+        num_cpus: processors; None: as many as wanted.
+        think_cpu_s: computing of each think.
+        think_gil_s: of that under the GIL.
+        service_cpu_s: computing of a batch of n. The server never waits for a processor or the
+            GIL; what it takes, actors go without.
+        service_gil_s: of that under the GIL.
+    """
+
+    num_cpus: int | None = None
+    think_cpu_s: float = 0.0
+    think_gil_s: float = 0.0
+    service_cpu_s: Callable[[int], float] = NO_TIME.of
+    service_gil_s: Callable[[int], float] = NO_TIME.of
+
+
+def simulate(
+    thinks_s: Sequence[Iterator[float]],
+    batching: Batching,
+    service_s: Callable[[int], float],
+    *,
+    warmup_s: float = 0.0,
+    measure_s: float = 0.0,
+    min_requests: int = 1,
+    max_requests: int = MAX_REQUESTS,
+    processors: Processors = Processors(),
+) -> Simulated:
+    """Simulate until the window is long enough and holds enough, or is full.
+
+    Args:
+        thinks_s: of each actor its think times, one after the other; all request at time 0.
+        batching: the server's rule.
+        service_s: S(n), seconds.
+        warmup_s: simulated seconds that do not count; a few cycles never do.
+        measure_s: simulated seconds that count, at least,
+        min_requests: and replies that count, at least.
+        max_requests: replies, warm-up included, at most.
+        processors: what limits computing.
+
+    Raises:
+        ValueError: no actors, no room in a batch, or nothing that takes any time.
+    """
+    if not thinks_s or batching.max_batch_size < 1:
+        raise ValueError("a simulation needs an actor, and room for it in a batch")
+    return _Simulation(thinks_s, batching, service_s, processors).run(
+        warmup_s, measure_s, min_requests, max_requests
+    )
+
+
+class _Simulation:
+    """The state between two batches."""
+
+    def __init__(
+        self,
+        thinks_s: Sequence[Iterator[float]],
+        batching: Batching,
+        service_s: Callable[[int], float],
+        processors: Processors,
+    ) -> None:
+        self._thinks_s = thinks_s
+        self._service_s = service_s
+        self._most = batching.max_batch_size
+        self._least = min(batching.min_batch_size, self._most)
+        self._timeout_s = batching.timeout_ms / 1e3
+        self._processors = processors
+        self._cpus_free_at = [0.0] * (processors.num_cpus or 0)
+        self._gil_free_at = 0.0
+        self._requests = [(0.0, actor) for actor in range(len(thinks_s))]
+        self._waiting: deque[tuple[float, int]] = deque()
+        self._free_at = 0.0
+
+    def run(
+        self, warmup_s: float, measure_s: float, min_requests: int, max_requests: int
+    ) -> Simulated:
+        """Serve batch after batch; see `simulate`."""
+        replies = batches = total = 0
+        latency_s = 0.0
+        begin_s = None
+        warmup_edges = _WARMUP_CYCLES
+        while True:
+            started_s, taken = self._gather()
+            end_s = started_s + self._service_s(len(taken))
+            self._compute(len(taken), started_s)
+            self._reply(taken, end_s)
+            total += len(taken)
+            # From one reply of an actor to another of its replies: whole cycles, also of
+            # batches that alternate in size.
+            is_edge = any(actor == 0 for _, actor in taken)
+            if begin_s is None:
+                warmup_edges -= is_edge
+                if is_edge and warmup_edges <= 0 and end_s >= warmup_s:
+                    begin_s = end_s
+                continue
+            replies += len(taken)
+            batches += 1
+            latency_s += sum(end_s - asked_s for asked_s, _ in taken)
+            is_long = end_s - begin_s >= measure_s and replies >= min_requests
+            if is_edge and (is_long or total >= max_requests):
+                break
+        window_s = end_s - begin_s
+        if window_s <= 0.0:
+            raise ValueError("nothing takes any time: there is no rate to simulate")
+        return Simulated(
+            replies / window_s, replies / batches, latency_s / replies, replies
+        )
+
+    def _gather(self) -> tuple[float, list[tuple[float, int]]]:
+        """Wait as the server does; return when it starts, and what it took."""
+        requests, waiting = self._requests, self._waiting
+        self._come(self._free_at)
+        if not waiting:
+            waiting.append(heapq.heappop(requests))
+        # The oldest came while the server was busy, or just now.
+        now_s = max(self._free_at, waiting[0][0])
+        deadline_s = now_s + self._timeout_s
+        while len(waiting) < self._least:
+            if not requests or requests[0][0] > deadline_s:
+                now_s = deadline_s
+                break
+            waiting.append(heapq.heappop(requests))
+            now_s = max(now_s, waiting[-1][0])
+        number = min(len(waiting), self._most)
+        return now_s, [waiting.popleft() for _ in range(number)]
+
+    def _come(self, until_s: float) -> None:
+        """Move requests that came before then to those that wait."""
+        requests, waiting = self._requests, self._waiting
+        while requests and requests[0][0] < until_s:
+            waiting.append(heapq.heappop(requests))
+
+    def _compute(self, rows: int, at_s: float) -> None:
+        """Take the server's computing from what actors may compute."""
+        cpus, limits = self._cpus_free_at, self._processors
+        if cpus and (cpu_s := limits.service_cpu_s(rows)):
+            heapq.heapreplace(cpus, max(cpus[0], at_s) + cpu_s)
+        if gil_s := limits.service_gil_s(rows):
+            self._gil_free_at = max(self._gil_free_at, at_s) + gil_s
+
+    def _reply(self, taken: Sequence[tuple[float, int]], at_s: float) -> None:
+        """Let the actors compute, think, and ask again."""
+        self._free_at = at_s
+        cpus, limits = self._cpus_free_at, self._processors
+        for _, actor in taken:
+            began_s = at_s
+            if limits.think_gil_s:
+                began_s = max(began_s, self._gil_free_at)
+            if cpus and limits.think_cpu_s:
+                began_s = max(began_s, cpus[0])
+                heapq.heapreplace(cpus, began_s + limits.think_cpu_s)
+            if limits.think_gil_s:
+                self._gil_free_at = began_s + limits.think_gil_s
+            again_s = began_s + next(self._thinks_s[actor])
+            heapq.heappush(self._requests, (again_s, actor))
+
+
+def of_cell(
+    workload: Workload,
+    demands: Demands,
+    *,
+    seed: int,
+    thinks: Histogram | None = None,
+) -> Simulated:
+    """Simulate a trial of a cell: its think times, its warm-up and its window.
+
+    Where think times are drawn, they are those that the trial of that seed draws, plus what
+    an actor takes beside; so one round's simulation and its trials share their luck.
+
+    Args:
+        workload: of the cell.
+        demands: of one round.
+        seed: of the block.
+        thinks: of a real environment, as calibrated, in nanoseconds; drawn from anew.
+
+    Raises:
+        ValueError: nothing takes any time.
+    """
+    window = workload.window
+    is_drawn = thinks is not None or workload.think_time.distribution in {
+        "exponential",
+        "lognormal",
+    }
+    wanted = max(window.min_requests, WANTED_REPLIES_PER_ACTOR * workload.num_slots)
+    steady = max(_STEADY_REQUESTS, _STEADY_CYCLES * workload.num_slots)
+    return simulate(
+        _thinks_s(workload, demands, seed, thinks),
+        workload.batching,
+        demands.service.of,
+        warmup_s=window.warmup_s if is_drawn else 0.0,
+        measure_s=window.measure_s if is_drawn else 0.0,
+        min_requests=wanted if is_drawn else steady,
+        max_requests=max(MAX_REQUESTS, 2 * steady),
+        processors=Processors(
+            demands.num_cpus,
+            demands.think_cpu_s,
+            demands.think_gil_s,
+            demands.service_cpu.of,
+            demands.service_gil.of,
+        ),
+    )
+
+
+def _thinks_s(
+    workload: Workload, demands: Demands, seed: int, thinks: Histogram | None
+) -> list[Iterator[float]]:
+    """Each actor's think times."""
+    num_slots = workload.num_slots
+    if thinks is not None and thinks.buckets:
+        return [
+            _sampled_s(thinks, think_times.actor_seed(seed, i)) for i in range(num_slots)
+        ]
+    if workload.think_time.distribution in {"none", "constant"}:
+        return [itertools.repeat(demands.think_s)] * num_slots
+    return [
+        _drawn_s(workload, demands.excess_s, think_times.actor_seed(seed, i))
+        for i in range(num_slots)
+    ]
+
+
+def _drawn_s(workload: Workload, excess_s: float, seed: int) -> Iterator[float]:
+    """Draw only for those who ask: thousands of actors may ask a few times each."""
+    drawn = think_times.draw_s(workload.think_time, seed)
+    yield from (max(0.0, value + excess_s) for value in itertools.cycle(drawn))
+
+
+def _sampled_s(thinks: Histogram, seed: int) -> Iterator[float]:
+    """Draw from a histogram: a bucket by its count, the middle of it."""
+    from slotbench.compute.histogram import edges_ns
+
+    middles_s = np.array([(sum(edges_ns(i)) - 1) / 2e9 for i, _ in thinks.buckets])
+    counts = np.array([count for _, count in thinks.buckets], float)
+    rng = np.random.default_rng(seed)
+    while True:
+        chosen = rng.choice(middles_s, think_times.NUM_DRAWN, p=counts / counts.sum())
+        yield from chosen.tolist()

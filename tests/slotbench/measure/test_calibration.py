@@ -1,0 +1,158 @@
+"""What is timed is what the workload asks for; no durations are asserted, only what must hold."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from slotbench.compute import histogram
+from slotbench.measure import budget, calibration
+from slotbench.measure.executor import LocalExecutor
+from slotbench.records import (
+    Batching,
+    CalibrationRecord,
+    GymEnvironment,
+    Model,
+    ThinkTime,
+    TrialSpec,
+    Workload,
+)
+
+Workloads = Callable[..., Workload]
+
+
+def calibrate(workload: Workload, seed: int = 1) -> CalibrationRecord:
+    """In this process."""
+    return calibration.run_calibration(
+        workload, block=(2, "all", 1), seed=seed, started_at="2026-11-28T00:00:00+00:00"
+    )
+
+
+@pytest.mark.parametrize(
+    ("num_slots", "most", "sizes"),
+    [
+        (1, 64, (1,)),
+        (2, 64, (1, 2)),
+        (16, 64, (1, 2, 4, 8, 16)),
+        (256, 64, (1, 3, 8, 23, 64)),
+        (4096, 4096, (1, 8, 64, 512, 4096)),
+    ],
+)
+def test_sizes_reach_from_one_to_the_largest_batch(
+    num_slots: int, most: int, sizes: tuple[int, ...], workload: Workloads
+) -> None:
+    """A few, evenly spread by their ratio; no batch that cannot come about."""
+    asked = workload(num_slots=num_slots, batching=Batching(max_batch_size=most))
+    assert budget.calibrated_sizes(asked) == sizes
+
+
+def test_what_takes_time_takes_at_least_that(workload: Workloads) -> None:
+    """A policy of 2 ms, and actors that think 1 ms: sleeping never ends early."""
+    found = calibrate(
+        workload(model=Model("sleep", 2.0, 0.1), think_time=ThinkTime("constant", 1.0))
+    )
+
+    assert (found.round, found.cell, found.attempt, found.status) == (2, "all", 1, "ok")
+    assert found.think_drawn_mean_s == pytest.approx(1e-3)
+    assert found.think_mean_s is not None
+    assert found.think_mean_s >= 1e-3
+    assert [point.batch_size for point in found.service] == [1, 2, 3, 4]
+    for point in found.service:
+        assert point.mean_s >= 2e-3 + 1e-4 * point.batch_size
+        assert point.num_calls >= budget.MIN_CALIBRATION_CALLS
+    assert found.work_s is not None
+    assert found.work_s > 0
+    assert found.num_cpus >= 1
+
+
+def test_the_histogram_holds_every_think(workload: Workloads) -> None:
+    """Its mean is the mean."""
+    found = calibrate(workload(think_time=ThinkTime("exponential", 0.5)))
+    counted = sum(count for _, count in found.think.buckets)
+    total_ns = math.fsum(
+        count * (sum(histogram.edges_ns(index)) - 1) / 2
+        for index, count in found.think.buckets
+    )
+
+    assert counted >= budget.MIN_CALIBRATION_THINKS * 0.7
+    assert found.think_mean_s is not None
+    assert total_ns / counted / 1e9 == pytest.approx(found.think_mean_s, rel=0.01)
+
+
+def test_think_times_are_those_of_the_first_actor(
+    workload: Workloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was drawn for what was timed: sleeping exactly as long, nothing is left beside it."""
+    slept: list[float] = []
+    monkeypatch.setattr("slotbench.measure.waiting.time.sleep", slept.append)
+    found = calibrate(workload(think_time=ThinkTime("exponential", 3.0)), seed=5)
+    assert found.think_drawn_mean_s is not None
+    used = sum(count for _, count in found.think.buckets)
+    # The first few are for warming up, and the last one was never followed by a request.
+    dropped = budget_of_warmup(used)
+    expected = slept[dropped : dropped + used]
+    assert found.think_drawn_mean_s == pytest.approx(sum(expected) / used, rel=1e-9)
+
+
+def budget_of_warmup(used: int) -> int:
+    """How many thinks were dropped before these."""
+    return next(n for n in range(21) if min(20, (n + used) // 5) == n)
+
+
+def test_an_actors_work_does_not_wait_for_the_policy(
+    workload: Workloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The policy that answers the thinking actor takes no synthetic time: only sizes are timed."""
+    slept: list[float] = []
+    monkeypatch.setattr("slotbench.measure.waiting.time.sleep", slept.append)
+    found = calibrate(workload(model=Model("sleep", 50.0)))
+
+    calls = sum(point.num_calls + 2 for point in found.service)
+    assert slept == [pytest.approx(0.05)] * calls
+
+
+@pytest.mark.parametrize("kind", ["mlp", "spin"])
+def test_every_kind_of_policy_is_timed(kind: Any, workload: Workloads) -> None:
+    """A real network takes CPU time; so does one that spins."""
+    found = calibrate(workload(model=Model(kind, 0.2 if kind == "spin" else 0.0)))
+
+    assert all(point.cpu_s > 0 for point in found.service)
+
+
+def test_a_real_environment_is_stepped_with_the_policys_actions(
+    workload: Workloads,
+) -> None:
+    """CartPole: nothing was drawn, and no part of it is called the harness's own work."""
+    pytest.importorskip("gymnasium")
+    found = calibrate(
+        workload(model=Model("mlp"), environment=GymEnvironment("CartPole-v1"))
+    )
+
+    assert found.think_drawn_mean_s is found.work_s is None
+    assert found.think_cpu_s is not None
+    assert found.think_cpu_s > 0
+
+
+def test_a_calibration_runs_in_a_process_of_its_own(
+    executor: LocalExecutor, spec: Callable[..., TrialSpec]
+) -> None:
+    """And is named after the block that it stands before."""
+    found = executor.calibrate(spec("slot"))
+
+    assert (found.round, found.cell, found.attempt, found.status) == (0, "all", 0, "ok")
+    assert found.duration_s > 0
+
+
+def test_a_calibration_that_cannot_be_made_is_recorded_as_failed(
+    executor: LocalExecutor, spec: Callable[..., TrialSpec]
+) -> None:
+    """The trials go on: it costs the bound, not the run."""
+    pytest.importorskip("gymnasium")
+    wrong = spec("slot", environment=GymEnvironment("NoSuch-v0"))
+    found = executor.calibrate(wrong)
+
+    assert found.status == "failed"
+    assert "NoSuch" in found.error
+    assert "\n" not in found.error
+    assert found.service == ()
