@@ -43,6 +43,7 @@ import sys
 from pathlib import Path
 from slotbench import scenario, store
 from slotbench.measure.outcomes import failed
+from slotbench.records import CalibrationRecord
 from slotbench.session import resume_run, run_scenario
 
 class Executor:
@@ -50,6 +51,9 @@ class Executor:
     def start_worker(self): pass
     def check(self, contender, workload): return ""
     def run(self, spec): return failed(spec, "now", "canned " + 2000 * "x")
+    def calibrate(self, spec):
+        block = spec.round, spec.cell, spec.attempt
+        return CalibrationRecord(*block, "failed", "now", 0.0, error=2000 * "x")
     def close(self): pass
 
 file, results, way = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
@@ -104,8 +108,13 @@ def check_whole(before: StoredRun | None, after: StoredRun) -> None:
         for trial in blocks.counted_trials(run, after.trials)
     )
     assert counted == planned
+    calibrated = {(one.round, one.cell, one.attempt) for one in after.calibrations}
+    assert {
+        (*place, n) for place, n in blocks.counted_attempts(run, after.trials).items()
+    } <= calibrated
     if before is not None:
         assert after.trials[: len(before.trials)] == before.trials
+        assert after.calibrations[: len(before.calibrations)] == before.calibrations
         # A block that was broken off, or that the machine disturbed, is owed another attempt.
         owed = blocks.owed_blocks(run, before.trials)
         finished = {(t.round, t.cell) for t in before.trials} - owed.keys()

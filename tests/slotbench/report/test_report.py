@@ -184,7 +184,9 @@ def test_markdown_says_the_same_without_plots(stored: StoredRun) -> None:
     assert text.startswith("# Synthetic\n\nWhich is faster?\n")
     assert "- **Use.** slot: in none of 4 cells is any" in text
     assert "| INVALID | `lost_reply` |" in text
-    assert text.count("#### num\\_slots=") == 4
+    assert (
+        text.count("#### num\\_slots=") == 8
+    )  # every cell in full, and where its loss goes
     assert "<svg" not in text
     assert text.endswith("</sub>\n")
 
