@@ -15,6 +15,8 @@ from slotbench import draw
 from slotbench.cli import _options
 from slotbench.records import Skipped
 from slotbench.store import RunFolder
+from tests.slotbench.support import grids
+from tests.slotbench.support.calibrations import calibrated
 
 
 @pytest.mark.parametrize("name", draw.available())
@@ -74,6 +76,53 @@ def test_a_threshold_that_is_none_is_refused(text: str, slotbench: Any) -> None:
     outcome = slotbench("compare", f"--threshold={text}")
     assert outcome.code == 2
     assert "write 3% or 0.03" in outcome.stderr
+
+
+@pytest.fixture
+def explained(tmp_path: Path) -> Path:
+    """A small grid with calibrations, stored under ``tmp_path/results``."""
+    stored = calibrated(grids.small_grid())
+    with RunFolder.create(tmp_path / "results", stored.run) as folder:
+        for trial in stored.trials:
+            folder.append(trial)
+        for one in stored.calibrations:
+            folder.append_calibration(one)
+    return folder.path
+
+
+@pytest.mark.parametrize("name", ["text", "md", "github", "html"])
+def test_explain_says_where_the_loss_goes(
+    name: str, explained: Path, slotbench: Any
+) -> None:
+    """Only when asked, with the calibrations of the folder."""
+    plain = slotbench("compare", explained, "--format", name)
+    outcome = slotbench("compare", explained, "--format", name, "--explain")
+
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert "free transport" not in plain.stdout
+    assert "free transport" in outcome.stdout
+    assert "5 calibrations" in " ".join(outcome.stdout.split())
+
+
+def test_explain_keeps_to_the_contenders_chosen(explained: Path, slotbench: Any) -> None:
+    """The baseline and the one named; the yardsticks are of the whole run all the same."""
+    outcome = slotbench(
+        "compare", explained, "--explain", "--contender", "slot", "--format", "json"
+    )
+    losses = json.loads(outcome.stdout)["losses"]
+
+    assert {row["contender"] for row in losses} == {"threading", "slot"}
+    assert all(row["floor_per_s"] for row in losses)
+
+
+def test_explain_is_refused_where_it_has_no_place(explained: Path, slotbench: Any) -> None:
+    """A CSV is one table; two runs have no losses between them."""
+    outcome = slotbench("compare", explained, "--explain", "--format", "csv")
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "csv has no place for it" in outcome.stderr
+    outcome = slotbench("compare", explained, explained, "--explain")
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "it is of one run" in outcome.stderr
 
 
 def test_thresholds_of_metrics_and_of_all_are_mixed(record: Any, slotbench: Any) -> None:

@@ -129,6 +129,7 @@ def test_what_a_round_does_to_all_cancels() -> None:
     "wrong",
     [
         {"status": "failed", "service": (), "think_mean_s": None, "error": "it raised"},
+        {"status": "failed", "error": "it hung"},
         {"attempt": 1},
     ],
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from slotbench.compute import histogram
+from slotbench.compute import histogram, think_times
 from slotbench.measure import budget, calibration
 from slotbench.measure.executor import LocalExecutor
 from slotbench.records import (
@@ -93,6 +93,19 @@ def test_think_times_are_those_of_the_first_actor(
     dropped = budget_of_warmup(used)
     expected = slept[dropped : dropped + used]
     assert found.think_drawn_mean_s == pytest.approx(sum(expected) / used, rel=1e-9)
+
+
+def test_think_times_are_drawn_as_the_trials_first_actor_draws_them(
+    workload: Workloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same seed, the same times, in their order."""
+    slept: list[float] = []
+    monkeypatch.setattr("slotbench.measure.waiting.time.sleep", slept.append)
+    think = ThinkTime("exponential", 3.0)
+    calibrate(workload(think_time=think), seed=5)
+
+    drawn = think_times.draw_s(think, think_times.actor_seed(5, 0))
+    assert slept[:40] == drawn[:40]
 
 
 def budget_of_warmup(used: int) -> int:
