@@ -223,7 +223,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "others_run",
         _foreign,
         "they take CPUs, caches and clock rate from some trials and not from others",
-        "end them, or keep to CPUs of your own: taskset -c 2-3 slotbench run …",
+        "end them, or keep to CPUs of your own: taskset -c 2-3 slotbench run quickstart",
     ),
     Rule(
         "load",

@@ -29,6 +29,9 @@ MIN_ROUNDS: Final = 3
 _DEADLINE_S: Final = 120.0
 """Of one task; the longest takes a few seconds on a quiet machine."""
 
+_WORKER_START_S: Final = 3.5
+"""Imports of torch and tensordict, without torchrl's, in a fresh process on 2 cores."""
+
 _NUM_PRIMITIVES: Final = 21
 _VALUE_PASSES: Final = 2
 """Passes that find out how many operations make a value come to about two values."""
@@ -117,7 +120,7 @@ def estimate_s(plan: Plan, contender: str = noise.CONTENDER) -> float:
     values_s = plan.value_s * (plan.num_values + _VALUE_PASSES) * _NUM_PRIMITIVES
     waits_s = plan.num_waits * 3 * 0.0064
     return (
-        num_starts * budget.WORKER_START_S
+        num_starts * _WORKER_START_S
         + run_s
         + plan.processes * values_s
         + waits_s

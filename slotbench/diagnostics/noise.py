@@ -30,6 +30,7 @@ from slotbench.records import (
     TrialSpec,
     Workload,
 )
+from slotbench.records.diagnosis import DELTA
 from slotbench.scenario import loads
 
 CONTENDER: Final = "slot"
@@ -194,6 +195,7 @@ def _cell_noise(
         log_sd=log_sd,
         log_sd_low=None if ends is None else ends[0],
         log_sd_high=None if ends is None else ends[1],
+        rounds_needed=None if log_sd is None else power.rounds_needed(DELTA, log_sd),
     )
 
 

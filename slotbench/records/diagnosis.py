@@ -12,6 +12,9 @@ from slotbench.records.workload import Scalar
 
 DIAGNOSIS_SCHEMA_VERSION: Final = 1
 
+DELTA: Final = 0.03
+"""The usual δ: a smaller difference does not matter."""
+
 WaitKind = Literal["sleep", "lock", "condition"]
 
 PrimitiveGroup = Literal["hand-over", "small rows", "large rows"]
@@ -136,6 +139,8 @@ class CellNoise:
         noise_floor: the interval's half-width, as a ratio less 1.
         log_sd: standard deviation of the blocks' log ratios; None with fewer than two.
         log_sd_low, log_sd_high: its 95 % interval, by chi-square.
+        rounds_needed: with which 80 % of runs find a true difference of ``DELTA``; None beyond
+            10 000, or where the spread is not known.
     """
 
     cell: str
@@ -149,6 +154,7 @@ class CellNoise:
     log_sd: float | None
     log_sd_low: float | None
     log_sd_high: float | None
+    rounds_needed: int | None
 
 
 @dataclass(frozen=True, slots=True)
