@@ -32,7 +32,7 @@ _DEADLINE_S: Final = 120.0
 _WORKER_START_S: Final = 3.5
 """Imports of torch and tensordict, without torchrl's, in a fresh process on 2 cores."""
 
-_NUM_PRIMITIVES: Final = 21
+_NUM_PRIMITIVES: Final = 22
 _VALUE_PASSES: Final = 2
 """Passes that find out how many operations make a value come to about two values."""
 

@@ -111,6 +111,10 @@ def run(measured: Measured, num_values: int, value_s: float) -> PrimitiveRun:
 def _hand_overs() -> list[PrimitivePlan]:
     pairs: dict[str, tuple[Callable[[], Measured], str]] = {
         "raw lock": (lambda: timing.lock_there_and_back, "release, acquire"),
+        "raw lock, one CPU": (
+            lambda: _lock_on_one_cpu,
+            "as before, both threads on one CPU",
+        ),
         "Event": (lambda: _by(_EventGate), "set; wait, clear"),
         "Condition": (lambda: _by(_ConditionGate), "notify; wait, under its lock"),
         "SimpleQueue": (lambda: _by(_QueueGate), "put, get"),
@@ -132,6 +136,11 @@ def _by(make_gate: Callable[[], "_Gate"]) -> Measured:
     return lambda times: timing.there_and_back(
         there.give, there.take, back.give, back.take, times
     )
+
+
+def _lock_on_one_cpu(times: int) -> Used:
+    with timing.on_one_cpu():
+        return timing.lock_there_and_back(times)
 
 
 class _Gate:

@@ -241,7 +241,7 @@ def _primitives(diagnosis: Diagnosis, group: PrimitiveGroup) -> Table:
             (
                 one.name.removeprefix("hand-over: ").partition(", 64 rows")[0],
                 units.seconds(found.time_s),
-                units.value_interval(found.low_s, found.high_s, "s"),
+                units.value_interval(found.fastest_s, found.slowest_s, "s"),
                 units.seconds(found.cpu_s),
                 units.significant(found.voluntary),
                 units.significant(found.involuntary),
@@ -252,13 +252,17 @@ def _primitives(diagnosis: Diagnosis, group: PrimitiveGroup) -> Table:
         (
             "primitive",
             "time",
-            "95 % interval",
+            "from … to",
             "CPU time",
-            "voluntary",
-            "involuntary switches",
+            "switches, voluntary",
+            "switches, involuntary",
         ),
         tuple(rows),
-        (f"Per operation; means over {units.whole(number)} processes.",),
+        (
+            "Per operation. Time: geometric mean over "
+            f"{units.whole(number)} processes of each one's median; from … to: the fastest "
+            "and the slowest of them; the rest: means.",
+        ),
     )
 
 
