@@ -1,6 +1,7 @@
 """Facts are read from a machine that this test has written down."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,17 @@ def test_an_optimised_build_is_known_by_how_it_was_configured(
 ) -> None:
     """A build that says nothing of it is not called slow."""
     assert facts._is_optimised(arguments) is expected
+
+
+def test_a_tracer_is_seen(machine: Path) -> None:
+    """While a profile function is set, and not before."""
+    before = sys.getprofile()
+    sys.setprofile(None)
+    is_seen_without = facts.read({}).has_tracer or sys.gettrace() is not None
+    try:
+        sys.setprofile(lambda *_: None)
+        is_seen_with = facts.read({}).has_tracer
+    finally:
+        sys.setprofile(before)
+    assert is_seen_with
+    assert is_seen_without == (sys.gettrace() is not None)
