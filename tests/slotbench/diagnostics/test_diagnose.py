@@ -21,11 +21,13 @@ class Scripted:
     """In place of the executor: answers tasks and trials, and logs what came."""
 
     log: list[str]
+    seeds: list[int]
 
     def __init__(self, scenario: Any, fails: str = "") -> None:
         self.worker_start_s = 0.0
         self._fails = fails
         Scripted.log = self.log = []
+        Scripted.seeds = self.seeds = []
 
     def __enter__(self) -> "Scripted":
         return self
@@ -47,6 +49,8 @@ class Scripted:
     def do(self, task: Task) -> Outcome:
         name = task.function.removeprefix("slotbench.diagnostics.")
         self.log.append(name)
+        if "seed" in task.arguments:
+            self.seeds.append(task.arguments["seed"])
         if name == self._fails:
             return Outcome(error="OSError: no threads left", stacks="in line 7")
         known = diagnoses.diagnosis()
@@ -86,6 +90,7 @@ def test_parts_follow_each_other_in_workers_of_their_own(
         *([*fresh, "primitives:measure"]) * plan.processes,
         "closed",
     ]
+    assert len(set(Scripted.seeds)) == plan.processes, "an order of its own in each"
     assert [len(primitive.runs) for primitive in found.primitives] == [plan.processes] * 2
     assert len({run.values_s for run in found.primitives[0].runs}) == plan.processes
     assert (found.is_quick, found.command, found.noise.num_trials) == (quick, ("x",), 12)

@@ -97,6 +97,23 @@ def test_what_cannot_be_read_is_unknown(machine: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("files", "on_battery"),
+    [
+        ({"AC/online": "1"}, False),
+        ({"AC/online": "1", "BAT/type": "Battery", "BAT/status": "Discharging"}, True),
+        ({"AC/online": "1", "BAT/type": "Battery", "BAT/status": "Charging"}, False),
+    ],
+)
+def test_the_battery_of_a_mouse_is_not_the_machines(
+    machine: Path, files: dict[str, str], on_battery: bool
+) -> None:
+    """It discharges in all three cases; what feeds the machine decides."""
+    write(machine, LAPTOP)
+    write(machine, {f"sys/class/power_supply/{name}": text for name, text in files.items()})
+    assert facts.read({}).on_battery is on_battery
+
+
+@pytest.mark.parametrize(
     ("files", "can_boost"),
     [
         ({f"{CPU}/intel_pstate/no_turbo": "1"}, False),
