@@ -8,10 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Profile", "__version__", "load", "load_profile", "profile", "run"]
+__all__ = [
+    "Doctor",
+    "Profile",
+    "__version__",
+    "doctor",
+    "load",
+    "load_diagnosis",
+    "load_profile",
+    "profile",
+    "run",
+]
 
 if TYPE_CHECKING:
-    from slotbench.api import Profile, load, load_profile, profile, run
+    from slotbench.api import (
+        Doctor,
+        Profile,
+        doctor,
+        load,
+        load_diagnosis,
+        load_profile,
+        profile,
+        run,
+    )
 
 
 def __dir__() -> list[str]:

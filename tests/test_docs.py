@@ -23,6 +23,7 @@ from slotbench.compute import validity
 from slotbench.draw import as_md, render
 from slotbench.draw import profile as drawn
 from slotbench.draw.as_md import escape
+from slotbench.exports import primitives
 
 ROOT = Path(__file__).parent.parent
 LIMITS: Final = ROOT / "results/reference/limits"
@@ -52,8 +53,11 @@ TARGETS: Final = [
 
 
 COMMANDS: Final = (
-    *("run", "compare", "profile", "report", "plot", "show", "export", "check", "list"),
+    *("run", "compare", "profile", "report", "plot", "show", "export", "check", "doctor"),
+    "list",
 )
+DOCTOR: Final = ROOT / "results/reference/doctor.json"
+PRIMITIVES: Final = ROOT / "results/reference/primitives.json"
 PROFILE: Final = ROOT / "results/reference/quickstart-profile"
 
 
@@ -95,6 +99,17 @@ def test_reference_profiles_are_complete_and_small() -> None:
             assert (folder / name).is_file()
         assert sum(file.stat().st_size for file in folder.iterdir()) <= 5_000_000
         assert str(ROOT.parent) not in (folder / "profile.json").read_text()
+
+
+def test_the_reference_diagnosis_is_whole_and_its_suite_is_its_own() -> None:
+    """``slotbench doctor --json --pyperf …``: not a quick one, no trial failed; one file is of the other."""
+    doctor = slotbench.load_diagnosis(DOCTOR)
+
+    assert not doctor.record.is_quick
+    assert doctor.record.noise.num_failed == doctor.record.noise.num_invalid == 0
+    assert all(len(primitive.runs) >= 5 for primitive in doctor.record.primitives)
+    assert PRIMITIVES.read_bytes() == primitives.render(doctor.record)
+    assert str(ROOT.parent) not in DOCTOR.read_text(encoding="utf-8")
 
 
 def test_the_reference_report_says_what_its_run_says() -> None:
@@ -345,6 +360,11 @@ def profile_tables(*titles: str, of: Sequence[str] = ()) -> str:
     return "\n\n".join(parts)
 
 
+def doctor_text() -> str:
+    """What ``slotbench doctor`` printed where the reference diagnosis was made."""
+    return f"```text\n{slotbench.load_diagnosis(DOCTOR)}".rstrip() + "\n```"
+
+
 BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ("README.md", "grid"): grid_answers,
     ("README.md", "profile"): profile_answers,
@@ -370,6 +390,7 @@ BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
         "from threading to slot: phases, what explains most first",
         "from threading to slot: ledger, per request",
     ),
+    ("docs/doctor.md", "doctor"): doctor_text,
     **{
         ("docs/cli.md", f"help-{name}"): functools.partial(help_block, name)
         for name in COMMANDS

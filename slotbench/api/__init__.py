@@ -1,23 +1,28 @@
 """What a notebook uses: runs and profiles as tidy frames, comparisons, plots and reports.
 
-`load` reads a recorded run, `load_profile` a recorded profile; `run` and `profile` measure. Loads no
+`load` reads a recorded run, `load_profile` a recorded profile; `run`, `profile` and
+`doctor` measure. Loads no
 torch; pandas and matplotlib only when a frame or a plot is asked for. Objects show themselves as
 HTML in a notebook.
 """
 
+from slotbench.api._doctor import Doctor, doctor, load_diagnosis
 from slotbench.api._measure import profile, run
 from slotbench.api._profile import Profile, ShownDifference, load_profile
 from slotbench.api._run import Run, ShownComparison, ShownTwoRuns, load
 from slotbench.api._shown import Plots
 
 __all__ = [
+    "Doctor",
     "Plots",
     "Profile",
     "Run",
     "ShownComparison",
     "ShownDifference",
     "ShownTwoRuns",
+    "doctor",
     "load",
+    "load_diagnosis",
     "load_profile",
     "profile",
     "run",

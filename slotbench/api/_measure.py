@@ -53,7 +53,7 @@ def run(
     asked = Asked("run", scenario, overrides, contenders, seed)
     loaded, skipped = asked.load(rounds)
     with (
-        _progress(on_progress, estimate_s(loaded)) as told,
+        progress(on_progress, estimate_s(loaded)) as told,
         LocalExecutor(loaded) as executor,
     ):
         path = run_scenario(
@@ -109,7 +109,7 @@ def profile(
     check_between(between, [who.label for who in loaded.contenders])
     number = profiles.ROUNDS if rounds is None else rounds
     with (
-        _progress(on_progress, profiles.estimate_s(loaded, number, names)) as told,
+        progress(on_progress, profiles.estimate_s(loaded, number, names)) as told,
         LocalExecutor(loaded) as executor,
     ):
         path = profiles.profile_scenario(
@@ -204,7 +204,7 @@ def _plain(value: Any) -> Any:
     raise SlotbenchError(f"{value!r} is no value that a scenario can hold")
 
 
-def _progress(on_progress: "Callable[[Progress], None] | None", expected_s: float) -> Any:
+def progress(on_progress: "Callable[[Progress], None] | None", expected_s: float) -> Any:
     import contextlib
 
     if on_progress is not None:

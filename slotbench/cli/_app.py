@@ -9,6 +9,7 @@ import typer
 import slotbench
 from slotbench.cli.check import check
 from slotbench.cli.compare import compare
+from slotbench.cli.doctor import doctor
 from slotbench.cli.export import export, formats_help
 from slotbench.cli.listing import list_all
 from slotbench.cli.plot import plot, plots_help
@@ -92,4 +93,5 @@ app.command("plot", help=help_text(plot), epilog=plots_help())(plot)
 app.command("show", help=help_text(show))(show)
 app.command("export", help=help_text(export), epilog=formats_help())(export)
 app.command("check", help=help_text(check))(check)
+app.command("doctor", help=help_text(doctor))(doctor)
 app.command("list", help=help_text(list_all))(list_all)

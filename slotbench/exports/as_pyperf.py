@@ -9,12 +9,12 @@ one. pyperf knows no pairs and no threshold: the verdict is `slotbench compare`'
 Source: pyperf 2.10, whose own checks decide which of the environment's fields are taken.
 """
 
-import io
 from collections.abc import Iterable, Sequence
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
 from slotbench.errors import RecordError
+from slotbench.exports._pyperf import accepted, suite
 from slotbench.exports._rendered import Rendered
 from slotbench.exports._text import file_names
 from slotbench.exports._trials import UsableTrial, account, started_at, usable_trials
@@ -94,10 +94,7 @@ def _file(trials: Sequence[UsableTrial], shared: "dict[str, Scalar]") -> bytes:
             collect_metadata=False,
         )
         cells.setdefault(trial.record.cell, []).append(run)
-    suite = pyperf.BenchmarkSuite([pyperf.Benchmark(runs) for runs in cells.values()])
-    text = io.StringIO()
-    suite.dump(text)
-    return text.getvalue().encode("utf-8", "replace")
+    return suite(list(cells.values()))
 
 
 def _metadata(trial: UsableTrial) -> dict[str, Any]:
@@ -122,17 +119,8 @@ def _metadata(trial: UsableTrial) -> dict[str, Any]:
 
 def _shared_metadata(run: "RunRecord") -> "dict[str, Scalar]":
     """The run's environment, as far as pyperf takes it, and what the run is."""
-    import pyperf
-
-    accepted: dict[str, Scalar] = {}
-    for name, value in run.environment.items():
-        try:
-            pyperf.Run([1.0], metadata={name: value}, collect_metadata=False)
-        except ValueError:
-            continue
-        accepted[name] = value
     return {
-        **accepted,
+        **accepted(run.environment),
         "run_id": run.run_id,
         "scenario": run.scenario.name,
         "seed": run.design.seed,

@@ -12,6 +12,7 @@ from typing import Any, Final
 import torch
 from tensordict import TensorDict, TensorDictBase
 
+from slotbench.measure import timing
 from slotbench.measure.actors import Actor
 from slotbench.measure.identity import REPLY_ID, REQUEST_ID, IdentityCheck
 from slotbench.measure.served import ServedModel
@@ -22,8 +23,7 @@ _PASSES_FOR_S: Final = 0.008
 """How long each cost is timed again and again: dozens of passes, a few where one is dear.
 Fewer left single cold or interrupted passes standing, and honest trials INVALID."""
 
-_MIN_PASSES: Final = 5
-_MAX_ROWS: Final = 8
+MAX_ROWS: Final = 8
 """Rows of a pass: of one batch, or of several smaller ones, so that no pass is a single cold
 call. Per row, larger batches cost the same or less."""
 
@@ -51,27 +51,47 @@ def recording_cost_s(num_slots: int, collate: Collate, device: str | None) -> fl
 
     Excludes what one more leaf costs inside the transport, and contention for the GIL.
     """
-    actor_s = _least(_actor_pass_s)
-    rows = min(num_slots, _MAX_ROWS)
-    with torch.no_grad():
-        with_id_s = _least(lambda: _server_pass_s(rows, collate, device, True))
-        without_s = _least(lambda: _server_pass_s(rows, collate, device, False))
+    actor_s = actor_s_per_request(has_check=True)
+    with_id_s, without_s = (
+        server_s_per_request(num_slots, collate, device, has_id=has_id)
+        for has_id in (True, False)
+    )
     return actor_s + max(0.0, with_id_s - without_s)
 
 
-def _least(timed_pass: Callable[[], float]) -> float:
-    """Repeat a pass for a while; return the least that it took, in seconds per request."""
-    until = time.perf_counter() + _PASSES_FOR_S
-    least_s = min(timed_pass() for _ in range(_MIN_PASSES))
-    while time.perf_counter() < until:
-        least_s = min(least_s, timed_pass())
-    return least_s
+def actor_s_per_request(*, has_check: bool) -> float:
+    """Time an actor's loop on an instant client: the least of several passes, in seconds.
+
+    Args:
+        has_check: whether replies' ids are checked; without, it is two stamps and the loop.
+    """
+    return timing.least_s(lambda: _actor_pass_s(has_check), _PASSES_FOR_S)
 
 
-def _actor_pass_s() -> float:
+def server_s_per_request(
+    num_slots: int, collate: Collate, device: str | None, *, has_id: bool
+) -> float:
+    """Time a batch's collating, echo and unbinding: the least of several passes, in seconds.
+
+    Args:
+        num_slots: rows of the batch, at most 8.
+        collate: makes a batch of requests.
+        device: device metadata of the requests.
+        has_id: whether requests carry the id leaf, the model's wrapper echoes it, and the
+            batch is stamped.
+    """
+    rows = min(num_slots, MAX_ROWS)
+    with torch.no_grad():
+        return timing.least_s(
+            lambda: _server_pass_s(rows, collate, device, has_id), _PASSES_FOR_S
+        )
+
+
+def _actor_pass_s(has_check: bool) -> float:
     identity = IdentityCheck(0)
     replies = [TensorDict({REPLY_ID: i}, batch_size=[]) for i in identity.ids] * 2
-    actor = Actor(0, _NullEnvironment(), identity, len(replies))
+    checked = identity if has_check else None
+    actor = Actor(0, _NullEnvironment(), checked, len(replies))
     next_reply = iter(replies).__next__
     began = time.perf_counter()
     actor.loop(lambda request: next_reply(), threading.Event())  # noqa: ARG005  # a client's call
@@ -87,7 +107,7 @@ def _server_pass_s(
     # New ones for every batch: a lazily stacked one writes its outputs into them.
     batches: list[list[TensorDictBase]] = [
         [TensorDict(dict(leaves), batch_size=[], device=device) for _ in range(num_rows)]
-        for _ in range(-(-_MAX_ROWS // num_rows))
+        for _ in range(-(-MAX_ROWS // num_rows))
     ]
     serve = ServedModel(_act, _no_service, max_batches=len(batches)) if has_id else _act
     began = time.perf_counter()

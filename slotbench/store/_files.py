@@ -17,6 +17,7 @@ from typing import Any, Final
 from slotbench.errors import RecordError
 from slotbench.records import (
     CalibrationRecord,
+    Diagnosis,
     ProfileRecord,
     ProfileTrial,
     RunRecord,
@@ -33,7 +34,9 @@ _LOCK_TRIES: Final = 25
 _LOCK_RETRY_S: Final = 0.02
 
 
-Record = RunRecord | TrialRecord | CalibrationRecord | ProfileRecord | ProfileTrial
+Record = (
+    RunRecord | TrialRecord | CalibrationRecord | ProfileRecord | ProfileTrial | Diagnosis
+)
 
 
 def encode(record: Record, *, indent: int | None = None) -> bytes:

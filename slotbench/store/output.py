@@ -19,45 +19,54 @@ _RECORDS: Final = {
 }
 
 
-def check_free(path: Path, *, force: bool) -> None:
+def check_free(path: Path, *, force: bool, option: str = "-o") -> None:
     """Refuse to write over what is there.
 
     Args:
         path: the file to be.
         force: a plain file may be replaced, unless it is a run's or profile's record.
+        option: the one that named it, for what is said.
 
     Raises:
         RecordError: something is in its place; it says what to do.
     """
     try:
         if path.is_dir():
-            raise RecordError(f"{path} is a folder: name a file in it with -o")
+            raise RecordError(f"{path} is a folder: name a file in it with {option}")
         if path.exists() and not path.is_file():
             # Replacing /dev/null would be thorough.
-            raise RecordError(f"{path} is no plain file: choose another place with -o")
+            raise RecordError(
+                f"{path} is no plain file: choose another place with {option}"
+            )
         for files, what in _RECORDS.items():
             if path.name in files and path.exists():
                 raise RecordError(
                     f"{path} is a {what}'s record, which nothing replaces: choose another "
-                    "place with -o"
+                    f"place with {option}"
                 )
         if not force and path.exists():
             raise RecordError(
-                f"{path} exists already; --force replaces it, -o writes elsewhere"
+                f"{path} exists already; --force replaces it, {option} writes elsewhere"
             )
     except OSError as error:
         raise RecordError(
-            f"cannot look at {path}: {reason(error)}; choose another place with -o"
+            f"cannot look at {path}: {reason(error)}; choose another place with {option}"
         ) from error
 
 
-def write_file(path: Path, data: bytes, *, force: bool) -> None:
+def write_file(path: Path, data: bytes, *, force: bool, option: str = "-o") -> None:
     """Write a file whole, or leave what was there; folders above it are made.
+
+    Args:
+        path: the file to be.
+        data: all of it.
+        force: as of `check_free`.
+        option: likewise.
 
     Raises:
         RecordError: as `check_free`, or it cannot be written.
     """
-    check_free(path, force=force)
+    check_free(path, force=force, option=option)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, data)
@@ -66,5 +75,5 @@ def write_file(path: Path, data: bytes, *, force: bool) -> None:
         is_file = isinstance(error, FileExistsError)
         why = f"{error.filename} is no folder" if is_file else reason(error)
         raise RecordError(
-            f"cannot write {path}: {why}; choose another place with -o"
+            f"cannot write {path}: {why}; choose another place with {option}"
         ) from error

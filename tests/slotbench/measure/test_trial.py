@@ -116,6 +116,32 @@ def test_the_recorders_cost_is_that_of_the_contenders_collate() -> None:
     assert min(spent.count(1), spent.count(2)) >= 5
 
 
+@pytest.mark.parametrize("has_check", [True, False])
+def test_the_actors_part_is_timed_with_the_check_or_without(
+    monkeypatch: pytest.MonkeyPatch, has_check: bool
+) -> None:
+    """Every reply of every pass is given to the id check, which finds it right; or none is."""
+    checked: list[Any] = []
+    problems: list[str] = []
+    add, finish = recording.IdentityCheck.add, recording.IdentityCheck.finish
+
+    def spy_add(self: recording.IdentityCheck, reply: Any) -> None:
+        checked.append(reply)
+        add(self, reply)
+
+    def spy_finish(self: recording.IdentityCheck) -> None:
+        finish(self)
+        problems.append(self.problem)
+
+    monkeypatch.setattr(recording.IdentityCheck, "add", spy_add)
+    monkeypatch.setattr(recording.IdentityCheck, "finish", spy_finish)
+
+    assert recording.actor_s_per_request(has_check=has_check) > 0
+    assert (len(checked) >= 5 * 64) is has_check
+    assert bool(checked) is has_check
+    assert set(problems) <= {""}
+
+
 @pytest.mark.parametrize("num_slots", [1, 4096])
 def test_there_is_room_for_more_than_an_actors_share(
     spec: Callable[..., TrialSpec], num_slots: int

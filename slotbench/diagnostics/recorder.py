@@ -1,0 +1,53 @@
+"""What slotbench itself adds to a request, part by part.
+
+The same timed passes as every trial's ``recorder_cost_s``: of these parts it is the sum, with the
+trial's own collate.
+"""
+
+from typing import Final
+
+from slotbench import contenders
+from slotbench.measure import recording, systems
+from slotbench.measure.served import ServedModel
+from slotbench.records import Batching, RecorderCosts, ServerCost
+
+_COLLATES: Final = (
+    *("slot", "slot[collate=lazy_stack]", "slot[collate=maybe_dense_stack]"),
+    "torchrl.slot",
+)
+"""Contenders whose servers collate in different ways: ours, tensordict's two, TorchRL's own."""
+
+_NUM_SLOTS: Final = recording.MAX_ROWS
+_REPEATS: Final = 5
+
+
+def costs() -> RecorderCosts:
+    """Time the recorder in this process: the least of several repeats of each part.
+
+    The collate of a contender that is not installed is left out.
+    """
+    loop_s = min(recording.actor_s_per_request(has_check=False) for _ in range(_REPEATS))
+    checked_s = min(recording.actor_s_per_request(has_check=True) for _ in range(_REPEATS))
+    return RecorderCosts(
+        stamps_s=loop_s,
+        check_s=max(0.0, checked_s - loop_s),
+        num_rows=_NUM_SLOTS,
+        servers=tuple(
+            _server(label)
+            for label in _COLLATES
+            if contenders.missing_requirement(contenders.parse(label)) is None
+        ),
+    )
+
+
+def _server(label: str) -> ServerCost:
+    model = ServedModel(lambda batch: batch, lambda _: None, max_batches=1)
+    collate = systems.build(contenders.parse(label), _NUM_SLOTS, Batching(), model).collate
+    with_id_s, without_s = (
+        min(
+            recording.server_s_per_request(_NUM_SLOTS, collate, None, has_id=has_id)
+            for _ in range(_REPEATS)
+        )
+        for has_id in (True, False)
+    )
+    return ServerCost(label, adds_s=max(0.0, with_id_s - without_s), batch_s=without_s)
