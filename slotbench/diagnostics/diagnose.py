@@ -116,7 +116,9 @@ def estimate_s(plan: Plan, contender: str = noise.CONTENDER) -> float:
     """
     scenario = noise.scenario(contender, plan.rounds)
     num_starts = 1 + (plan.rounds - 1 + plan.processes) * plan.fresh_workers
-    run_s = runner.estimate_s(scenario) - plan.rounds * budget.WORKER_START_S
+    # Each block is the contender twice, without a calibration: no bound is asked for.
+    trials_s = sum(budget.estimate_trial_s(cell.workload) for cell in scenario.cells)
+    run_s = 2 * plan.rounds * trials_s
     values_s = plan.value_s * (plan.num_values + _VALUE_PASSES) * _NUM_PRIMITIVES
     waits_s = plan.num_waits * 3 * 0.0064
     return (
