@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from slotbench.errors import RecordError
-from slotbench.records import ProfileRecord, ProfileTrial, RunRecord, TrialRecord
+from slotbench.records import (
+    ProfileRecord,
+    ProfileTrial,
+    RunRecord,
+    SelfTest,
+    TrialRecord,
+)
 
 RUN_FILE: Final = "run.json"
 TRIALS_FILE: Final = "trials.jsonl"
@@ -26,7 +32,7 @@ _LOCK_TRIES: Final = 25
 _LOCK_RETRY_S: Final = 0.02
 
 
-Record = RunRecord | TrialRecord | ProfileRecord | ProfileTrial
+Record = RunRecord | TrialRecord | ProfileRecord | ProfileTrial | SelfTest
 
 
 def encode(record: Record, *, indent: int | None = None) -> bytes:
