@@ -52,7 +52,8 @@ TARGETS: Final = [
 
 
 COMMANDS: Final = (
-    *("run", "compare", "profile", "report", "plot", "show", "export", "check", "list"),
+    *("run", "compare", "profile", "report", "plot", "show", "export", "check", "selftest"),
+    "list",
 )
 PROFILE: Final = ROOT / "results/reference/quickstart-profile"
 

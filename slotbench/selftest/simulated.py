@@ -45,6 +45,9 @@ NUM_REPLIES: Final = round(NUM_ACTORS * WINDOW_S / LATENCY_S)
 TRIAL_S: Final = 0.08 + WARMUP_S + WINDOW_S
 """Simulated length of a trial; the first part is what trials take besides."""
 
+THRESHOLD: Final = 0.03
+"""δ of the verdicts: what a scenario has that names none."""
+
 _SETTLE_S: Final = 3.0
 _RECORDER_S: Final = 1e-6
 _ORIGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -94,7 +97,7 @@ def scenario(
         contenders=(contender(None), *map(contender, slowdowns)),
         rounds=rounds,
         seed=seed,
-        threshold=0.03,
+        threshold=THRESHOLD,
     )
 
 

@@ -7,6 +7,7 @@ put broken ones in their place.
 import concurrent.futures
 import math
 import multiprocessing
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -157,15 +158,24 @@ def _done(tasks: Sequence[Chunk], processes: int) -> Iterator[tuple[Setting, Cou
     if processes == 1:
         yield from ((task.setting, simulate(task)) for task in tasks)
         return
-    pool = concurrent.futures.ProcessPoolExecutor(
-        processes, mp_context=multiprocessing.get_context("spawn")
-    )
-    try:
-        futures = {pool.submit(simulate, task): task for task in tasks}
-        for future in concurrent.futures.as_completed(futures):
-            yield futures[future].setting, future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    before = set(multiprocessing.active_children())
+    with concurrent.futures.ProcessPoolExecutor(
+        processes, mp_context=multiprocessing.get_context("spawn"), initializer=_end_quietly
+    ) as pool:
+        try:
+            futures = {pool.submit(simulate, task): task for task in tasks}
+            for future in concurrent.futures.as_completed(futures):
+                yield futures[future].setting, future.result()
+        except BaseException:  # Ctrl-C, above all: a chunk takes half a minute
+            for child in set(multiprocessing.active_children()) - before:
+                child.terminate()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _end_quietly() -> None:
+    """Let Ctrl-C end a worker without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def record(setting: Setting, counts: Counts) -> SelfTestSetting:
@@ -193,31 +203,34 @@ def record(setting: Setting, counts: Counts) -> SelfTestSetting:
 def predicted(setting: Setting) -> tuple[PredictedPower, ...]:
     """How often the paired t interval finds each effect; none where noise is not Gaussian.
 
-    Source: noncentral t, by `scipy.stats.nct`; spread of a trial by
-    `slotbench.selftest.noise.trial_log_sd`.
+    Source: spread of a trial by `slotbench.selftest.noise.trial_log_sd`.
     """
-    from scipy import stats
-
-    degrees = setting.rounds - 1
-    limit = float(stats.t.ppf(0.5 + statistics.CONFIDENCE / 2, degrees))
     base_sd = _log_sd(setting.noise, 0.0)
     if base_sd is None:
         return ()
     found = []
-    for effect in EFFECTS:
-        if effect == 0.0:
-            continue
+    for effect in EFFECTS[1:]:
         log_sd = math.hypot(base_sd, _log_sd(setting.noise, effect) or 0.0)
         shift = math.log1p(effect) / log_sd * math.sqrt(setting.rounds)
-        found.append(
-            PredictedPower(effect, _tail(float(stats.nct.sf(limit, degrees, shift)), shift))
-        )
+        found.append(PredictedPower(effect, t_power(shift, setting.rounds - 1)))
     return tuple(found)
 
 
-def _tail(power: float, shift: float) -> float:
+def t_power(shift: float, degrees: int) -> float:
+    """Chance that a two-sided t interval excludes 0 on the side of the truth.
+
+    Args:
+        shift: the true mean in standard errors, above 0.
+        degrees: of freedom.
+
+    Source: the noncentral t distribution, by `scipy.stats.nct`; R's ``power.t.test`` does the same.
+    """
+    from scipy import stats
+
+    limit = float(stats.t.ppf(0.5 + statistics.CONFIDENCE / 2, degrees))
+    power = float(stats.nct.sf(limit, degrees, shift))
     # scipy's noncentral t is NaN far out, where nothing is left to be missed.
-    return 1.0 if math.isnan(power) and shift > 0 else min(1.0, max(0.0, power))
+    return 1.0 if math.isnan(power) else min(1.0, max(0.0, power))
 
 
 def _log_sd(of: Noise, effect: float) -> float | None:

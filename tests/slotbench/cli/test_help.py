@@ -20,6 +20,7 @@ HEAVY = {"torch", "pandas", "matplotlib", "numpy", "scipy", "pyperf", "rich"}
         (["run", "--help"], HEAVY),
         (["check", "--help"], HEAVY),
         (["profile", "--help"], HEAVY),
+        (["selftest", "--help"], HEAVY),
         (["list", "--help"], HEAVY),
         ([], HEAVY),
     ],
@@ -44,7 +45,10 @@ def test_help_loads_nothing_heavy(arguments: list[str], heavy: set[str]) -> None
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "profile", "compare", "report", "plot", "show", "export", "check", "list"],
+    [
+        *("run", "profile", "compare", "report", "plot", "show", "export", "check"),
+        *("selftest", "list"),
+    ],
 )
 def test_help_of_a_command_ends_in_whole_example_lines(
     command: str, slotbench: Any
@@ -70,6 +74,7 @@ def test_every_command_is_listed(slotbench: Any) -> None:
         "show",
         "export",
         "check",
+        "selftest",
         "list",
     ]
     assert slotbench().stdout == outcome.stdout
