@@ -104,7 +104,7 @@ def estimate_s(tasks: Iterable[Chunk], processes: int) -> float:
     return 1.0 + num_trials * _TRIAL_COST_S / processes
 
 
-_TRIAL_COST_S: Final = 0.0004
+_TRIAL_COST_S: Final = 0.00045
 """Of a simulated trial, everything that comes after it included (2 cores of a virtual machine)."""
 
 
