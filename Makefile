@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: bench test stress kills fuzz lint format types imports wheel clean
+.PHONY: bench test stress kills fuzz selftest lint format types imports wheel clean
 
 bench: $(STAMP)
 	$(BIN)/slotbench run quickstart
@@ -23,6 +23,11 @@ kills: $(STAMP)
 # 10 000 scenario files and 1 000 damaged results folders, through every command; 20 minutes.
 fuzz: $(STAMP)
 	SLOTBENCH_FUZZ=1 $(BIN)/python -m pytest tests/fuzz --timeout 3600 $(PYTEST_ARGS)
+
+# The harness judges what is known: 4 000 simulated comparisons a setting, and real runs; an hour on
+# 2 cores. To record it: make selftest SELFTEST_ARGS='-o results/reference/selftest.json --force'
+selftest: $(STAMP)
+	$(BIN)/slotbench selftest --full --machine $(SELFTEST_ARGS)
 
 # One install of everything: the package in place, TorchRL to race against, the tools.
 $(STAMP): pyproject.toml constraints.txt

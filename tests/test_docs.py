@@ -54,7 +54,7 @@ TARGETS: Final = [
 
 COMMANDS: Final = (
     *("run", "compare", "profile", "report", "plot", "show", "export", "check", "doctor"),
-    "list",
+    *("selftest", "list"),
 )
 DOCTOR: Final = ROOT / "results/reference/doctor.json"
 PRIMITIVES: Final = ROOT / "results/reference/primitives.json"

@@ -16,6 +16,7 @@ from slotbench.cli.plot import plot, plots_help
 from slotbench.cli.profile import profile, tools_help
 from slotbench.cli.report import report
 from slotbench.cli.run import run
+from slotbench.cli.selftest import selftest
 from slotbench.cli.show import show
 
 if TYPE_CHECKING:
@@ -94,4 +95,5 @@ app.command("show", help=help_text(show))(show)
 app.command("export", help=help_text(export), epilog=formats_help())(export)
 app.command("check", help=help_text(check))(check)
 app.command("doctor", help=help_text(doctor))(doctor)
+app.command("selftest", help=help_text(selftest))(selftest)
 app.command("list", help=help_text(list_all))(list_all)

@@ -97,7 +97,8 @@ def power_of(
 
     noncentrality = math.log1p(effect) * math.sqrt(rounds) / log_sd
     found = 1.0 - special.nctdtr(rounds - 1, noncentrality, _t(rounds, confidence))
-    return float(found)
+    # NaN far out, where nothing is left to be missed.
+    return 1.0 if math.isnan(found) else float(found)
 
 
 def rounds_needed(

@@ -126,6 +126,29 @@ def percent(share: float | None) -> str:
     return f"-{text} %" if share < 0 else f"{text} %"
 
 
+def rate(share: float | None) -> str:
+    """A share among others of its kind, with one decimal: "5.1 %".
+
+    One that is not quite nothing or all does not read so: "< 0.1 %", "> 99.9 %".
+    """
+    if share is None or not math.isfinite(share):
+        return MISSING
+    text = f"{share * 100:.1f}"
+    if text == "100.0" and share < 1.0:
+        return "> 99.9 %"
+    return "< 0.1 %" if text == "0.0" and share > 0.0 else f"{text} %"
+
+
+def close_ratio(number: float) -> str:
+    """A ratio near 1 where a thousandth is what a reader compares: "0.952×"."""
+    return f"{number:.3f}×"
+
+
+def close_interval(low: float, high: float) -> str:
+    """The two ends of such a ratio's interval: "[0.941, 0.963]"."""
+    return f"[{low:.3f}, {high:.3f}]"
+
+
 def p_value(number: float) -> str:
     """A probability: "0.0012", "0.31", "< 0.0001"."""
     return f"{number:.2g}" if number >= 1e-4 else "< 0.0001"

@@ -13,6 +13,7 @@ from slotbench.store.folder import (
 )
 from slotbench.store.profile_reader import StoredProfile, read_profile
 from slotbench.store.reader import StoredRun, read
+from slotbench.store.selftest_file import read_selftest, selftest_bytes
 
 __all__ = [
     "PROFILE_ENDING",
@@ -27,4 +28,6 @@ __all__ = [
     "new_run_id",
     "read",
     "read_profile",
+    "read_selftest",
+    "selftest_bytes",
 ]

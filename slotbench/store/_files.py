@@ -21,6 +21,7 @@ from slotbench.records import (
     ProfileRecord,
     ProfileTrial,
     RunRecord,
+    SelfTest,
     TrialRecord,
 )
 
@@ -35,7 +36,13 @@ _LOCK_RETRY_S: Final = 0.02
 
 
 Record = (
-    RunRecord | TrialRecord | CalibrationRecord | ProfileRecord | ProfileTrial | Diagnosis
+    RunRecord
+    | TrialRecord
+    | CalibrationRecord
+    | ProfileRecord
+    | ProfileTrial
+    | Diagnosis
+    | SelfTest
 )
 
 

@@ -20,6 +20,7 @@ HEAVY = {"torch", "pandas", "matplotlib", "numpy", "scipy", "pyperf", "rich"}
         (["run", "--help"], HEAVY),
         (["check", "--help"], HEAVY),
         (["profile", "--help"], HEAVY),
+        (["selftest", "--help"], HEAVY),
         (["list", "--help"], HEAVY),
         (["doctor", "--help"], HEAVY),
         ([], HEAVY),
@@ -55,6 +56,7 @@ def test_help_loads_nothing_heavy(arguments: list[str], heavy: set[str]) -> None
         "export",
         "check",
         "doctor",
+        "selftest",
         "list",
     ],
 )
@@ -83,6 +85,7 @@ def test_every_command_is_listed(slotbench: Any) -> None:
         "export",
         "check",
         "doctor",
+        "selftest",
         "list",
     ]
     assert slotbench().stdout == outcome.stdout

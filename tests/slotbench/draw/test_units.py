@@ -185,3 +185,16 @@ def test_waits(number: float, expected: str) -> None:
 def test_p_values(number: float, expected: str) -> None:
     """Two digits, and nothing below one in ten thousand, which no trial can tell."""
     assert units.p_value(number) == expected
+
+
+def test_rates_have_one_decimal_and_do_not_round_to_nothing_or_all() -> None:
+    """So columns of them line up, and 1 of 10 000 is not 0 %."""
+    shares = (0.0, 0.0001, 0.0514, 0.9999, 1.0, None)
+    expected = ["0.0 %", "< 0.1 %", "5.1 %", "> 99.9 %", "100.0 %", "n/a"]
+    assert [units.rate(share) for share in shares] == expected
+
+
+def test_ratios_near_one_show_thousandths() -> None:
+    """And so do their intervals."""
+    assert units.close_ratio(1 / 1.05) == "0.952×"
+    assert units.close_interval(0.9412, 1.0) == "[0.941, 1.000]"

@@ -1,0 +1,148 @@
+"""What must hold of the counts for the harness to be trusted, and how much chance may add.
+
+A false alarm is a 95 % interval of slotbench's that excludes 1 where nothing was put in.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from slotbench.compute.statistics import CONFIDENCE
+from slotbench.records import Criterion, MachinePart, MethodCount, SelfTestSetting
+
+FAMILY: Final = 0.01
+"""Chance that a harness without fault fails any of the criteria of one kind: divided among
+them (Bonferroni), so that a failure means something however many settings there are."""
+
+MAX_ALARM_RATIO: Final = 0.07
+"""False alarms where noise is not Gaussian, and of percentiles everywhere: theory promises no 5 %."""
+
+MIN_COVERED_RATIO: Final = 0.93
+"""Intervals that hold the true ratio, everywhere."""
+
+ENOUGH: Final = 4_000
+"""From so many comparisons on the two limits above are taken as they are: a true 5 % is then
+six standard deviations from them. With fewer, chance is allowed for."""
+
+FULL_BATCH_RATIO: Final = 0.995
+"""Mean batch over actors, from which a planted slowdown is taken to be what was planted."""
+
+_ALARM_RATIO: Final = 1.0 - CONFIDENCE
+_ALARMS: Final = "false alarms"
+_COVERED: Final = "intervals that hold the true ratio"
+
+
+def judge(
+    settings: Sequence[SelfTestSetting], machine: MachinePart | None = None
+) -> tuple[Criterion, ...]:
+    """Hold everything that was counted against what is allowed."""
+    ours = [
+        (setting, count)
+        for setting in settings
+        for count in setting.counts
+        if count.method == "slotbench"
+    ]
+    alarms = [one for one in ours if one[1].effect == 0.0]
+    exact = [one for one in alarms if one[0].is_gaussian and one[1].metric == "throughput"]
+    bounded = [one for one in alarms if one not in exact]
+    return (
+        *(_exact(*one, FAMILY / len(exact)) for one in exact),
+        *(_bounded(*one, FAMILY / len(bounded)) for one in bounded),
+        *(_covered(*one, FAMILY / len(ours)) for one in ours),
+        *(() if machine is None else _of_machine(machine)),
+    )
+
+
+def band(number: int, ratio: float, chance: float) -> tuple[int, int]:
+    """Least and most that a binomial count may be, both included.
+
+    Args:
+        number: of trials.
+        ratio: chance of each.
+        chance: of a count outside, at most half of it on each side.
+    """
+    from scipy import stats
+
+    low, high = (
+        stats.binom.ppf(chance / 2, number, ratio),
+        stats.binom.isf(chance / 2, number, ratio),
+    )
+    return max(0, int(low)), min(number, int(high))
+
+
+def _exact(setting: SelfTestSetting, count: MethodCount, chance: float) -> Criterion:
+    number = count.num_comparisons
+    low, high = band(number, _ALARM_RATIO, chance)
+    return Criterion(_ALARMS, _where(setting, count), _alarms(count), number, low, high)
+
+
+def _bounded(setting: SelfTestSetting, count: MethodCount, chance: float) -> Criterion:
+    number = count.num_comparisons
+    most = math.floor(MAX_ALARM_RATIO * number + 1e-9)
+    if number < ENOUGH:
+        most = max(most, band(number, MAX_ALARM_RATIO, 2 * chance)[1])
+    return Criterion(_ALARMS, _where(setting, count), _alarms(count), number, 0, most)
+
+
+def _covered(setting: SelfTestSetting, count: MethodCount, chance: float) -> Criterion:
+    number = count.num_comparisons
+    least = math.ceil(MIN_COVERED_RATIO * number - 1e-9)
+    if number < ENOUGH:
+        least = min(least, band(number, MIN_COVERED_RATIO, 2 * chance)[0])
+    seen = count.num_covered or 0
+    return Criterion(_COVERED, _where(setting, count), seen, number, least, number)
+
+
+def _of_machine(machine: MachinePart) -> Iterator[Criterion]:
+    outside = [not one.low <= 1.0 <= one.high for one in machine.repeated]
+    yield _within("A/A intervals that exclude 1", "this machine", outside, _ALARM_RATIO)
+    slowdowns = sorted({one.slowdown for one in machine.planted})
+    for slowdown in slowdowns:
+        here = [one for one in machine.planted if one.slowdown == slowdown]
+        where = f"planted {slowdown:.0%}"
+        if slowdown == 0.0:
+            claimed = [one.verdict in {"faster", "slower"} for one in here]
+            yield _within("cells called faster or slower", where, claimed, _ALARM_RATIO / 2)
+        else:
+            yield _all(
+                "cells called slower", where, (one.verdict == "slower" for one in here)
+            )
+        truth = 1.0 / (1.0 + slowdown)
+        held = [one.low <= truth <= one.high for one in here]
+        least = band(len(held), CONFIDENCE, FAMILY)[0]
+        yield Criterion(_COVERED, where, sum(held), len(held), least, len(held))
+    full = (
+        one.mean_batch_size >= FULL_BATCH_RATIO * one.num_slots for one in machine.planted
+    )
+    yield _all("batches that hold all actors", "planted", full)
+    yield Criterion(
+        "intervals that are missing",
+        "this machine",
+        machine.num_missing,
+        _num(machine),
+        0,
+        0,
+    )
+
+
+def _within(name: str, where: str, seen: Sequence[bool], ratio: float) -> Criterion:
+    """Not more than chance allows of what has that chance."""
+    most = band(len(seen), ratio, FAMILY)[1]
+    return Criterion(name, where, sum(seen), len(seen), 0, most)
+
+
+def _all(name: str, where: str, seen: Iterable[bool]) -> Criterion:
+    found = list(seen)
+    return Criterion(name, where, sum(found), len(found), len(found), len(found))
+
+
+def _num(machine: MachinePart) -> int:
+    return len(machine.repeated) + len(machine.planted) + machine.num_missing
+
+
+def _alarms(count: MethodCount) -> int:
+    return count.num_lower + count.num_higher
+
+
+def _where(setting: SelfTestSetting, count: MethodCount) -> str:
+    return f"{setting.noise}, {setting.rounds} rounds, {count.metric}, effect {count.effect:.0%}"
