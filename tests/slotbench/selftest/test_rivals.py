@@ -37,7 +37,8 @@ def test_mann_whitney_is_scipys_one_comparison_at_a_time() -> None:
 
 def test_the_bootstrap_is_scipys_percentile_bootstrap() -> None:
     """Its interval is that of `scipy.stats.bootstrap`, up to the draws."""
-    base, head = values(3, comparisons=4), values(4, comparisons=4, ratio=1.05)
+    base, head = values(3, comparisons=4), values(4, comparisons=4)
+    head *= np.array([1.05, 0.95, 1.05, 1.0])[:, None, None]
 
     found = rivals.bootstrap(base, head, np.random.default_rng(0), 20_000)
 
@@ -54,6 +55,7 @@ def test_the_bootstrap_is_scipys_percentile_bootstrap() -> None:
         assert found.high[number] == pytest.approx(theirs.high, abs=0.05 * width)
         is_apart = int(theirs.low > 1) - int(theirs.high < 1)
         assert found.directions[number] == is_apart
+    assert found.directions.tolist()[:3] == [1, -1, 1]
 
 
 def test_pyperf_itself_is_asked() -> None:
