@@ -18,9 +18,10 @@ import pytest
 import scipy.stats
 
 import slotbench
+from slotbench import store
 from slotbench.api import Run
 from slotbench.compute import validity
-from slotbench.draw import as_md, render
+from slotbench.draw import as_md, render, selftest
 from slotbench.draw import profile as drawn
 from slotbench.draw.as_md import escape
 from slotbench.exports import primitives
@@ -58,6 +59,9 @@ COMMANDS: Final = (
 )
 DOCTOR: Final = ROOT / "results/reference/doctor.json"
 PRIMITIVES: Final = ROOT / "results/reference/primitives.json"
+SELFTEST: Final = ROOT / "results/reference/selftest.json"
+LOSSES: Final = ROOT / "results/reference/losses"
+_LOSERS: Final = ("threading", "slot", "torchrl.slot[collate=lazy_stack]")
 PROFILE: Final = ROOT / "results/reference/quickstart-profile"
 
 
@@ -365,6 +369,35 @@ def doctor_text() -> str:
     return f"```text\n{slotbench.load_diagnosis(DOCTOR)}".rstrip() + "\n```"
 
 
+def selftest_tables(*names: str) -> str:
+    """Tables of the recorded self-test."""
+    return selftest.markdown(store.read_selftest(SELFTEST), *names)
+
+
+def losses_table(run: Run) -> str:
+    """A row a cell: the steps from the bound to the floor, and two contenders below it."""
+    rows = []
+    for cell, of_cell in run.losses.groupby("cell", sort=False):
+        first = of_cell.iloc[0]
+        whole = of_cell.set_index("contender")["overhead"]
+        rows.append(
+            (
+                str(cell).replace("_", r"\_"),
+                _per_s(first["bound_per_s"]),
+                f"{first['batching']:.2f}×",
+                _per_s(first["free_per_s"]),
+                f"{first['waking']:.2f}× [{first['waking_low']:.2f}, {first['waking_high']:.2f}]",
+                _per_s(first["floor_per_s"]),
+                *(f"{whole[name]:.2f}×" for name in _LOSERS),
+            )
+        )
+    header = (
+        *("cell", "bound", "÷ batching", "free transport", "÷ waking", "floor"),
+        *(f"free transport over `{name}`" for name in _LOSERS),
+    )
+    return as_md.pipes(header, rows, {0})
+
+
 BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ("README.md", "grid"): grid_answers,
     ("README.md", "profile"): profile_answers,
@@ -380,6 +413,16 @@ BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
         slotbench.load(LIMITS_FIRST), slotbench.load(LIMITS)
     ),
     ("docs/validity.md", "rules"): rules_table,
+    ("docs/method.md", "selftest-opening"): lambda: (
+        selftest.opening(store.read_selftest(SELFTEST)) + "."
+    ),
+    **{
+        ("docs/method.md", f"selftest-{name}"): functools.partial(selftest_tables, name)
+        for name in (
+            *("alarms", "found", "power", "coverage", "verdicts", "criteria", "machine"),
+        )
+    },
+    ("docs/method.md", "losses"): lambda: losses_table(slotbench.load(LOSSES)),
     ("docs/profiling.md", "profile-phases"): lambda: profile_tables(
         "phases of a request, mean time"
     ),

@@ -56,10 +56,9 @@ def of_demands(workload: Workload, demands: Demands) -> Bound | None:
     )
     if times is not None:
         found.append(Bound(times, "times"))
+    if demands.think_gil_s > 0.0:
+        found.append(Bound(1.0 / demands.think_gil_s, "GIL"))
     # A request's share of a batch is least in the largest one.
-    gil_s = demands.think_gil_s + demands.service_gil.of(largest) / largest
-    if gil_s > 0.0:
-        found.append(Bound(1.0 / gil_s, "GIL"))
     cpu_s = demands.think_cpu_s + demands.service_cpu.of(largest) / largest
     if cpu_s > 0.0 and demands.num_cpus is not None:
         found.append(Bound(demands.num_cpus / cpu_s, "processors"))

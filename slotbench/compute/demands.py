@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from slotbench.compute import validity
 from slotbench.records import CalibrationRecord, ServicePoint, Workload
 
 Source = Literal["calibrated", "nominal"]
@@ -56,7 +57,6 @@ class Demands:
             real environment, and without a GIL.
         service: S(n).
         service_cpu: computing in it.
-        service_gil: computing in it that holds the GIL.
         excess_s: Z less the mean think time that the scenario asks for; 0 for a real environment.
         num_cpus: that the trials could use; None where that is not known.
         source: where the numbers come from.
@@ -67,7 +67,6 @@ class Demands:
     think_gil_s: float
     service: ServiceTime
     service_cpu: ServiceTime
-    service_gil: ServiceTime
     excess_s: float
     num_cpus: int | None
     source: Source
@@ -98,25 +97,34 @@ def calibrated(workload: Workload, calibration: CalibrationRecord) -> Demands | 
         or calibration.think_mean_s is None
     ):
         return None
-    service = fit([(p.batch_size, p.mean_s) for p in calibration.service])
+    service = fit([(p.batch_size, p.median_s) for p in calibration.service])
     asked_s = _asked_s(workload)
-    drawn_s = calibration.think_drawn_mean_s
     # A few dozen draws of a wide distribution have a mean of their own: the excess has not.
-    excess_s = 0.0 if drawn_s is None else calibration.think_mean_s - drawn_s
-    think_s = calibration.think_mean_s if drawn_s is None else asked_s + excess_s
-    think_cpu_s, think_gil_s = _think_computing(workload, calibration, asked_s)
-    service_cpu, service_gil = _service_computing(workload, calibration.service, service)
+    excess_s = calibration.think_excess_s
+    think_s = calibration.think_mean_s if excess_s is None else asked_s + excess_s
+    think_cpu_s, think_gil_s = _think_computing(workload, calibration)
     has_gil = calibration.is_gil_enabled
     return Demands(
         think_s=max(0.0, think_s),
         think_cpu_s=think_cpu_s,
         think_gil_s=think_gil_s if has_gil else 0.0,
         service=service,
-        service_cpu=service_cpu,
-        service_gil=service_gil if has_gil else NO_TIME,
-        excess_s=excess_s,
+        service_cpu=_service_computing(workload, calibration.service),
+        excess_s=excess_s or 0.0,
         num_cpus=calibration.num_cpus,
         source="calibrated",
+    )
+
+
+def is_disturbed(calibration: CalibrationRecord) -> bool:
+    """Whether the machine interfered: the limits are those of trials (`slotbench.compute.validity`)."""
+    available_s = calibration.num_cpus * calibration.observed_s
+    limits = (
+        (calibration.steal_s, validity.MAX_STEAL_SHARE),
+        (calibration.foreign_cpu_s, validity.MAX_FOREIGN_SHARE),
+    )
+    return any(
+        used_s is not None and used_s > most * available_s for used_s, most in limits
     )
 
 
@@ -133,15 +141,12 @@ def nominal(workload: Workload) -> Demands | None:
         return None
     asked_s = _asked_s(workload)
     service = ServiceTime(model.latency_ms * _MS, model.latency_per_item_ms * _MS)
-    think_cpu_s, think_gil_s = _think_computing(workload, None, asked_s)
-    service_cpu, service_gil = _service_computing(workload, (), service)
     return Demands(
         think_s=asked_s,
-        think_cpu_s=think_cpu_s,
-        think_gil_s=think_gil_s,
+        think_cpu_s=0.0,
+        think_gil_s=0.0,
         service=service,
-        service_cpu=service_cpu,
-        service_gil=service_gil,
+        service_cpu=NO_TIME,
         excess_s=0.0,
         num_cpus=None,
         source="nominal",
@@ -172,7 +177,6 @@ def mean(found: Sequence[Demands]) -> Demands:
         think_gil_s=average(lambda one: one.think_gil_s),
         service=line(lambda one: one.service),
         service_cpu=line(lambda one: one.service_cpu),
-        service_gil=line(lambda one: one.service_gil),
         excess_s=average(lambda one: one.excess_s),
         num_cpus=first.num_cpus,
         source=first.source,
@@ -213,30 +217,24 @@ def _asked_s(workload: Workload) -> float:
 
 
 def _think_computing(
-    workload: Workload, calibration: CalibrationRecord | None, asked_s: float
+    workload: Workload, calibration: CalibrationRecord | None
 ) -> tuple[float, float]:
-    """CPU time of a think, and how long it holds the GIL.
+    """CPU time of a think, and how long it holds the GIL: what cannot be done at the same time.
 
-    A sleep's own CPU time is left out: the less idle a machine is, the less it takes.
+    A sleep's own CPU time is left out: the less idle a machine is, the less it takes. So is
+    synthetic computing: it ends at a time of day (`slotbench.measure.waiting`), whoever computed
+    meanwhile, so that two that wait for one processor take no longer than one.
     """
     if workload.environment is not None:
         cpu_s = None if calibration is None else calibration.think_cpu_s
         return cpu_s or 0.0, 0.0
     work_s = 0.0 if calibration is None else calibration.work_s or 0.0
-    mode = workload.think_time.mode
-    return (
-        work_s + (0.0 if mode == "idle" else asked_s),
-        work_s + (asked_s if mode == "busy" else 0.0),
-    )
+    return work_s, work_s
 
 
-def _service_computing(
-    workload: Workload, points: Sequence[ServicePoint], service: ServiceTime
-) -> tuple[ServiceTime, ServiceTime]:
-    """CPU time of a batch, and how long it holds the GIL; a sleep takes none."""
-    model = workload.model
-    if model.kind == "sleep":
-        return NO_TIME, NO_TIME
-    if model.kind == "spin":
-        return service, service if model.hold_gil else NO_TIME
-    return fit([(p.batch_size, max(p.cpu_s, 1e-9)) for p in points]), NO_TIME
+def _service_computing(workload: Workload, points: Sequence[ServicePoint]) -> ServiceTime:
+    """CPU time of a batch; synthetic policies sleep, or compute until a time of day."""
+    if workload.model.kind in {"sleep", "spin"}:
+        return NO_TIME
+    # Several threads of one policy spin while they wait for each other: that is no need.
+    return fit([(p.batch_size, max(min(p.cpu_s, p.median_s), 1e-9)) for p in points])

@@ -8,8 +8,8 @@ Three losses, each a ratio, whose product is bound over measured:
 - **transport**: floor over contender: what it costs beside that.
 
 A ratio may be below 1. The floor carries no payload, so that where making requests is most of
-the time it passes a free transport that has to; and a slow reply can gather a larger batch than
-the rule asks for. Bound and free transport are of each round's own calibration, so that what a
+the time it passes a free transport that has to; a transport can gather more than the rule asks
+for; and a calibration that the machine disturbed is too slow. Bound and free transport are of each round's own calibration, so that what a
 round does to all of a block cancels here, too.
 """
 
@@ -37,6 +37,9 @@ from slotbench.records import (
 
 METRIC: Final = "throughput"
 
+_ENOUGH_QUIET: Final = 2
+"""Calibrations in quiet, from which on disturbed ones are left out: an interval needs two."""
+
 LossVerdict = Literal["batching", "waking", "transport", "passes the floor"]
 """Which of a contender's losses is shown to be the largest, or that the transport is none."""
 
@@ -51,10 +54,13 @@ class Yardsticks:
         demands: mean over the rounds; None where a time is not known, or where there is nothing
             to wait for: only the floor bounds that.
         num_calibrations: behind it; 0 where it is nominal.
+        num_disturbed: calibrations that the machine interfered with,
+        uses_disturbed: which are among these all the same, for fewer than two others are left.
+        failure: why a calibration failed; "" where none did.
         bound_per_s: X*, geometric mean over the rounds; None where ``demands`` is.
         limit: of the bound of the mean demands; None likewise.
-        policy_per_s: what a free transport serves, likewise.
-        policy_batch_size: its rows per batch, likewise.
+        free_per_s: what a free transport serves, likewise.
+        free_batch_size: its rows per batch, likewise.
         floor_per_s: bare threads and locks; None where no floor was raced.
         batching: bound over free transport; its interval is that of the calibrations.
         waking: free transport over floor, paired by block; None without a floor.
@@ -64,10 +70,13 @@ class Yardsticks:
     num_slots: int
     demands: Demands | None = None
     num_calibrations: int = 0
+    num_disturbed: int = 0
+    uses_disturbed: bool = False
+    failure: str = ""
     bound_per_s: float | None = None
     limit: Limit | None = None
-    policy_per_s: float | None = None
-    policy_batch_size: float | None = None
+    free_per_s: float | None = None
+    free_batch_size: float | None = None
     floor_per_s: float | None = None
     batching: RatioEstimate | None = None
     waking: RatioEstimate | None = None
@@ -84,7 +93,7 @@ class Loss:
         mean_batch_size: its rows per batch.
         transport: floor over contender, paired by block; below 1 the transport is ahead of the
             floor, which wakes actors in a row. None without a floor.
-        whole: free transport over contender: waking and transport together, paired by block;
+        overhead: free transport over contender: waking and transport together, paired by block;
             None where the free transport's is not known.
     """
 
@@ -94,12 +103,12 @@ class Loss:
     measured_per_s: float
     mean_batch_size: float | None
     transport: RatioEstimate | None
-    whole: RatioEstimate | None
+    overhead: RatioEstimate | None
 
     @property
     def added_s(self) -> float | None:
         """Seconds that the transport adds to an actor's cycle of think, request and reply."""
-        free = self.yardsticks.policy_per_s
+        free = self.yardsticks.free_per_s
         if free is None:
             return None
         return self.yardsticks.num_slots * (1.0 / self.measured_per_s - 1.0 / free)
@@ -166,7 +175,9 @@ def bounds(
     """
     limits = _limits_of(run, trials, calibrations)
     return {
-        name: statistics.geometric_mean([one.bound.per_s for one in rounds.all()])
+        name: statistics.geometric_mean(
+            [one.bound.per_s for one in rounds.by_round.values()]
+        )
         for name, rounds in limits.items()
     }
 
@@ -178,15 +189,18 @@ def _limits_of(
 ) -> "dict[str, _Rounds]":
     """Cell → what its limits are known from."""
     counted = blocks.counted_attempts(run, trials)
-    usable = [
-        one
-        for one in calibrations
-        if one.status == "ok" and counted.get((one.round, one.cell)) == one.attempt
-    ]
-    # Of a block that was broken off before its first trial there may be two: the last counts.
-    by_round = {(one.cell, one.round): one for one in usable}
-    seeds = {(trial.cell, trial.round): trial.seed for trial in trials}
-    return {cell.name: _rounds(cell, by_round, seeds) for cell in run.scenario.cells}
+    by_cell: dict[str, dict[int, CalibrationRecord]] = {}
+    for one in calibrations:
+        # Of a block that was broken off before its first trial there may be two: the last counts.
+        if counted.get((one.round, one.cell)) == one.attempt:
+            by_cell.setdefault(one.cell, {})[one.round] = one
+    seeds: dict[str, dict[int, int]] = {}
+    for trial in trials:
+        seeds.setdefault(trial.cell, {})[trial.round] = trial.seed
+    return {
+        cell.name: _rounds(cell, by_cell.get(cell.name, {}), seeds.get(cell.name, {}))
+        for cell in run.scenario.cells
+    }
 
 
 def flat(loss: Loss) -> dict[str, Any]:
@@ -201,15 +215,15 @@ def flat(loss: Loss) -> dict[str, Any]:
         "contender": loss.contender,
         "bound_per_s": of.bound_per_s,
         "limit": of.limit,
-        "policy_per_s": of.policy_per_s,
-        "policy_batch_size": of.policy_batch_size,
+        "free_per_s": of.free_per_s,
+        "free_batch_size": of.free_batch_size,
         "floor_per_s": of.floor_per_s,
         "measured_per_s": loss.measured_per_s,
         "mean_batch_size": loss.mean_batch_size,
         **_ends("batching", of.batching),
         **_ends("waking", of.waking),
         **_ends("transport", loss.transport),
-        **_ends("whole", loss.whole),
+        **_ends("overhead", loss.overhead),
         "added_s": loss.added_s,
         "verdict": loss.verdict,
         "think_s": None if found is None else found.think_s,
@@ -218,6 +232,7 @@ def flat(loss: Loss) -> dict[str, Any]:
         "misfit_ratio": None if found is None else found.service.misfit_ratio,
         "source": None if found is None else found.source,
         "num_calibrations": of.num_calibrations,
+        "num_disturbed": of.num_disturbed,
     }
 
 
@@ -234,9 +249,16 @@ def _ends(name: str, ratio: RatioEstimate | None) -> dict[str, float | None]:
 class _Round:
     """One round's limits."""
 
+    workload: Workload
     demands: Demands
     bound: bound.Bound
-    free: Simulated
+    seed: int
+    thinks: Histogram | None
+
+    @property
+    def free(self) -> Simulated:
+        """What a free transport serves; simulated when it is asked for."""
+        return _simulated(_Hashed(self.workload), self.demands, self.seed, self.thinks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,56 +266,65 @@ class _Rounds:
     """What a cell's limits are known from.
 
     Attributes:
-        calibrated: round → its limits.
-        nominal: of the scenario's times, where nothing is calibrated; None where not known.
+        by_round: round → its limits; of nominal ones where nothing is calibrated.
+        is_nominal: whether they are; ``by_round`` is empty where not even these are known.
+        num_disturbed: calibrations that the machine interfered with.
+        uses_disturbed: whether they are among ``by_round``, for lack of others.
+        failure: why a calibration failed; "" where none did.
     """
 
-    calibrated: Mapping[int, _Round]
-    nominal: _Round | None
-
-    def all(self) -> list[_Round]:
-        """Every round's, or the nominal one."""
-        return list(self.calibrated.values()) or ([self.nominal] if self.nominal else [])
+    by_round: Mapping[int, _Round]
+    is_nominal: bool
+    num_disturbed: int = 0
+    uses_disturbed: bool = False
+    failure: str = ""
 
     def over(self, values: Mapping[int, float]) -> RatioEstimate | None:
         """The free transport over these, paired by round; None where there is no pair."""
         pairs = [
-            (one.free.per_s, value)
+            (self.by_round[number].free.per_s, value)
             for number, value in values.items()
-            if value > 0 and (one := self.calibrated.get(number, self.nominal)) is not None
+            if value > 0 and number in self.by_round
         ]
         return _paired(pairs)
 
 
 def _rounds(
-    cell: Cell,
-    by_round: Mapping[tuple[str, int], CalibrationRecord],
-    seeds: Mapping[tuple[str, int], int],
+    cell: Cell, calibrations: Mapping[int, CalibrationRecord], seeds: Mapping[int, int]
 ) -> _Rounds:
-    calibrated: dict[int, _Round] = {}
-    for (name, number), one in by_round.items():
-        found = None
-        if name == cell.name:
-            found = demands.calibrated(cell.workload, one)
-        if found is not None:
-            is_real = cell.workload.environment is not None
-            thinks = one.think if is_real else None
-            limits = _limits(cell.workload, found, seeds.get((name, number), 0), thinks)
-            if limits is not None:
-                calibrated[number] = limits
-    if calibrated:
-        return _Rounds(dict(sorted(calibrated.items())), None)
+    """Take a cell's calibrations, by round, for what they are worth.
+
+    Args:
+        cell: of the run.
+        calibrations: the last one of each round, of the attempt that counts.
+        seeds: round → its trials' seed.
+    """
+    failure = next((x.error for x in calibrations.values() if x.status == "failed"), "")
+    usable = {n: one for n, one in calibrations.items() if one.status == "ok"}
+    quiet = {n: one for n, one in usable.items() if not demands.is_disturbed(one)}
+    used = quiet if len(quiet) >= _ENOUGH_QUIET else usable
+    found = {}
+    for number, one in sorted(used.items()):
+        known = demands.calibrated(cell.workload, one)
+        limits = _limits(cell.workload, known, seeds.get(number, 0), one.think)
+        if limits is not None:
+            found[number] = limits
+    num_disturbed = len(usable) - len(quiet)
+    if found:
+        return _Rounds(found, False, num_disturbed, used is not quiet, failure)
     known = demands.nominal(cell.workload)
-    return _Rounds({}, None if known is None else _limits(cell.workload, known, 0, None))
+    nominal = {n: _limits(cell.workload, known, seed, None) for n, seed in seeds.items()}
+    by_round = {n: one for n, one in sorted(nominal.items()) if one is not None}
+    return _Rounds(by_round, True, failure=failure)
 
 
 def _limits(
-    workload: Workload, found: Demands, seed: int, thinks: Histogram | None
+    workload: Workload, found: Demands | None, seed: int, thinks: Histogram | None
 ) -> _Round | None:
-    limit = bound.of_demands(workload, found)
-    if limit is None:
+    limit = None if found is None else bound.of_demands(workload, found)
+    if found is None or limit is None:
         return None
-    return _Round(found, limit, _simulated(_Hashed(workload), found, seed, thinks))
+    return _Round(workload, found, limit, seed, thinks)
 
 
 class _Hashed:
@@ -343,35 +374,34 @@ def _of_cell(
             measured_per_s=measured,
             mean_batch_size=pairing.mean_batch_size(cell.name, who.label),
             transport=_paired(pairs),
-            whole=rounds.over(values),
+            overhead=rounds.over(values),
         )
 
 
 def _yardsticks(cell: Cell, rounds: _Rounds, floor: Mapping[int, float]) -> Yardsticks:
     floor_per_s = statistics.geometric_mean(tuple(floor.values())) or None
     num_slots = cell.workload.num_slots
-    found = rounds.all()
+    found = list(rounds.by_round.values())
     if not found:
-        return Yardsticks(cell.name, num_slots, floor_per_s=floor_per_s)
+        return Yardsticks(
+            cell.name, num_slots, floor_per_s=floor_per_s, failure=rounds.failure
+        )
     mean = demands.mean([one.demands for one in found])
     limit = bound.of_demands(cell.workload, mean)
-    batching = _paired([(one.bound.per_s, one.free.per_s) for one in found])
-    if batching is not None and not rounds.calibrated:
-        # Of nominal times there is no spread, and no doubt but about the simulation's.
-        batching = RatioEstimate(
-            batching.point, batching.point, batching.point, 1, log_sd=None
-        )
     return Yardsticks(
         cell=cell.name,
         num_slots=num_slots,
         demands=mean,
-        num_calibrations=len(rounds.calibrated),
+        num_calibrations=0 if rounds.is_nominal else len(found),
+        num_disturbed=rounds.num_disturbed,
+        uses_disturbed=rounds.uses_disturbed,
+        failure=rounds.failure,
         bound_per_s=statistics.geometric_mean([one.bound.per_s for one in found]),
         limit=None if limit is None else limit.limit,
-        policy_per_s=statistics.geometric_mean([one.free.per_s for one in found]),
-        policy_batch_size=math.fsum(one.free.mean_batch_size for one in found) / len(found),
+        free_per_s=statistics.geometric_mean([one.free.per_s for one in found]),
+        free_batch_size=math.fsum(one.free.mean_batch_size for one in found) / len(found),
         floor_per_s=floor_per_s,
-        batching=batching,
+        batching=_paired([(one.bound.per_s, one.free.per_s) for one in found]),
         waking=rounds.over(floor) if floor_per_s else None,
     )
 

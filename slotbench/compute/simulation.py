@@ -36,6 +36,8 @@ _STEADY_CYCLES: Final = 50
 """Where nothing is drawn, a pattern repeats itself: so many requests show it, and so many of
 each actor."""
 
+_DRAWN_DISTRIBUTIONS: Final = frozenset({"exponential", "lognormal"})
+
 _WARMUP_CYCLES: Final = 5
 """Of one actor: that all ask at time 0 is forgotten by then."""
 
@@ -63,18 +65,18 @@ class Processors:
 
     Attributes:
         num_cpus: processors; None: as many as wanted.
-        think_cpu_s: computing of each think.
+        think_cpu_s: computing of each think,
+        think_cpu_share: and of what a think takes, the share that is computing, 0 to 1.
         think_gil_s: of that under the GIL.
-        service_cpu_s: computing of a batch of n. The server never waits for a processor or the
-            GIL; what it takes, actors go without.
-        service_gil_s: of that under the GIL.
+        service_cpu_s: computing of a batch of n. The server never waits for a processor; what
+            it takes, actors go without.
     """
 
     num_cpus: int | None = None
     think_cpu_s: float = 0.0
+    think_cpu_share: float = 0.0
     think_gil_s: float = 0.0
     service_cpu_s: Callable[[int], float] = NO_TIME.of
-    service_gil_s: Callable[[int], float] = NO_TIME.of
 
 
 def simulate(
@@ -87,25 +89,28 @@ def simulate(
     min_requests: int = 1,
     max_requests: int = MAX_REQUESTS,
     processors: Processors = Processors(),
+    starts_s: Sequence[float] | None = None,
 ) -> Simulated:
     """Simulate until the window is long enough and holds enough, or is full.
 
     Args:
-        thinks_s: of each actor its think times, one after the other; all request at time 0.
+        thinks_s: of each actor its think times, one after the other.
         batching: the server's rule.
         service_s: S(n), seconds.
         warmup_s: simulated seconds that do not count; a few cycles never do.
         measure_s: simulated seconds that count, at least,
         min_requests: and replies that count, at least.
-        max_requests: replies, warm-up included, at most.
+        max_requests: and at most, up to the end of a cycle.
         processors: what limits computing.
+        starts_s: when each actor requests for the first time; None is at time 0.
 
     Raises:
         ValueError: no actors, no room in a batch, or nothing that takes any time.
     """
     if not thinks_s or batching.max_batch_size < 1:
         raise ValueError("a simulation needs an actor, and room for it in a batch")
-    return _Simulation(thinks_s, batching, service_s, processors).run(
+    starts_s = [0.0] * len(thinks_s) if starts_s is None else starts_s
+    return _Simulation(thinks_s, batching, service_s, processors, starts_s).run(
         warmup_s, measure_s, min_requests, max_requests
     )
 
@@ -119,6 +124,7 @@ class _Simulation:
         batching: Batching,
         service_s: Callable[[int], float],
         processors: Processors,
+        starts_s: Sequence[float],
     ) -> None:
         self._thinks_s = thinks_s
         self._service_s = service_s
@@ -128,7 +134,8 @@ class _Simulation:
         self._processors = processors
         self._cpus_free_at = [0.0] * (processors.num_cpus or 0)
         self._gil_free_at = 0.0
-        self._requests = [(0.0, actor) for actor in range(len(thinks_s))]
+        self._requests = [(start_s, actor) for actor, start_s in enumerate(starts_s)]
+        heapq.heapify(self._requests)
         self._waiting: deque[tuple[float, int]] = deque()
         self._free_at = 0.0
 
@@ -136,7 +143,7 @@ class _Simulation:
         self, warmup_s: float, measure_s: float, min_requests: int, max_requests: int
     ) -> Simulated:
         """Serve batch after batch; see `simulate`."""
-        replies = batches = total = 0
+        replies = batches = 0
         latency_s = 0.0
         begin_s = None
         warmup_edges = _WARMUP_CYCLES
@@ -145,7 +152,6 @@ class _Simulation:
             end_s = started_s + self._service_s(len(taken))
             self._compute(len(taken), started_s)
             self._reply(taken, end_s)
-            total += len(taken)
             # From one reply of an actor to another of its replies: whole cycles, also of
             # batches that alternate in size.
             is_edge = any(actor == 0 for _, actor in taken)
@@ -158,7 +164,7 @@ class _Simulation:
             batches += 1
             latency_s += sum(end_s - asked_s for asked_s, _ in taken)
             is_long = end_s - begin_s >= measure_s and replies >= min_requests
-            if is_edge and (is_long or total >= max_requests):
+            if is_edge and (is_long or replies >= max_requests):
                 break
         window_s = end_s - begin_s
         if window_s <= 0.0:
@@ -196,24 +202,23 @@ class _Simulation:
         cpus, limits = self._cpus_free_at, self._processors
         if cpus and (cpu_s := limits.service_cpu_s(rows)):
             heapq.heapreplace(cpus, max(cpus[0], at_s) + cpu_s)
-        if gil_s := limits.service_gil_s(rows):
-            self._gil_free_at = max(self._gil_free_at, at_s) + gil_s
 
     def _reply(self, taken: Sequence[tuple[float, int]], at_s: float) -> None:
         """Let the actors compute, think, and ask again."""
         self._free_at = at_s
         cpus, limits = self._cpus_free_at, self._processors
         for _, actor in taken:
+            think_s = next(self._thinks_s[actor])
+            cpu_s = limits.think_cpu_s + limits.think_cpu_share * think_s
             began_s = at_s
             if limits.think_gil_s:
                 began_s = max(began_s, self._gil_free_at)
-            if cpus and limits.think_cpu_s:
+            if cpus and cpu_s:
                 began_s = max(began_s, cpus[0])
-                heapq.heapreplace(cpus, began_s + limits.think_cpu_s)
+                heapq.heapreplace(cpus, began_s + cpu_s)
             if limits.think_gil_s:
                 self._gil_free_at = began_s + limits.think_gil_s
-            again_s = began_s + next(self._thinks_s[actor])
-            heapq.heappush(self._requests, (again_s, actor))
+            heapq.heappush(self._requests, (began_s + think_s, actor))
 
 
 def of_cell(
@@ -232,18 +237,20 @@ def of_cell(
         workload: of the cell.
         demands: of one round.
         seed: of the block.
-        thinks: of a real environment, as calibrated, in nanoseconds; drawn from anew.
+        thinks: as calibrated, in nanoseconds; drawn from anew where the scenario draws none.
 
     Raises:
         ValueError: nothing takes any time.
     """
     window = workload.window
-    is_drawn = thinks is not None or workload.think_time.distribution in {
-        "exponential",
-        "lognormal",
-    }
+    think = workload.think_time
+    is_drawn = (
+        workload.environment is not None or think.distribution in _DRAWN_DISTRIBUTIONS
+    )
     wanted = max(window.min_requests, WANTED_REPLIES_PER_ACTOR * workload.num_slots)
     steady = max(_STEADY_REQUESTS, _STEADY_CYCLES * workload.num_slots)
+    is_real = workload.environment is not None
+    share = demands.think_cpu_s / demands.think_s if demands.think_s > 0 else 0.0
     return simulate(
         _thinks_s(workload, demands, seed, thinks),
         workload.batching,
@@ -254,29 +261,42 @@ def of_cell(
         max_requests=max(MAX_REQUESTS, 2 * steady),
         processors=Processors(
             demands.num_cpus,
-            demands.think_cpu_s,
-            demands.think_gil_s,
-            demands.service_cpu.of,
-            demands.service_gil.of,
+            think_cpu_s=0.0 if is_real else demands.think_cpu_s,
+            think_cpu_share=min(1.0, share) if is_real else 0.0,
+            think_gil_s=demands.think_gil_s,
+            service_cpu_s=demands.service_cpu.of,
         ),
+        starts_s=_starts_s(workload, demands, seed),
     )
+
+
+def _starts_s(workload: Workload, demands: Demands, seed: int) -> list[float]:
+    """Spread equal think times over their length: all at once, as no real actors stay, is a special case."""
+    num_slots = workload.num_slots
+    if workload.think_time.distribution != "constant":
+        return [0.0] * num_slots
+    rng = np.random.default_rng(seed)
+    phases: list[float] = rng.uniform(0.0, demands.think_s, num_slots).tolist()
+    return phases
 
 
 def _thinks_s(
     workload: Workload, demands: Demands, seed: int, thinks: Histogram | None
 ) -> list[Iterator[float]]:
-    """Each actor's think times."""
+    """Each actor's think times; those that are not drawn, with the jitter that was calibrated."""
     num_slots = workload.num_slots
-    if thinks is not None and thinks.buckets:
+    if (
+        workload.environment is None
+        and workload.think_time.distribution in _DRAWN_DISTRIBUTIONS
+    ):
         return [
-            _sampled_s(thinks, think_times.actor_seed(seed, i)) for i in range(num_slots)
+            _drawn_s(workload, demands.excess_s, think_times.actor_seed(seed, i))
+            for i in range(num_slots)
         ]
-    if workload.think_time.distribution in {"none", "constant"}:
-        return [itertools.repeat(demands.think_s)] * num_slots
-    return [
-        _drawn_s(workload, demands.excess_s, think_times.actor_seed(seed, i))
-        for i in range(num_slots)
-    ]
+    if thinks is not None and thinks.buckets:
+        seeds = (think_times.actor_seed(seed, i) for i in range(num_slots))
+        return [_sampled_s(thinks, one) for one in seeds]
+    return [itertools.repeat(demands.think_s)] * num_slots
 
 
 def _drawn_s(workload: Workload, excess_s: float, seed: int) -> Iterator[float]:

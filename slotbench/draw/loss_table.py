@@ -26,7 +26,9 @@ LEGEND: Final = (
     "bound: what no transport can exceed; free transport: the batching rule simulated with a "
     "transport that costs nothing; floor: bare threads and locks without a payload. A ratio is the "
     "step above over this one, a contender's the floor over it, with its 95 % interval; below 1 it is "
-    "ahead of that step."
+    "ahead of that step. Adds to a cycle: how much longer than with a free transport it takes an actor "
+    "from one request to the next. Largest loss: the one whose interval lies above the others'; "
+    "undecided where they overlap or one is missing; a contender that passes the floor loses nothing to it."
 )
 
 
@@ -50,9 +52,9 @@ def _table(losses: Sequence[Loss]) -> CellTable:
 def _yardsticks(of: Yardsticks) -> Iterable[tuple[str, ...]]:
     if of.bound_per_s is not None:
         yield ("bound", _per_s(of.bound_per_s), "", "", "", "", "")
-        batch = units.value(of.policy_batch_size, "rows")
+        batch = units.value(of.free_batch_size, "rows")
         yield (
-            *("free transport", _per_s(of.policy_per_s), "batching", _ratio(of.batching)),
+            *("free transport", _per_s(of.free_per_s), "batching", _ratio(of.batching)),
             *("", batch, ""),
         )
     if of.floor_per_s is not None:
@@ -63,33 +65,47 @@ def _yardsticks(of: Yardsticks) -> Iterable[tuple[str, ...]]:
 def _row(loss: Loss) -> tuple[str, ...]:
     if loss.transport is not None:
         lost = "transport", _ratio(loss.transport)
-    elif loss.whole is not None:
-        lost = "waking and transport", _ratio(loss.whole)
+    elif loss.overhead is not None:
+        lost = "waking and transport", _ratio(loss.overhead)
     else:
         lost = "", ""
     added = "" if loss.added_s is None else units.signed(loss.added_s, "s")
     batch = units.value(loss.mean_batch_size, "rows")
     return (
         *(loss.contender, _per_s(loss.measured_per_s), *lost),
-        *(added, batch, loss.verdict or ""),
+        *(added, batch, loss.verdict or _undecided(loss)),
     )
+
+
+def _undecided(loss: Loss) -> str:
+    """Nothing to decide where there is no step above but one."""
+    return "undecided" if loss.yardsticks.bound_per_s is not None else ""
 
 
 def _notes(of: Yardsticks) -> Iterable[str]:
     demands = of.demands
     if demands is None:
         yield (
-            "no bound: nothing but the transport is there to wait for, or how long it takes is not "
-            "known"
+            "no bound: nobody thinks and the policy takes no time, or there is no calibration of a "
+            "real one"
         )
         return
     times = f"Z = {units.seconds(demands.think_s)}, S(n) = {_service(demands.service)}"
     if demands.source == "nominal":
-        yield f"{times}, as the scenario asks for them: the run has no calibration of this cell"
+        yield (
+            f"nominal: {times}, as the scenario asks for them, without a calibration of this cell; "
+            "that a sleep ends late is then in what waking loses"
+        )
     else:
         yield f"{times}, mean of {units.count(of.num_calibrations, 'calibration')}"
+    if of.num_disturbed:
+        whose = units.count(of.num_disturbed, "calibration")
+        what = "used all the same, for want of others: read with care"
+        yield f"the machine disturbed {whose}, {what if of.uses_disturbed else 'left out'}"
+    if of.failure:
+        yield f"a calibration failed: {of.failure}"
     if of.limit is not None:
-        yield f"the bound is that of {_LIMITS[of.limit]}"
+        yield f"what limits the bound: {_LIMITS[of.limit]}"
     if demands.service.misfit_ratio > MAX_MISFIT_RATIO:
         yield (
             "the policy's time is no line in the batch size (off by up to "

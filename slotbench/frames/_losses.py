@@ -10,13 +10,14 @@ if TYPE_CHECKING:
 
     from slotbench.store import StoredRun
 
-_RATIOS: Final = ("batching", "waking", "transport", "whole")
+_RATIOS: Final = ("batching", "waking", "transport", "overhead")
 _TEXTS: Final = ("contender", "limit", "source", "verdict")
 _COLUMNS: Final = (
-    *("contender", "bound_per_s", "policy_per_s", "floor_per_s", "measured_per_s"),
+    *("contender", "bound_per_s", "free_per_s", "floor_per_s", "measured_per_s"),
     *(name + end for name in _RATIOS for end in ("", "_low", "_high")),
-    *("added_s", "mean_batch_size", "policy_batch_size", "verdict"),
-    *("limit", "think_s", "batch_s", "row_s", "misfit_ratio", "source", "num_calibrations"),
+    *("added_s", "mean_batch_size", "free_batch_size", "verdict"),
+    *("limit", "think_s", "batch_s", "row_s", "misfit_ratio", "source"),
+    *("num_calibrations", "num_disturbed"),
 )
 
 
@@ -25,13 +26,14 @@ def losses_frame(
 ) -> "pd.DataFrame":
     """One row per cell and contender, without floors.
 
-    Columns: the place; contender; bound_per_s, policy_per_s (a free transport under the batching
+    Columns: the place; contender; bound_per_s, free_per_s (a free transport under the batching
     rule), floor_per_s and measured_per_s, requests per second. Ratios with their intervals:
-    batching, bound over policy; waking, policy over floor; transport, floor over measured; whole,
-    policy over measured. added_s, seconds that the transport adds to an actor's cycle;
-    mean_batch_size and policy_batch_size; verdict, the loss that is shown to be the largest, or
+    batching, bound over free; waking, free over floor; transport, floor over measured; overhead,
+    free over measured: waking and transport together. added_s, how much longer than with a free
+    transport an actor's cycle takes, seconds;
+    mean_batch_size and free_batch_size; verdict, the loss that is shown to be the largest, or
     "passes the floor". limit, of the bound; think_s, batch_s, row_s: Z, a and b; misfit_ratio;
-    source, "calibrated" or "nominal"; num_calibrations. NaN or None where a number is not known or no
+    source, "calibrated" or "nominal"; num_calibrations behind them, num_disturbed by the machine. NaN or None where a number is not known or no
     floor was raced. See `slotbench.compute.losses`.
     """
     found = losses.losses(stored.run, stored.trials, stored.calibrations)
@@ -42,5 +44,9 @@ def losses_frame(
         baseline=baseline,
         threshold=threshold,
     )
-    numbers = [name for name in _COLUMNS if name not in {*_TEXTS, "num_calibrations"}]
+    numbers = [
+        name
+        for name in _COLUMNS
+        if name not in {*_TEXTS, "num_calibrations", "num_disturbed"}
+    ]
     return frame.astype(dict.fromkeys(numbers, "float64"))

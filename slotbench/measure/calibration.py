@@ -54,13 +54,17 @@ def run_calibration(
         The record, with ``duration_s`` still 0: the executor knows it.
     """
     torch.set_num_threads(workload.torch_threads)
+    before, began = machine.read(), time.perf_counter()
     with torch.no_grad():
         thinks = _think(workload, seed)
         work_s = None
         if workload.environment is None:
             idle = replace(workload, think_time=ThinkTime())
-            work_s = _think(idle, seed, for_s=CALIBRATION_WORK_S).cpu_s
+            work = _think(idle, seed, for_s=CALIBRATION_WORK_S)
+            work_s = float(np.median(work.times_ns)) / 1e9
         service = _service(workload, seed)
+    observed_s = time.perf_counter() - began
+    use = machine.between(before, machine.read())
     round_index, cell, attempt = block
     return CalibrationRecord(
         round=round_index,
@@ -71,11 +75,14 @@ def run_calibration(
         duration_s=0.0,
         think=histogram.count(thinks.times_ns),
         think_mean_s=float(thinks.times_ns.mean()) / 1e9,
-        think_drawn_mean_s=thinks.drawn_mean_s,
+        think_excess_s=thinks.excess_s,
         think_cpu_s=thinks.cpu_s,
         work_s=work_s,
         service=service,
+        observed_s=observed_s,
         num_cpus=machine.num_cpus(),
+        steal_s=use.steal_s,
+        foreign_cpu_s=use.foreign_cpu_s,
         is_gil_enabled=_is_gil_enabled(),
     )
 
@@ -86,12 +93,12 @@ class _Thinks:
 
     Attributes:
         times_ns: of each.
-        drawn_mean_s: mean of the think times drawn for these; None for a real environment.
+        excess_s: median of their excess over the think times drawn; None for a real environment.
         cpu_s: of the thread, per request.
     """
 
     times_ns: Column
-    drawn_mean_s: float | None
+    excess_s: float | None
     cpu_s: float
 
 
@@ -111,14 +118,12 @@ def _think(workload: Workload, seed: int, *, for_s: float = CALIBRATION_THINK_S)
     submitted_ns, replied_ns = actor.stamps_ns()
     times_ns = submitted_ns[1:] - replied_ns[:-1]
     warmup = min(_WARMUP_THINKS, len(times_ns) // 5)
-    drawn_mean_s = None
+    excess_s = None
     if workload.environment is None:
-        drawn = think_times.draw_s(workload.think_time, seed) or [0.0]
-        used = [drawn[i % len(drawn)] for i in range(warmup, len(times_ns))]
-        drawn_mean_s = sum(used) / len(used)
-    return _Thinks(
-        times_ns[warmup:], drawn_mean_s, max(0.0, cpu_ns / actor.num_replied / 1e9)
-    )
+        drawn = np.array(think_times.draw_s(workload.think_time, seed) or [0.0])
+        drawn_s = drawn[np.arange(len(times_ns)) % len(drawn)]
+        excess_s = float(np.median((times_ns / 1e9 - drawn_s)[warmup:]))
+    return _Thinks(times_ns[warmup:], excess_s, max(0.0, cpu_ns / actor.num_replied / 1e9))
 
 
 class _Client:
@@ -182,7 +187,7 @@ def _service(workload: Workload, seed: int) -> tuple[ServicePoint, ...]:
             calls_s[size].append(time.perf_counter() - call_began)
             cpu_s[size] += time.process_time() - cpu_began
     return tuple(
-        ServicePoint(size, float(np.mean(times)), cpu_s[size] / len(times), len(times))
+        ServicePoint(size, float(np.median(times)), cpu_s[size] / len(times), len(times))
         for size, times in calls_s.items()
     )
 

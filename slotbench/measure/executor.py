@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol, Self
 
 from slotbench.contenders import checkout, factory_module
 from slotbench.errors import WorkerError
+from slotbench.measure import budget
 from slotbench.measure.outcomes import failed, folded
 from slotbench.measure.zygote import KILL_GRACE_S, Outcome, Ready, Task
 from slotbench.records import (
@@ -282,7 +283,7 @@ class LocalExecutor(Worker):
             Task(
                 "slotbench.measure.calibration:run_calibration",
                 arguments,
-                spec.deadline_s,
+                max(spec.deadline_s, 2 * budget.estimate_calibration_s(spec.workload)),
             )
         )
         record = outcome.value

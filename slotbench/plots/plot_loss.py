@@ -49,8 +49,7 @@ def loss(frame: "pd.DataFrame", ax: "Axes | None" = None) -> "Axes":
     labels = _facets.labels(frame)
     looks = _style.series(frame.attrs.get("contenders", labels))
     floor, free, bound = (
-        float(frame[name].iloc[0])
-        for name in ("floor_per_s", "policy_per_s", "bound_per_s")
+        float(frame[name].iloc[0]) for name in ("floor_per_s", "free_per_s", "bound_per_s")
     )
     for place, label in enumerate(labels):
         measured = float(frame[frame["contender"] == label]["measured_per_s"].iloc[0])
@@ -94,7 +93,7 @@ def describe(frame: "pd.DataFrame") -> str:
     first = frame.iloc[0]
     bound, free, floor = (
         units.value(_number(first[name]), "requests/s")
-        for name in ("bound_per_s", "policy_per_s", "floor_per_s")
+        for name in ("bound_per_s", "free_per_s", "floor_per_s")
     )
     parts = [
         f"{row['contender']}: {units.value(float(row['measured_per_s']), 'requests/s')}, the "

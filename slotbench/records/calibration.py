@@ -17,13 +17,14 @@ class ServicePoint:
 
     Attributes:
         batch_size: rows.
-        mean_s: of a call, with the harness's own id echo and stamps.
+        median_s: of a call, with the harness's own id echo and stamps; the median, so that a call
+            which something interrupted does not count for the policy's own.
         cpu_s: CPU time of the process per call.
         num_calls: timed.
     """
 
     batch_size: int
-    mean_s: float
+    median_s: float
     cpu_s: float
     num_calls: int
 
@@ -40,14 +41,16 @@ class CalibrationRecord:
         think: times between a reply and the actor's next request, in nanoseconds: the
             environment, the making of the request, and the harness's check of the reply.
         think_mean_s: their mean; None where the calibration failed.
-        think_drawn_mean_s: mean of the think times that were drawn for these; None for a real
-            environment, whose time is what it is. The difference is what waiting, the request
-            and the check of the reply take beside.
+        think_excess_s: median of how much longer they were than the think times drawn for them:
+            what waiting, the request and the check of the reply take beside; None for a real
+            environment, whose time is what it is.
         think_cpu_s: CPU time of the actor's thread per such time; None likewise.
-        work_s: CPU time of what an actor does beside its think time: making the request,
-            checking the reply; None for a real environment.
+        work_s: median time of what an actor does beside its think time, alone: making the
+            request, checking the reply; it holds the GIL. None for a real environment.
         service: one point a batch size, by rising size; empty where it failed.
+        observed_s: what it took in the process, imports left out.
         num_cpus: CPUs that the process could use.
+        steal_s, foreign_cpu_s: over these CPUs and that time, as of a trial's window.
         is_gil_enabled: whether Python's threads exclude each other there.
         error: one line; "" where status is "ok".
     """
@@ -60,10 +63,13 @@ class CalibrationRecord:
     duration_s: float
     think: Histogram = field(default_factory=Histogram)
     think_mean_s: float | None = None
-    think_drawn_mean_s: float | None = None
+    think_excess_s: float | None = None
     think_cpu_s: float | None = None
     work_s: float | None = None
     service: tuple[ServicePoint, ...] = ()
+    observed_s: float = 0.0
     num_cpus: int = 1
+    steal_s: float | None = None
+    foreign_cpu_s: float | None = None
     is_gil_enabled: bool = True
     error: str = ""

@@ -102,7 +102,7 @@ def _of_machine(machine: MachinePart) -> Iterator[Criterion]:
         where = f"planted {slowdown:.0%}"
         if slowdown == 0.0:
             claimed = [one.verdict in {"faster", "slower"} for one in here]
-            yield _within("cells called faster or slower", where, claimed, _ALARM_RATIO / 2)
+            yield _within("cells called faster or slower", where, claimed, _ALARM_RATIO)
         else:
             yield _all(
                 "cells called slower", where, (one.verdict == "slower" for one in here)

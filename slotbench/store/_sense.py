@@ -73,6 +73,11 @@ def calibration_problem(data: Any, calibration: CalibrationRecord) -> str:
     sizes = [point.batch_size for point in calibration.service]
     if sizes != sorted({size for size in sizes if size > 0}):
         return f"service: batch sizes {sizes} do not rise from 1"
+    for point in calibration.service:
+        if point.median_s <= 0.0 or point.num_calls < 1:
+            return (
+                f"service: a batch of {point.batch_size} took no time, or was never served"
+            )
     is_whole = bool(sizes) and None not in {
         calibration.think_mean_s,
         calibration.think_cpu_s,

@@ -161,12 +161,17 @@ class _Folder:
         path = self.path / (name or self._LINES)
         line = encode(record)
         try:
-            # A folder that was moved or deleted meanwhile is an error: its lines are not made anew.
-            self._check_ours((self.path / self._LINES).stat())
+            # No O_CREAT for the lines: a folder that was moved or deleted meanwhile is an error.
+            lines = self.path / self._LINES
+            is_new = bool(name) and not path.exists()
+            self._check_ours(lines.stat())
             descriptor = os.open(
-                path, os.O_WRONLY | os.O_APPEND | (os.O_CREAT if name else 0)
+                path, os.O_WRONLY | os.O_APPEND | (os.O_CREAT if is_new else 0)
             )
             try:
+                self._check_ours(lines.stat() if name else os.fstat(descriptor))
+                if is_new:
+                    sync_folder(self.path)
                 _append_or_restore(descriptor, line)
             finally:
                 os.close(descriptor)

@@ -72,7 +72,6 @@ def demand(**changes: object) -> Demands:
         think_gil_s=0.0,
         service=ServiceTime(1e-3, 0.0),
         service_cpu=NO_TIME,
-        service_gil=NO_TIME,
         excess_s=0.0,
         num_cpus=2,
         source="nominal",
@@ -89,8 +88,12 @@ def demand(**changes: object) -> Demands:
         # The same without it: 2 CPUs, 8 000 a second; but 8/(250 µs + 1 ms) are asked.
         ({"think_s": 250e-6, "think_cpu_s": 250e-6}, 6_400, "times"),
         ({"think_s": 500e-6, "think_cpu_s": 500e-6}, 4_000, "processors"),
-        # The policy holds it, too: 1 ms for each batch of 8 at most.
-        ({"think_gil_s": 25e-6, "service_gil": ServiceTime(1e-3, 0.0)}, 1e6 / 150, "GIL"),
+        # The policy computes, too: 1 ms for each batch of 8 at most, beside 375 µs of an actor.
+        (
+            {"think_cpu_s": 375e-6, "service_cpu": ServiceTime(1e-3, 0.0)},
+            4_000,
+            "processors",
+        ),
         ({"service": NO_TIME}, None, None),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from slotbench.compute import losses
 from slotbench.compute.losses import Loss, Yardsticks
 from slotbench.compute.statistics import RatioEstimate
-from slotbench.records import CalibrationRecord
+from slotbench.records import CalibrationRecord, ThinkTime
 from slotbench.store import StoredRun
 from tests.slotbench.support import grids
 from tests.slotbench.support.calibrations import calibrated, calibration
@@ -47,19 +47,19 @@ def test_the_losses_multiply_to_the_bound(is_calibrated: bool) -> None:
         assert of.floor_per_s / loss.measured_per_s == pytest.approx(loss.transport.point)
         if "latency_ms=0.0" in loss.cell:
             assert (of.demands, of.bound_per_s, of.batching, of.waking) == (None,) * 4
-            assert loss.whole is loss.added_s is None
+            assert loss.overhead is loss.added_s is None
             continue
         assert of.bound_per_s is not None
-        assert of.policy_per_s is not None
+        assert of.free_per_s is not None
         assert of.batching is not None
         assert of.waking is not None
-        assert loss.whole is not None
+        assert loss.overhead is not None
         product = of.batching.point * of.waking.point * loss.transport.point
         assert product == pytest.approx(of.bound_per_s / loss.measured_per_s)
-        assert loss.whole.point == pytest.approx(of.waking.point * loss.transport.point)
+        assert loss.overhead.point == pytest.approx(of.waking.point * loss.transport.point)
         slots = of.num_slots
         assert loss.added_s == pytest.approx(
-            slots / loss.measured_per_s - slots / of.policy_per_s
+            slots / loss.measured_per_s - slots / of.free_per_s
         )
 
 
@@ -69,7 +69,7 @@ def test_nominal_times_are_the_scenarios() -> None:
 
     assert of.bound_per_s == pytest.approx(64_000)
     assert of.limit == "times"
-    assert of.policy_per_s == pytest.approx(32_000, rel=0.01)
+    assert of.free_per_s == pytest.approx(32_000, rel=0.01)
     assert of.num_calibrations == 0
     assert of.demands is not None
     assert of.demands.source == "nominal"
@@ -109,16 +109,19 @@ def test_what_a_round_does_to_all_cancels() -> None:
     for number in range(5):
         one = calibration(cell, number)
         points = tuple(
-            dataclasses.replace(p, mean_s=p.mean_s * factor(number)) for p in one.service
+            dataclasses.replace(p, median_s=p.median_s * factor(number))
+            for p in one.service
         )
         slow = factor(number) * 10e-6
         made.append(
-            dataclasses.replace(one, service=points, think_mean_s=slow, work_s=slow)
+            dataclasses.replace(
+                one, service=points, think_mean_s=slow, think_excess_s=slow, work_s=slow
+            )
         )
     stored = dataclasses.replace(stored, trials=tuple(trials), calibrations=tuple(made))
     loss = ask(stored)[cell, "slot"]
 
-    for ratio in (loss.yardsticks.waking, loss.transport, loss.whole):
+    for ratio in (loss.yardsticks.waking, loss.transport, loss.overhead):
         assert ratio is not None
         assert ratio.low is not None
         assert ratio.high is not None
@@ -150,13 +153,45 @@ def test_of_two_before_one_attempt_the_last_counts() -> None:
     """A run killed between calibration and first trial makes both anew, under one number."""
     stored = race(9000.0, 3000.0, 10_000.0)
     cell = stored.run.scenario.cells[0].name
-    old = calibration(cell, 0, think_mean_s=1.0)
+    old = calibration(cell, 0, think_excess_s=1.0)
     both: tuple[CalibrationRecord, ...] = (old, calibration(cell, 0))
     of = ask(dataclasses.replace(stored, calibrations=both))[cell, "slot"].yardsticks
 
     assert of.num_calibrations == 1
     assert of.demands is not None
     assert of.demands.think_s == pytest.approx(10e-6)
+
+
+def test_a_calibration_that_failed_last_is_not_replaced_by_an_earlier_one() -> None:
+    """Nor forgotten: why it failed is said."""
+    stored = race(9000.0, 3000.0, 10_000.0)
+    cell = stored.run.scenario.cells[0].name
+    both = (
+        calibration(cell, 0),
+        calibration(cell, 0, status="failed", error="the policy raised"),
+    )
+    of = ask(dataclasses.replace(stored, calibrations=both))[cell, "slot"].yardsticks
+
+    assert of.num_calibrations == 0
+    assert of.failure == "the policy raised"
+    assert of.demands is not None
+    assert of.demands.source == "nominal"
+
+
+def test_nominal_think_times_are_drawn_for_each_round() -> None:
+    """By the seeds of its trials: what luck does to a round is in the interval."""
+    place = grids.cell(16, 1.0)
+    workload = dataclasses.replace(place.workload, think_time=ThinkTime("exponential", 2.0))
+    place = dataclasses.replace(place, workload=workload)
+    rates = {(place.name, x): 4000.0 for x in THREE}
+    stored = grids.stored(rates, [place], labels=THREE)
+    seeded = tuple(dataclasses.replace(t, seed=t.round) for t in stored.trials)
+    of = ask(dataclasses.replace(stored, trials=seeded))[place.name, "slot"].yardsticks
+
+    assert of.batching is not None
+    assert of.batching.low is not None
+    assert of.batching.high is not None
+    assert of.batching.low < of.batching.high
 
 
 def test_without_a_floor_waking_and_transport_are_one() -> None:
@@ -167,7 +202,7 @@ def test_without_a_floor_waking_and_transport_are_one() -> None:
     loss = ask(stored)[place.name, "slot"]
 
     assert loss.transport is loss.yardsticks.waking is loss.yardsticks.floor_per_s is None
-    assert loss.whole is not None
+    assert loss.overhead is not None
     assert loss.verdict is None
 
 

@@ -80,7 +80,7 @@ def test_greedy_service_is_the_chains(
         Batching(1, most, FOREVER_MS),
         lambda rows: batch_s + row_s * rows,
         warmup_s=50 * (think_s + batch_s),
-        min_requests=150_000,
+        min_requests=100_000,
         max_requests=200_000,
     )
 
@@ -191,7 +191,7 @@ def test_computing_is_done_by_as_many_as_there_are_processors() -> None:
 TIMES = st.one_of(st.just(0.0), st.floats(1e-5, 1e-2))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(
     num_slots=st.integers(1, 40),
     least=st.integers(1, 40),
@@ -224,7 +224,6 @@ def test_nothing_that_is_simulated_exceeds_the_bound(
         think_gil_s=think_s * work_share / 2,
         service=demands.ServiceTime(batch_s, row_s),
         service_cpu=demands.ServiceTime(batch_s / 2, row_s / 2),
-        service_gil=demands.NO_TIME,
         excess_s=0.0,
         num_cpus=num_cpus,
         source="calibrated",
@@ -262,11 +261,88 @@ def test_a_real_environments_times_are_drawn_from_its_histogram() -> None:
     """A third of the steps take 7 ms, the others 1 ms: 3 ms on average."""
     workload = dataclasses.replace(build_workload(1), model=Model("sleep", 1.0))
     steps = histogram.count(np.array([1_000_000, 1_000_000, 7_000_000] * 30))
-    found = demands.calibrated(workload, calibration(think_mean_s=3e-3))
+    found = demands.calibrated(
+        workload, calibration(think_mean_s=3e-3, think_excess_s=None)
+    )
     assert found is not None
     free = simulation.of_cell(workload, found, seed=1, thinks=steps)
 
     assert free.per_s == pytest.approx(1 / (3e-3 + 1.002e-3), rel=0.05)
+
+
+def test_the_first_to_come_is_the_first_served() -> None:
+    """With room for one of three, nobody is served twice before all were: they wait alike."""
+    found = simulate(
+        [itertools.repeat(0.0)] * 3, Batching(1, 1), lambda _: 0.001, min_requests=300
+    )
+
+    # Each waits for the two others, then is served: always 3 ms.
+    assert found.mean_latency_s == pytest.approx(0.003)
+
+
+def test_what_a_think_takes_it_computes() -> None:
+    """Two processors, and draws of 1 and 3 ms that compute all the while: 1 000 requests a second."""
+    times = [itertools.cycle([0.001, 0.003]) for _ in range(8)]
+    found = simulate(
+        times,
+        Batching(),
+        lambda _: 1e-6,
+        min_requests=4000,
+        processors=Processors(2, think_cpu_share=1.0),
+    )
+
+    assert found.per_s == pytest.approx(1000, rel=0.02)
+
+
+def test_the_window_is_what_was_asked() -> None:
+    """Two seconds of it, after one that does not count, though a few requests would do."""
+    found = simulate(
+        [itertools.repeat(0.0)] * 4,
+        Batching(4, 4, FOREVER_MS),
+        lambda _: 0.01,
+        warmup_s=1.0,
+        measure_s=2.0,
+    )
+
+    assert found.num_requests == pytest.approx(800, abs=8)
+
+
+def test_what_does_not_count_does_not_shorten_the_window() -> None:
+    """However many requests the warm-up takes."""
+    found = simulate(
+        [itertools.repeat(0.0)] * 4,
+        Batching(4, 4, FOREVER_MS),
+        lambda _: 0.001,
+        warmup_s=1.0,
+        min_requests=400,
+        max_requests=500,
+    )
+
+    assert found.num_requests == pytest.approx(400, abs=8)
+
+
+def test_equal_think_times_do_not_march_in_step() -> None:
+    """8 actors, 5 ms, a policy of 1 ms: of phases drawn anew, not all at once and one after the other."""
+    workload = dataclasses.replace(
+        build_workload(8), model=Model("sleep", 1.0), think_time=ThinkTime("constant", 5.0)
+    )
+    found = demands.nominal(workload)
+    assert found is not None
+    rates = {simulation.of_cell(workload, found, seed=seed).per_s for seed in range(4)}
+
+    assert len(rates) > 1
+    assert max(rates) <= 8 / 6e-3
+
+
+def test_jitter_is_that_of_the_calibration() -> None:
+    """Where nothing is drawn, what was calibrated is: half of the thinks end 2 ms late."""
+    workload = dataclasses.replace(build_workload(1), model=Model("sleep", 1.0))
+    found = demands.calibrated(workload, calibration())
+    assert found is not None
+    late = histogram.count(np.array([0, 2_000_000] * 50))
+    free = simulation.of_cell(workload, found, seed=1, thinks=late)
+
+    assert free.per_s == pytest.approx(1 / 2.002e-3, rel=0.05)
 
 
 def test_what_cannot_be_simulated_is_refused() -> None:

@@ -256,8 +256,8 @@ def test_where_the_loss_goes_is_shown_where_it_was_asked(name: str) -> None:
         flat.count("free transport") >= 2 + 1
     )  # two cells have a time to wait for, and the legend
     assert "mean of 5 calibrations" in flat
-    assert "no bound: nothing but the transport" in flat
-    assert "the bound is that of think time and service time" in flat
+    assert "no bound: nobody thinks and the policy takes no time" in flat
+    assert "what limits the bound: think time and service time" in flat
 
 
 def test_the_steps_of_a_loss_stand_in_their_order() -> None:
@@ -280,7 +280,9 @@ def test_the_steps_of_a_loss_stand_in_their_order() -> None:
     slot = table.rows[4]
     assert (slot[1], slot[2]) == ("9 600/s", "transport")
     assert slot[4] == "+4.67 ms"
-    assert "as the scenario asks for them" in table.notes[0]
+    assert table.notes[0].startswith(
+        "nominal: Z = 0 s, S(n) = 1.00 ms, as the scenario asks"
+    )
 
 
 def test_losses_without_a_floor_say_both() -> None:
@@ -309,6 +311,31 @@ def test_a_policy_whose_time_is_no_line_is_said() -> None:
     )
 
     assert sum("no line in the batch size" in note for t in tables for note in t.notes) == 2
+
+
+@pytest.mark.parametrize(
+    ("busy", "said"),
+    [
+        (range(1), "the machine disturbed 1 calibration, left out"),
+        (range(4), "the machine disturbed 4 calibrations, used all the same"),
+    ],
+)
+def test_disturbed_calibrations_are_said(busy: range, said: str) -> None:
+    """Left out where two others are left, and used where they are not."""
+    stored = calibrated(grids.small_grid(), {"observed_s": 0.3})
+    loud = tuple(
+        dataclasses.replace(one, foreign_cpu_s=0.3) if one.round in busy else one
+        for one in stored.calibrations
+    )
+    lost = losses.losses(stored.run, stored.trials, loud)
+    notes = [note for table in loss_table.tables(lost) for note in table.notes]
+
+    assert sum(note.startswith(said) for note in notes) == 2
+    of = lost[-1].yardsticks
+    assert (of.num_calibrations, of.num_disturbed) == (
+        4 if len(busy) == 1 else 5,
+        len(busy),
+    )
 
 
 def test_json_holds_losses_where_they_were_asked() -> None:

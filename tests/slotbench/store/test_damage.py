@@ -298,6 +298,7 @@ def test_a_number_that_no_trial_gives(
         ),
         ('"think_mean_s":1e-05', '"think_mean_s":-1.0', "think_mean_s: -1.0 is below 0"),
         ('"batch_size":4', '"batch_size":1', "service: batch sizes"),
+        ('"median_s":0.001002', '"median_s":0.0', "service: a batch of 1 took no time"),
         (
             '"buckets":[[',
             f'"buckets":[[{MAX_BUCKET + 1},1],[',

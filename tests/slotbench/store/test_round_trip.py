@@ -155,7 +155,12 @@ def runs_with_calibrations(
     run = draw(runs)
     run = dataclasses.replace(run, design=dataclasses.replace(run.design, blocks=()))
     points = st.lists(
-        anything_of(ServicePoint, batch_size=st.integers(1, 99)),
+        anything_of(
+            ServicePoint,
+            batch_size=st.integers(1, 99),
+            median_s=st.floats(1e-12, 1e12),
+            num_calls=st.integers(1, 99),
+        ),
         min_size=1,
         max_size=3,
         unique_by=lambda p: p.batch_size,

@@ -24,7 +24,7 @@ def calibration(
         duration_s=0.3,
         think=histogram.count(np.full(100, 10_000)),
         think_mean_s=10e-6,
-        think_drawn_mean_s=0.0,
+        think_excess_s=10e-6,
         think_cpu_s=10e-6,
         work_s=10e-6,
         service=tuple(ServicePoint(n, 1e-3 + 2e-6 * n, 50e-6, 20) for n in (1, 4, 8)),
