@@ -205,6 +205,7 @@ def _plain(value: Any) -> Any:
 
 
 def progress(on_progress: "Callable[[Progress], None] | None", expected_s: float) -> Any:
+    """A context that gives what is to be told of progress: the caller's own, or a bar."""
     import contextlib
 
     if on_progress is not None:

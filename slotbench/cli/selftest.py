@@ -38,7 +38,7 @@ def selftest(
     machine: Annotated[
         bool,
         typer.Option(
-            "--machine", help="Also measure two real runs whose truth is known: 8 minutes."
+            "--machine", help="Also measure two real runs whose truth is known: 10 minutes."
         ),
     ] = False,
     comparisons: Annotated[
@@ -70,8 +70,8 @@ def selftest(
 ) -> int:
     """Test the harness itself, where the truth is known.
 
-    Simulated contenders that are 0, 1, 3, 5 and 10 % slower than the baseline go through
-    recording and 'slotbench compare', on simulated machines of all kinds of noise. Shown is how
+    Simulated contenders that are 0, 1, 3, 5 and 10 % slower than the baseline go through the
+    real runner, rules and 'slotbench compare', on simulated machines of all kinds of noise. Shown is how
     often a difference is claimed that is not there, how often one is found that is, and what
     pyperf, Mann-Whitney and a bootstrap say of the same data. Exit code 1: more false alarms, or
     fewer intervals that hold the truth, than chance allows.
@@ -91,8 +91,13 @@ def selftest(
     number = comparisons or (_FULL if full else _SMALL)
     rounds = _FULL_ROUNDS if full else _SMALL_ROUNDS
     processes = processes or len(os.sched_getaffinity(0))
-    found = _simulate(number, rounds, seed, processes)
-    measured = _measure(results) if machine else None
+    try:
+        found = _simulate(number, rounds, seed, processes)
+        measured = _measure(results) if machine else None
+    except KeyboardInterrupt:
+        kept = "; runs that were begun are kept" if machine else ""
+        print(f"slotbench: interrupted; nothing was counted{kept}", file=sys.stderr)
+        raise
 
     from slotbench.cli._screen import stdout_screen
     from slotbench.draw import selftest as drawn
@@ -113,10 +118,11 @@ def selftest(
         machine=measured,
         criteria=criteria.judge(found, measured),
     )
-    if output is not None:
-        write_file(output, selftest_bytes(record), force=force)
     text = drawn.as_json(record) if as_json else drawn.render(record, stdout_screen())
     print(text, end="")
+    # Last, so that a disk that refuses costs the file alone.
+    if output is not None:
+        write_file(output, selftest_bytes(record), force=force)
     failed = drawn.failures(record)
     if as_json:
         for line in failed:

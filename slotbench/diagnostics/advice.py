@@ -138,7 +138,9 @@ def _battery(facts: Facts) -> str:
 
 
 def _clock(facts: Facts) -> str:
-    if facts.clock_read_s is None or facts.clock_read_s <= MAX_CLOCK_READ_S:
+    is_slow = facts.clock_read_s is not None and facts.clock_read_s > MAX_CLOCK_READ_S
+    # A slow read of the fast clock is another trouble: nothing better is to be had.
+    if not is_slow or facts.clock_source in _FAST_CLOCKS:
         if not facts.clock_source or facts.clock_source in _FAST_CLOCKS:
             return ""
         if not _FAST_CLOCKS & set(facts.other_clock_sources):
@@ -223,7 +225,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "others_run",
         _foreign,
         "they take CPUs, caches and clock rate from some trials and not from others",
-        "end them, or keep to CPUs of your own: taskset -c 2-3 slotbench run quickstart",
+        "end them, or keep them off the CPUs that you measure on (taskset, where there are CPUs enough for both)",
     ),
     Rule(
         "load",

@@ -7,6 +7,7 @@ trial's own collate.
 from typing import Final
 
 from slotbench import contenders
+from slotbench.errors import ContenderError
 from slotbench.measure import recording, systems
 from slotbench.measure.served import ServedModel
 from slotbench.records import Batching, RecorderCosts, ServerCost
@@ -24,7 +25,7 @@ _REPEATS: Final = 5
 def costs() -> RecorderCosts:
     """Time the recorder in this process: the least of several repeats of each part.
 
-    The collate of a contender that is not installed is left out.
+    The collate of a contender that is not installed, or cannot be made, is left out.
     """
     loop_s = min(recording.actor_s_per_request(has_check=False) for _ in range(_REPEATS))
     checked_s = min(recording.actor_s_per_request(has_check=True) for _ in range(_REPEATS))
@@ -32,17 +33,20 @@ def costs() -> RecorderCosts:
         stamps_s=loop_s,
         check_s=max(0.0, checked_s - loop_s),
         num_rows=_NUM_SLOTS,
-        servers=tuple(
-            _server(label)
-            for label in _COLLATES
-            if contenders.missing_requirement(contenders.parse(label)) is None
-        ),
+        servers=tuple(cost for label in _COLLATES for cost in _server(label)),
     )
 
 
-def _server(label: str) -> ServerCost:
+def _server(label: str) -> list[ServerCost]:
+    """The cost, or none."""
+    contender = contenders.parse(label)
+    if contenders.missing_requirement(contender) is not None:
+        return []
     model = ServedModel(lambda batch: batch, lambda _: None, max_batches=1)
-    collate = systems.build(contenders.parse(label), _NUM_SLOTS, Batching(), model).collate
+    try:
+        collate = systems.build(contender, _NUM_SLOTS, Batching(), model).collate
+    except ContenderError:  # a TorchRL that is there and does not import
+        return []
     with_id_s, without_s = (
         min(
             recording.server_s_per_request(_NUM_SLOTS, collate, None, has_id=has_id)
@@ -50,4 +54,5 @@ def _server(label: str) -> ServerCost:
         )
         for has_id in (True, False)
     )
-    return ServerCost(label, adds_s=max(0.0, with_id_s - without_s), batch_s=without_s)
+    adds_s = max(0.0, with_id_s - without_s)
+    return [ServerCost(label, adds_s=adds_s, batch_s=without_s)]

@@ -14,8 +14,8 @@ from slotbench.records import Cell
 _VERDICTS: Final = {
     "faster": "",
     "slower": "",
-    "equivalent": ", equivalent",
-    "inconclusive": ", undecided",
+    "equivalent": " (equivalent)",
+    "inconclusive": " (undecided)",
 }
 """What is said behind a ratio that says it not by itself."""
 

@@ -97,7 +97,7 @@ def opening(diagnosis: Diagnosis) -> list[str]:
         said.append(
             f"{where}: {first.rounds} rounds show differences of about {_about(first)} in "
             f"throughput, {last.rounds} rounds of about {_about(last)}; "
-            f"{_needed(cell.rounds_needed)} for {units.percent(DELTA)}."
+            f"{_needed(cell)} for {units.percent(DELTA)}."
         )
     return said
 
@@ -331,10 +331,24 @@ def _shares(found: Resolvable) -> tuple[str, str, str]:
     return effect, low, high
 
 
-def _needed(rounds: int | None) -> str:
-    if rounds is None:
+def _needed(cell: CellNoise) -> str:
+    """Rounds with their range: two digits, since a spread of a few pairs is known no better."""
+    if cell.rounds_needed is None:
         return f"over {units.whole(power.MAX_ROUNDS)} rounds would be needed"
-    return f"about {units.count(rounds, 'round')} would be needed"
+    ends = [
+        None if sd is None else power.rounds_needed(DELTA, sd)
+        for sd in (cell.log_sd_low, cell.log_sd_high)
+    ]
+    low, high = (
+        f"over {units.whole(power.MAX_ROUNDS)}" if end is None else _two_digits(end)
+        for end in ends
+    )
+    about = _two_digits(cell.rounds_needed)
+    return f"about {about} rounds ({low} to {high}) would be needed"
+
+
+def _two_digits(number: int) -> str:
+    return units.whole(round(float(f"{number:.2g}")))
 
 
 def _rounded(share: float | None) -> float | None:

@@ -27,6 +27,16 @@ six standard deviations from them. With fewer, chance is allowed for."""
 FULL_BATCH_RATIO: Final = 0.995
 """Mean batch over actors, from which a planted slowdown is taken to be what was planted."""
 
+POWER_SLACK: Final = 0.02
+"""By which theory may be off: latencies and counts are not quite normal."""
+
+MIN_PAIRED_RATIO: Final = 0.8
+"""Of slowdowns of 3 % under a random walk; a comparison that does not pair finds next to none."""
+
+_THROUGHPUT: Final = "throughput"
+_WALK: Final = "random walk"
+_PAIRED_FIND: Final = (_THROUGHPUT, 0.03)
+_FOUND: Final = "slowdowns that are found"
 _ALARM_RATIO: Final = 1.0 - CONFIDENCE
 _ALARMS: Final = "false alarms"
 _COVERED: Final = "intervals that hold the true ratio"
@@ -43,12 +53,28 @@ def judge(
         if count.method == "slotbench"
     ]
     alarms = [one for one in ours if one[1].effect == 0.0]
-    exact = [one for one in alarms if one[0].is_gaussian and one[1].metric == "throughput"]
+    exact = [one for one in alarms if one[0].is_gaussian and one[1].metric == _THROUGHPUT]
     bounded = [one for one in alarms if one not in exact]
+    # The true ratio of a percentile is known where both windows hold equally many requests: a
+    # nearest rank of 727 is another share of them than one of 800.
+    known = [one for one in ours if one[1].metric == _THROUGHPUT or one[1].effect == 0.0]
+    powers = [
+        (setting, count, one.power_ratio)
+        for setting, count in ours
+        for one in setting.predicted
+        if (count.metric, count.effect) == (_THROUGHPUT, one.effect)
+    ]
+    walks = [
+        one
+        for one in ours
+        if one[0].noise == _WALK and (one[1].metric, one[1].effect) == _PAIRED_FIND
+    ]
     return (
         *(_exact(*one, FAMILY / len(exact)) for one in exact),
         *(_bounded(*one, FAMILY / len(bounded)) for one in bounded),
-        *(_covered(*one, FAMILY / len(ours)) for one in ours),
+        *(_covered(*one, FAMILY / len(known)) for one in known),
+        *(_predicted(*one, FAMILY / len(powers)) for one in powers),
+        *(_paired(*one, FAMILY / len(walks)) for one in walks),
         *(() if machine is None else _of_machine(machine)),
     )
 
@@ -91,6 +117,23 @@ def _covered(setting: SelfTestSetting, count: MethodCount, chance: float) -> Cri
         least = min(least, band(number, MIN_COVERED_RATIO, 2 * chance)[0])
     seen = count.num_covered or 0
     return Criterion(_COVERED, _where(setting, count), seen, number, least, number)
+
+
+def _predicted(
+    setting: SelfTestSetting, count: MethodCount, power: float, chance: float
+) -> Criterion:
+    """Found as often as the t test finds: one that never speaks, or speaks too soon, does not pass."""
+    number = count.num_comparisons
+    low = band(number, max(0.0, power - POWER_SLACK), chance)[0]
+    high = band(number, min(1.0, power + POWER_SLACK), chance)[1]
+    return Criterion(_FOUND, _where(setting, count), count.num_lower, number, low, high)
+
+
+def _paired(setting: SelfTestSetting, count: MethodCount, chance: float) -> Criterion:
+    """Found although the machine wanders: blocks must be compared inside themselves."""
+    number = count.num_comparisons
+    least = band(number, MIN_PAIRED_RATIO, 2 * chance)[0]
+    return Criterion(_FOUND, _where(setting, count), count.num_lower, number, least, number)
 
 
 def _of_machine(machine: MachinePart) -> Iterator[Criterion]:

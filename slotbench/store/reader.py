@@ -40,7 +40,7 @@ class StoredRun:
     Attributes:
         path: the run's folder.
         trials: in the order recorded; also failed and INVALID ones and older attempts.
-        calibrations: in the order recorded; empty for a run of schema version 1 or 2.
+        calibrations: in the order recorded; empty where none was made, as before schema version 3.
         notes: for people: what is missing or was left out. Empty for a complete run.
         is_open: a process is measuring it.
     """

@@ -9,6 +9,7 @@ from slotbench.records import (
     MachinePart,
     MethodCount,
     PlantedInterval,
+    PredictedPower,
     RepeatedInterval,
     SelfTestSetting,
 )
@@ -82,6 +83,41 @@ def test_few_comparisons_are_allowed_what_chance_adds() -> None:
     """10 false alarms of 100 may be chance, 30 may not; the same of 88 and of 60 covered."""
     assert verdicts(setting(100, 10, 88, is_gaussian=False)) == [True, True]
     assert verdicts(setting(100, 30, 60, is_gaussian=False)) == [False, False]
+
+
+def found(number: int, *, noise: str = "n", predicted: float | None = None) -> list[bool]:
+    """What holds where so many of 4 000 slowdowns of 3 % were found."""
+    count = MethodCount("slotbench", "throughput", 0.03, 4000, number, 0, 3800)
+    power = () if predicted is None else (PredictedPower(0.03, predicted),)
+    made = SelfTestSetting(noise, "noise", True, 5, 10, (count,), (), power)
+    return [one.holds for one in criteria.judge([made]) if "found" in one.name]
+
+
+def test_slowdowns_are_found_as_often_as_theory_says() -> None:
+    """Of 4 000 at 50 %: 2 000 and a little beside; none at all, and 60 %, are a fault."""
+    assert found(2000, predicted=0.5) == [True]
+    assert found(1900, predicted=0.5) == [True]
+    assert found(0, predicted=0.5) == [False]
+    assert found(2400, predicted=0.5) == [False]
+
+
+def test_a_comparison_must_pair() -> None:
+    """Under a random walk one that does finds 3 % nearly always, one that does not nearly never."""
+    assert found(3900, noise="random walk") == [True]
+    assert found(400, noise="random walk") == [False]
+
+
+def test_of_percentiles_coverage_is_judged_where_the_truth_is_known() -> None:
+    """Windows of two lengths in requests have percentiles of two shares: shown, not judged."""
+    counts = tuple(
+        MethodCount("slotbench", "latency_p99", effect, 4000, 100, 100, 3500)
+        for effect in (0.0, 0.1)
+    )
+    made = SelfTestSetting("n", "noise", True, 20, 10, counts, (), ())
+    judged = [one for one in criteria.judge([made]) if one.name.startswith("intervals")]
+
+    assert [one.holds for one in judged] == [False]
+    assert "effect 0%" in judged[0].where
 
 
 def machine(
