@@ -60,10 +60,10 @@ class Doctor:
         Raises:
             RecordError: it cannot be written.
         """
-        from slotbench.store.diagnosis import to_json
+        from slotbench.store import document
         from slotbench.store.output import write_file
 
-        write_file(Path(path), to_json(self.record).encode("utf-8"), force=True)
+        write_file(Path(path), document(self.record), force=True)
         return Path(path)
 
     def to_pyperf(self, path: str | Path) -> Path:
@@ -133,7 +133,7 @@ def load_diagnosis(path: str | Path) -> Doctor:
     Raises:
         RecordError: it cannot be read, is damaged, or is of a later slotbench.
     """
-    from slotbench.store.diagnosis import read_diagnosis
+    from slotbench.store import read_diagnosis
 
     return Doctor(read_diagnosis(path))
 

@@ -68,12 +68,13 @@ def doctor(
     # The user's own modules can be measured, but never hide an installed one.
     sys.path.append(str(Path.cwd()))
     diagnosis = _diagnose(plan, contender)
+    _print(diagnosis, as_json=as_json)
+    # Last, so that a disk that refuses costs the file alone.
     if pyperf is not None:
         from slotbench.exports import primitives
 
         write_file(pyperf, primitives.render(diagnosis), force=force, option=_PYPERF)
         _say(f"the primitives are in {pyperf}: python -m pyperf stats {pyperf}")
-    _print(diagnosis, as_json=as_json)
     return EXIT_OK
 
 
@@ -100,9 +101,14 @@ def _diagnose(plan: "Plan", contender: str) -> "Diagnosis":
 def _print(diagnosis: "Diagnosis", *, as_json: bool) -> None:
     from slotbench.cli._screen import stdout_screen
     from slotbench.draw import diagnosis as drawn
-    from slotbench.store.diagnosis import to_json
+    from slotbench.store import document
 
-    print(to_json(diagnosis) if as_json else drawn.show(diagnosis, stdout_screen()), end="")
+    print(
+        document(diagnosis).decode("utf-8")
+        if as_json
+        else drawn.show(diagnosis, stdout_screen()),
+        end="",
+    )
 
 
 def _say(text: str) -> None:

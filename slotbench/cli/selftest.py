@@ -1,6 +1,5 @@
 """``slotbench selftest``: whether the harness finds what is known to be there, and nothing else."""
 
-import os
 import signal
 import sys
 import time
@@ -81,6 +80,7 @@ def selftest(
       slotbench selftest --comparisons 1000 --seed 7
       slotbench selftest --full --machine -o selftest.json
     """
+    from slotbench.measure.machine import num_cpus
     from slotbench.store.output import check_free, write_file
 
     if output is not None:
@@ -90,7 +90,7 @@ def selftest(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     number = comparisons or (_FULL if full else _SMALL)
     rounds = _FULL_ROUNDS if full else _SMALL_ROUNDS
-    processes = processes or len(os.sched_getaffinity(0))
+    processes = processes or num_cpus()
     try:
         found = _simulate(number, rounds, seed, processes)
         measured = _measure(results) if machine else None
@@ -103,7 +103,7 @@ def selftest(
     from slotbench.draw import selftest as drawn
     from slotbench.records import SELFTEST_SCHEMA_VERSION, SelfTest
     from slotbench.selftest import criteria
-    from slotbench.store import environment, selftest_bytes
+    from slotbench.store import document, environment
 
     record = SelfTest(
         schema_version=SELFTEST_SCHEMA_VERSION,
@@ -122,7 +122,7 @@ def selftest(
     print(text, end="")
     # Last, so that a disk that refuses costs the file alone.
     if output is not None:
-        write_file(output, selftest_bytes(record), force=force)
+        write_file(output, document(record), force=force)
     failed = drawn.failures(record)
     if as_json:
         for line in failed:

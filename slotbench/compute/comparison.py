@@ -277,11 +277,12 @@ class Pairing:
         """The contender in that cell, by that metric."""
         label = contender.label
         trials = self.arms.get((cell, label, 0), {})
-        values = self._values(cell, label, 0, metric)
+        values = self.values(cell, label, metric)
         is_baseline = label == self.baseline
-        ratio = None if is_baseline else self._ratio(values, cell, self.baseline, metric)
+        base = self.values(cell, self.baseline, metric)
+        ratio = None if is_baseline else paired(values, base)
         has_zero = self.has_zero(cell, (label, self.baseline), metric)
-        repeat = self._repeat(cell, metric)
+        repeat = self.repeat(cell, metric)
         noise = None if repeat is None else statistics.noise_floor(repeat)
         is_floor = contender.name == FLOOR
         spread = _spread(tuple(values.values()))
@@ -306,46 +307,10 @@ class Pairing:
             value_high=None if spread is None else spread.high,
         )
 
-    def values(self, cell: str, label: str, metric: Metric) -> dict[int, float]:
-        """Round → value, of the usable trials (first arm) that have one."""
-        return self._values(cell, label, 0, metric)
-
-    def mean_batch_size(self, cell: str, label: str) -> float | None:
-        """Rows per batch, mean over usable trials (first arm); None where there are none."""
-        return _mean_batch_size(self.arms.get((cell, label, 0), {}))
-
-    def log_values(self, cell: str, label: str, metric: Metric) -> list[float]:
-        """Logarithms of the positive values, one a trial, in the order of the rounds."""
-        values = self._values(cell, label, 0, metric).values()
-        return [math.log(value) for value in values if value > 0]
-
-    def log_ratios(self, cell: str, label: str, metric: Metric) -> list[float]:
-        """Logarithms of the ratios to the baseline, one a pair, in the order of the rounds."""
-        values = self._values(cell, label, 0, metric)
-        pairs = self._pairs(values, cell, self.baseline, metric)
-        return [math.log(above) - math.log(below) for above, below in pairs]
-
-    def log_repeats(self, cell: str, metric: Metric) -> list[float]:
-        """Logarithms of the A/A ratios, one a pair, in the order of the rounds."""
-        pairs = self._repeat_pairs(cell, metric)
-        return [math.log(above) - math.log(below) for above, below in pairs]
-
-    def has_zero(self, cell: str, labels: Iterable[str], metric: Metric) -> bool:
-        """Whether a value of one of these contenders is 0."""
-        return any(0.0 in self._values(cell, label, 0, metric).values() for label in labels)
-
-    def zeros(self, cell: str, contender: Contender, metric: Metric) -> list[Problem]:
-        """A warning for each of the contender's values that is 0."""
-        trials = self.arms.get((cell, contender.label, 0), {})
-        values = self._values(cell, contender.label, 0, metric)
-        return [
-            blocks.zero_value(trials[number], metric.name)
-            for number, value in values.items()
-            if value == 0.0
-        ]
-
-    def _values(self, cell: str, label: str, arm: int, metric: Metric) -> dict[int, float]:
-        """Round → value, of the usable trials that have one."""
+    def values(
+        self, cell: str, label: str, metric: Metric, arm: int = 0
+    ) -> dict[int, float]:
+        """Round → value, of the usable trials of an arm that have one."""
         found = {}
         for number, trial in sorted(self.arms.get((cell, label, arm), {}).items()):
             if not blocks.is_usable(trial) or trial.measurement is None:
@@ -355,30 +320,54 @@ class Pairing:
                 found[number] = value
         return found
 
-    def _pairs(
-        self, values: Mapping[int, float], cell: str, below: str, metric: Metric
-    ) -> list[tuple[float, float]]:
-        base = self._values(cell, below, 0, metric)
-        return [
-            (value, base[number])
-            for number, value in values.items()
-            if value > 0 and base.get(number, 0.0) > 0
-        ]
-
-    def _ratio(
-        self, values: Mapping[int, float], cell: str, below: str, metric: Metric
-    ) -> RatioEstimate | None:
-        return _estimate(self._pairs(values, cell, below, metric))
-
-    def _repeat(self, cell: str, metric: Metric) -> RatioEstimate | None:
-        """The baseline's second trials over its first ones (A/A)."""
+    def repeat(self, cell: str, metric: Metric) -> RatioEstimate | None:
+        """The baseline's second trials over its first ones (A/A); None where it has none."""
         return _estimate(self._repeat_pairs(cell, metric))
+
+    def mean_batch_size(self, cell: str, label: str) -> float | None:
+        """Rows per batch, mean over usable trials (first arm); None where there are none."""
+        return _mean_batch_size(self.arms.get((cell, label, 0), {}))
+
+    def log_values(self, cell: str, label: str, metric: Metric) -> list[float]:
+        """Logarithms of the positive values, one a trial, in the order of the rounds."""
+        values = self.values(cell, label, metric).values()
+        return [math.log(value) for value in values if value > 0]
+
+    def log_ratios(self, cell: str, label: str, metric: Metric) -> list[float]:
+        """Logarithms of the ratios to the baseline, one a pair, in the order of the rounds."""
+        values = self.values(cell, label, metric)
+        pairs = _pairs(values, self.values(cell, self.baseline, metric))
+        return [math.log(above) - math.log(below) for above, below in pairs]
+
+    def log_repeats(self, cell: str, metric: Metric) -> list[float]:
+        """Logarithms of the A/A ratios, one a pair, in the order of the rounds."""
+        pairs = self._repeat_pairs(cell, metric)
+        return [math.log(above) - math.log(below) for above, below in pairs]
+
+    def has_zero(self, cell: str, labels: Iterable[str], metric: Metric) -> bool:
+        """Whether a value of one of these contenders is 0."""
+        return any(0.0 in self.values(cell, label, metric).values() for label in labels)
+
+    def zeros(self, cell: str, contender: Contender, metric: Metric) -> list[Problem]:
+        """A warning for each of the contender's values that is 0."""
+        trials = self.arms.get((cell, contender.label, 0), {})
+        values = self.values(cell, contender.label, metric)
+        return [
+            blocks.zero_value(trials[number], metric.name)
+            for number, value in values.items()
+            if value == 0.0
+        ]
 
     def _repeat_pairs(self, cell: str, metric: Metric) -> list[tuple[float, float]]:
         if self.repeated is None:
             return []
-        second = self._values(cell, self.repeated, BASELINE_REPEAT, metric)
-        return self._pairs(second, cell, self.repeated, metric)
+        second = self.values(cell, self.repeated, metric, BASELINE_REPEAT)
+        return _pairs(second, self.values(cell, self.repeated, metric))
+
+
+def paired(above: Mapping[int, float], below: Mapping[int, float]) -> RatioEstimate | None:
+    """The first over the second, by rounds in which both are above 0; None where there is none."""
+    return _estimate(_pairs(above, below))
 
 
 def verdict(
@@ -414,6 +403,16 @@ def can_resolve(repeat: RatioEstimate | None, threshold: float) -> bool | None:
     if repeat is None or noise is None or repeat.low is None or repeat.high is None:
         return None
     return noise <= threshold and repeat.low <= 1.0 <= repeat.high
+
+
+def _pairs(
+    above: Mapping[int, float], below: Mapping[int, float]
+) -> list[tuple[float, float]]:
+    return [
+        (value, below[number])
+        for number, value in above.items()
+        if value > 0 and below.get(number, 0.0) > 0
+    ]
 
 
 def _estimate(pairs: Sequence[tuple[float, float]]) -> RatioEstimate | None:

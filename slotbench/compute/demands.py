@@ -217,7 +217,7 @@ def _asked_s(workload: Workload) -> float:
 
 
 def _think_computing(
-    workload: Workload, calibration: CalibrationRecord | None
+    workload: Workload, calibration: CalibrationRecord
 ) -> tuple[float, float]:
     """CPU time of a think, and how long it holds the GIL: what cannot be done at the same time.
 
@@ -226,9 +226,8 @@ def _think_computing(
     meanwhile, so that two that wait for one processor take no longer than one.
     """
     if workload.environment is not None:
-        cpu_s = None if calibration is None else calibration.think_cpu_s
-        return cpu_s or 0.0, 0.0
-    work_s = 0.0 if calibration is None else calibration.work_s or 0.0
+        return calibration.think_cpu_s or 0.0, 0.0
+    work_s = calibration.work_s or 0.0
     return work_s, work_s
 
 

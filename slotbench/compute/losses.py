@@ -9,8 +9,8 @@ Three losses, each a ratio, whose product is bound over measured:
 
 A ratio may be below 1. The floor carries no payload, so that where making requests is most of
 the time it passes a free transport that has to; a transport can gather more than the rule asks
-for; and a calibration that the machine disturbed is too slow. Bound and free transport are of each round's own calibration, so that what a
-round does to all of a block cancels here, too.
+for; and a calibration that the machine disturbed is too slow. Bound and free transport are of
+each round's own calibration, so that what a round does to all of a block cancels here, too.
 """
 
 import math
@@ -281,12 +281,8 @@ class _Rounds:
 
     def over(self, values: Mapping[int, float]) -> RatioEstimate | None:
         """The free transport over these, paired by round; None where there is no pair."""
-        pairs = [
-            (self.by_round[number].free.per_s, value)
-            for number, value in values.items()
-            if value > 0 and number in self.by_round
-        ]
-        return _paired(pairs)
+        free = {n: self.by_round[n].free.per_s for n in values if n in self.by_round}
+        return comparison.paired(free, values)
 
 
 def _rounds(
@@ -362,18 +358,13 @@ def _of_cell(
         measured = statistics.geometric_mean(tuple(values.values()))
         if who.name == FLOOR or not measured:
             continue
-        pairs = [
-            (below[number], value)
-            for number, value in values.items()
-            if value > 0 and below.get(number, 0.0) > 0
-        ]
         yield Loss(
             cell=cell.name,
             contender=who.label,
             yardsticks=yardsticks,
             measured_per_s=measured,
             mean_batch_size=pairing.mean_batch_size(cell.name, who.label),
-            transport=_paired(pairs),
+            transport=comparison.paired(below, values),
             overhead=rounds.over(values),
         )
 
@@ -401,16 +392,12 @@ def _yardsticks(cell: Cell, rounds: _Rounds, floor: Mapping[int, float]) -> Yard
         free_per_s=statistics.geometric_mean([one.free.per_s for one in found]),
         free_batch_size=math.fsum(one.free.mean_batch_size for one in found) / len(found),
         floor_per_s=floor_per_s,
-        batching=_paired([(one.bound.per_s, one.free.per_s) for one in found]),
+        batching=comparison.paired(
+            {number: one.bound.per_s for number, one in rounds.by_round.items()},
+            {number: one.free.per_s for number, one in rounds.by_round.items()},
+        ),
         waking=rounds.over(floor) if floor_per_s else None,
     )
-
-
-def _paired(pairs: Sequence[tuple[float, float]]) -> RatioEstimate | None:
-    if not pairs:
-        return None
-    above, under = zip(*pairs, strict=True)
-    return statistics.paired_log_ratio(above, under)
 
 
 def _is_above(loss: RatioEstimate, other: RatioEstimate | None) -> bool:

@@ -67,7 +67,7 @@ class Processors:
         num_cpus: processors; None: as many as wanted.
         think_cpu_s: computing of each think,
         think_cpu_share: and of what a think takes, the share that is computing, 0 to 1.
-        think_gil_s: of that under the GIL.
+        think_gil_s: of ``think_cpu_s``, what holds the GIL.
         service_cpu_s: computing of a batch of n. The server never waits for a processor; what
             it takes, actors go without.
     """

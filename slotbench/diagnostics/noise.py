@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from slotbench import contenders
-from slotbench.compute import blocks, comparison, power, statistics
+from slotbench.compute import blocks, comparison, power
 from slotbench.compute.metrics import get as get_metric
+from slotbench.compute.statistics import RatioEstimate
 from slotbench.errors import ContenderError, WorkerError
 from slotbench.measure import design, runner
 from slotbench.measure.executor import Executor
@@ -151,9 +152,7 @@ def judge(run: RunRecord, trials: Sequence[TrialRecord], num_workers: int) -> No
         steal_ratio=_cpu_share(trials, "steal_s"),
         foreign_ratio=_cpu_share(trials, "foreign_cpu_s"),
         cells=tuple(
-            _cell_noise(
-                row, pairing.log_repeats(row.cell, get_metric(row.metric)), row.noise_floor
-            )
+            _cell_noise(row, pairing.repeat(row.cell, get_metric(row.metric)))
             for row in compared.rows
         ),
     )
@@ -174,25 +173,19 @@ def resolvable(
     )
 
 
-def _cell_noise(
-    row: comparison.ComparisonRow, logs: Sequence[float], noise_floor: float | None
-) -> CellNoise:
-    repeat = (
-        statistics.paired_log_ratio([math.exp(log) for log in logs], [1.0] * len(logs))
-        if logs
-        else None
-    )
+def _cell_noise(row: comparison.ComparisonRow, repeat: RatioEstimate | None) -> CellNoise:
     log_sd = None if repeat is None else repeat.log_sd
-    ends = None if log_sd is None else power.sd_interval(log_sd, len(logs))
+    num_pairs = 0 if repeat is None else repeat.num_pairs
+    ends = None if log_sd is None else power.sd_interval(log_sd, num_pairs)
     return CellNoise(
         cell=row.cell,
         metric=row.metric,
         value=row.value,
-        num_pairs=len(logs),
+        num_pairs=num_pairs,
         ratio=None if repeat is None else repeat.point,
         low=None if repeat is None else _finite(repeat.low),
         high=None if repeat is None else _finite(repeat.high),
-        noise_floor=_finite(noise_floor),
+        noise_floor=_finite(row.noise_floor),
         log_sd=log_sd,
         log_sd_low=None if ends is None else ends[0],
         log_sd_high=None if ends is None else ends[1],

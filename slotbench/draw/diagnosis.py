@@ -1,26 +1,22 @@
 """A diagnosis for a terminal and for a notebook: what the machine can tell apart, advice, tables.
 
-As JSON it is its record: `slotbench.store.diagnosis.to_json`.
+As JSON it is its record: `slotbench.store.document`.
 """
 
 import html
-import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from rich.cells import cell_len
 from rich.text import Text
 
 from slotbench.compute import power, primitives
 from slotbench.compute.metrics import get as get_metric
 from slotbench.draw import units
-from slotbench.draw.columns import GAP, aligned, broken, in_words
+from slotbench.draw.columns import GAP
 from slotbench.draw.screen import PAPER, Screen, drawn
+from slotbench.draw.table import MIN_WIDTH, Table, fitted, wrapped
 from slotbench.records import CellNoise, Diagnosis, Resolvable
 from slotbench.records.diagnosis import DELTA, PrimitiveGroup, WaitKind
-
-_MIN_WIDTH: Final = 40
 
 _WAITS: Final[dict[WaitKind, str]] = {
     "sleep": "time.sleep",
@@ -34,30 +30,19 @@ _GROUPS: Final[dict[PrimitiveGroup, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One table; its first column is of words, the others of numbers."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
-    num_left: int = 1
-
-
 def show(diagnosis: Diagnosis, screen: Screen = PAPER) -> str:
     """The diagnosis as text: the opening, advice, tables. Nothing is ever cut."""
-    width = max(screen.width, _MIN_WIDTH)
+    width = max(screen.width, MIN_WIDTH)
     parts = [Text(line, style="bold") for line in opening(diagnosis)]
     parts += [Text(line, style="dim") for line in _facts(diagnosis)]
     parts += [Text(""), Text("advice", style="bold")]
     parts += _advice(diagnosis, width)
     for table in tables(diagnosis):
         parts += [Text(""), Text(table.title, style="bold")]
-        parts += map(Text, _fitted(table, width))
+        parts += map(Text, fitted(table, width))
         for note in table.notes:
-            parts += (Text(line, style="dim") for line in _wrapped(note, width, GAP))
-    return drawn(parts, screen, min_width=_MIN_WIDTH)
+            parts += (Text(line, style="dim") for line in wrapped(note, width, GAP))
+    return drawn(parts, screen, min_width=MIN_WIDTH)
 
 
 def fragment(diagnosis: Diagnosis) -> str:
@@ -274,9 +259,9 @@ def _advice(diagnosis: Diagnosis, width: int) -> list[Text]:
         return [Text(f"{' ' * GAP}{_NO_ADVICE}", style="green")]
     parts = []
     for one in diagnosis.advice:
-        parts += [Text(x, style="yellow") for x in _wrapped(f"- {one.seen}", width, GAP)]
-        parts += [Text(x) for x in _wrapped(f"Why: {one.why}.", width, 2 * GAP)]
-        parts += [Text(x) for x in _wrapped(f"Do: {one.remedy}.", width, 2 * GAP)]
+        parts += [Text(x, style="yellow") for x in wrapped(f"- {one.seen}", width, GAP)]
+        parts += [Text(x) for x in wrapped(f"Why: {one.why}.", width, 2 * GAP)]
+        parts += [Text(x) for x in wrapped(f"Do: {one.remedy}.", width, 2 * GAP)]
     return parts
 
 
@@ -354,29 +339,6 @@ def _two_digits(number: int) -> str:
 def _rounded(share: float | None) -> float | None:
     """Two digits: no spread of a few pairs is known better."""
     return None if share is None else float(f"{share:.2g}")
-
-
-def _fitted(table: Table, width: int) -> Iterable[str]:
-    """In columns where these fit; else each row in words."""
-    left = frozenset(range(table.num_left))
-    lines = aligned([*broken(table.header, table.rows), *table.rows], left)
-    if all(cell_len(line) <= width for line in lines):
-        return lines
-    first = table.num_left
-    header = ("", *table.header[first:])
-    rows = [(", ".join(row[:first]), *row[first:]) for row in table.rows]
-    return [line for row in rows for line in in_words(header, row, width)]
-
-
-def _wrapped(text: str, width: int, indent: int) -> list[str]:
-    return textwrap.wrap(
-        text,
-        width,
-        initial_indent=" " * indent,
-        subsequent_indent=" " * (indent + 2 * text.startswith("- ")),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def _html_table(table: Table) -> str:

@@ -17,7 +17,7 @@ _LEFT: Final = frozenset({0, 2, 6})
 
 _LIMITS: Final = {
     "times": "think time and service time",
-    "GIL": "what an actor and the policy do while they hold the GIL",
+    "GIL": "what an actor does itself, one at a time under the GIL",
     "processors": "the processors",
 }
 """What a bound comes from, in words."""
@@ -84,6 +84,8 @@ def _undecided(loss: Loss) -> str:
 
 def _notes(of: Yardsticks) -> Iterable[str]:
     demands = of.demands
+    if of.failure:
+        yield f"a calibration failed: {of.failure}"
     if demands is None:
         yield (
             "no bound: nobody thinks and the policy takes no time, or there is no calibration of a "
@@ -102,8 +104,6 @@ def _notes(of: Yardsticks) -> Iterable[str]:
         whose = units.count(of.num_disturbed, "calibration")
         what = "used all the same, for want of others: read with care"
         yield f"the machine disturbed {whose}, {what if of.uses_disturbed else 'left out'}"
-    if of.failure:
-        yield f"a calibration failed: {of.failure}"
     if of.limit is not None:
         yield f"what limits the bound: {_LIMITS[of.limit]}"
     if demands.service.misfit_ratio > MAX_MISFIT_RATIO:

@@ -7,15 +7,15 @@ terminal's text or JSON, `markdown` the tables for documentation.
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, get_args
 
 from rich.text import Text
 
 from slotbench.draw import units
 from slotbench.draw.as_md import escape, pipes
-from slotbench.draw.columns import GAP, aligned, broken
+from slotbench.draw.columns import GAP
 from slotbench.draw.screen import PAPER, Screen, drawn
+from slotbench.draw.table import MIN_WIDTH, Table, fitted, wrapped
 from slotbench.records import (
     Criterion,
     MachinePart,
@@ -37,20 +37,6 @@ _ENOUGH: Final = 1_000
 _THROUGHPUT: Final = "throughput"
 _P99: Final = "latency_p99"
 _NO_SHARE: Final = units.MISSING
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One table; the first column is of words, the others of numbers.
-
-    Attributes:
-        notes: what a reader must know besides, a line each.
-    """
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
 
 
 def tables(record: SelfTest) -> dict[str, Table]:
@@ -110,14 +96,17 @@ def markdown(record: SelfTest, *names: str) -> str:
 
 def render(record: SelfTest, screen: Screen = PAPER) -> str:
     """Everything as text, the failed criteria last."""
+    width = max(screen.width, MIN_WIDTH)
     lines: list[Text] = [Text(opening(record), style="bold")]
     for table in tables(record).values():
-        header = broken(table.header, table.rows)
         lines += [Text(""), Text(table.title, style="bold underline")]
-        lines += [Text(line) for line in aligned([*header, *table.rows], {0})]
-        lines += [Text(" " * GAP + note, style="dim") for note in table.notes]
+        lines += map(Text, fitted(table, width))
+        for note in table.notes:
+            lines += (Text(line, style="dim") for line in wrapped(note, width, GAP))
     failed = [Text(line, style="red") for line in failures(record)]
-    return drawn([*lines, *([Text(""), *failed] if failed else [])], screen, soft_wrap=True)
+    return drawn(
+        [*lines, *([Text(""), *failed] if failed else [])], screen, min_width=MIN_WIDTH
+    )
 
 
 def as_json(record: SelfTest) -> str:

@@ -103,10 +103,15 @@ class _Thinks:
 
 
 def _think(workload: Workload, seed: int, *, for_s: float = CALIBRATION_THINK_S) -> _Thinks:
-    """Let one actor think for a while, as the first actor of a trial of that seed does."""
+    """Let one actor think for a while, as the first actor of a trial of that seed does.
+
+    It acts on what that trial's own policy says: how long episodes are is part of think time.
+    """
     identity = IdentityCheck(0)
-    seed = think_times.actor_seed(seed, 0)
-    environment = environments.build(workload, identity.ids, has_payload=True, seed=seed)
+    own_seed = think_times.actor_seed(seed, 0)
+    environment = environments.build(
+        workload, identity.ids, has_payload=True, seed=own_seed
+    )
     actor = Actor(0, environment, identity, _MAX_THINKS)
     stop = threading.Event()
     client = _Client(_policy_without_wait(workload, seed), stop, for_s)
@@ -120,7 +125,7 @@ def _think(workload: Workload, seed: int, *, for_s: float = CALIBRATION_THINK_S)
     warmup = min(_WARMUP_THINKS, len(times_ns) // 5)
     excess_s = None
     if workload.environment is None:
-        drawn = np.array(think_times.draw_s(workload.think_time, seed) or [0.0])
+        drawn = np.array(think_times.draw_s(workload.think_time, own_seed) or [0.0])
         drawn_s = drawn[np.arange(len(times_ns)) % len(drawn)]
         excess_s = float(np.median((times_ns / 1e9 - drawn_s)[warmup:]))
     return _Thinks(times_ns[warmup:], excess_s, max(0.0, cpu_ns / actor.num_replied / 1e9))

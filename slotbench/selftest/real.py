@@ -4,13 +4,12 @@
 Both are ordinary runs, recorded as any other, that anybody can look at again.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from slotbench import scenario, session, store
-from slotbench.compute import comparison, statistics
+from slotbench.compute import comparison
 from slotbench.compute.metrics import get as get_metric
 from slotbench.measure import runner
 from slotbench.measure.executor import LocalExecutor
@@ -108,17 +107,11 @@ def _repeated(
     pairing = comparison.pair(run, trials, base)
     found = []
     for cell in run.scenario.cells:
-        ratios = [
-            math.exp(log) for log in pairing.log_repeats(cell.name, get_metric(_METRIC))
-        ]
-        if len(ratios) < 2:
-            continue
-        one = statistics.paired_log_ratio(ratios, [1.0] * len(ratios))
-        assert one.low is not None
-        assert one.high is not None
-        found.append(
-            RepeatedInterval(cell.name, one.point, one.low, one.high, one.num_pairs)
-        )
+        one = pairing.repeat(cell.name, get_metric(_METRIC))
+        if one is not None and one.low is not None and one.high is not None:
+            found.append(
+                RepeatedInterval(cell.name, one.point, one.low, one.high, one.num_pairs)
+            )
     return tuple(found)
 
 

@@ -4,6 +4,7 @@ Importing this loads neither pydantic nor pyperf; `read` and `environment.collec
 import what they need.
 """
 
+from slotbench.store.documents import document, read_diagnosis, read_selftest
 from slotbench.store.finder import PROFILE_ENDING, all_runs, find, kind_of
 from slotbench.store.folder import (
     ProfileFolder,
@@ -13,7 +14,6 @@ from slotbench.store.folder import (
 )
 from slotbench.store.profile_reader import StoredProfile, read_profile
 from slotbench.store.reader import StoredRun, read
-from slotbench.store.selftest_file import read_selftest, selftest_bytes
 
 __all__ = [
     "PROFILE_ENDING",
@@ -23,11 +23,12 @@ __all__ = [
     "StoredRun",
     "all_runs",
     "check_writable",
+    "document",
     "find",
     "kind_of",
     "new_run_id",
     "read",
+    "read_diagnosis",
     "read_profile",
     "read_selftest",
-    "selftest_bytes",
 ]

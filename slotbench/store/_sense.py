@@ -33,8 +33,8 @@ _MOST: Final = 1e12
 _FREE: Final = frozenset({"environment", "coordinates", "options"})
 """Tables of a user's or the machine's own numbers, of any sign and size."""
 
-_DIFFERENCES: Final = frozenset({"startup_s", "warmup_s", "teardown_s"})
-"""Between stamps of different threads; below 0 where one of them ended early."""
+_DIFFERENCES: Final = frozenset({"startup_s", "warmup_s", "teardown_s", "think_excess_s"})
+"""Between stamps of different threads, or of a sleep and what was asked; below 0 where one ended early."""
 
 ODD: Final = re.compile(
     rb"[\[:,]\s*(?:-|\d{13})|0\.0{9}|NaN|Infinity|[eE](?:\+|\d|-\d\d\d|-[1-9]\d)"

@@ -10,7 +10,7 @@ import pytest
 
 from slotbench.diagnostics import diagnose
 from slotbench.draw import diagnosis as drawn
-from slotbench.store.diagnosis import read_diagnosis, to_json
+from slotbench.store import document, read_diagnosis
 from tests.slotbench.support import diagnoses
 
 
@@ -81,7 +81,7 @@ def test_options_reach_the_plan(slotbench: Any, known: list[Any]) -> None:
         *("doctor", "--quick", "--rounds", "9", "--contender", "threading", "--json")
     )
 
-    assert outcome.stdout == to_json(diagnoses.diagnosis())
+    assert outcome.stdout == document(diagnoses.diagnosis()).decode("utf-8")
     assert json.loads(outcome.stdout)["schema_version"] == 1
     ((plan, contender),) = known
     assert (plan.rounds, plan.is_quick, contender) == (9, True, "threading")

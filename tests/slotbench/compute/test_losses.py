@@ -3,9 +3,10 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 
-from slotbench.compute import losses
+from slotbench.compute import histogram, losses
 from slotbench.compute.losses import Loss, Yardsticks
 from slotbench.compute.statistics import RatioEstimate
 from slotbench.records import CalibrationRecord, ThinkTime
@@ -176,6 +177,37 @@ def test_a_calibration_that_failed_last_is_not_replaced_by_an_earlier_one() -> N
     assert of.failure == "the policy raised"
     assert of.demands is not None
     assert of.demands.source == "nominal"
+
+
+def test_each_round_is_simulated_with_its_own_seed_and_jitter() -> None:
+    """Drawn think times are those of its trials; where none are drawn, its calibration's are."""
+    place = grids.cell(16, 1.0)
+    drawn = dataclasses.replace(
+        place,
+        workload=dataclasses.replace(
+            place.workload, think_time=ThinkTime("exponential", 2.0)
+        ),
+    )
+    rates = {(place.name, x): 4000.0 for x in THREE}
+    alike = grids.stored(rates, [drawn], labels=THREE, noise=0.0)
+    same = tuple(calibration(place.name, number) for number in range(5))
+    seeded = tuple(dataclasses.replace(t, seed=t.round) for t in alike.trials)
+    of = ask(dataclasses.replace(alike, trials=seeded, calibrations=same))
+    overhead = of[place.name, "slot"].overhead
+    assert overhead is not None
+    assert overhead.log_sd is not None
+    assert overhead.log_sd > 1e-4
+
+    still = grids.stored(rates, [place], labels=THREE)
+    late = histogram.count(np.array([0, 20_000_000] * 50))
+    jittered = tuple(dataclasses.replace(one, think=late) for one in same)
+    quiet, loud = (
+        ask(dataclasses.replace(still, calibrations=made))[place.name, "slot"]
+        for made in (same, jittered)
+    )
+    assert quiet.yardsticks.free_per_s is not None
+    assert loud.yardsticks.free_per_s is not None
+    assert loud.yardsticks.free_per_s < 0.5 * quiet.yardsticks.free_per_s
 
 
 def test_nominal_think_times_are_drawn_for_each_round() -> None:

@@ -307,6 +307,16 @@ def test_the_window_is_what_was_asked() -> None:
     assert found.num_requests == pytest.approx(800, abs=8)
 
 
+def test_the_warm_up_does_not_count() -> None:
+    """Ten slow cycles, then quick ones: after a second only these are left."""
+    times = [itertools.chain(itertools.repeat(0.09, 10), itertools.repeat(0.0))]
+    found = simulate(
+        times, Batching(), lambda _: 0.01, warmup_s=1.0, measure_s=2.0, min_requests=10
+    )
+
+    assert found.per_s == pytest.approx(100)
+
+
 def test_what_does_not_count_does_not_shorten_the_window() -> None:
     """However many requests the warm-up takes."""
     found = simulate(

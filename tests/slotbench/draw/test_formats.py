@@ -22,9 +22,9 @@ from slotbench.draw.as_github import MAX_LENGTH
 from slotbench.draw.as_json import document
 from slotbench.draw.screen import Screen
 from slotbench.errors import SlotbenchError
-from slotbench.records import Cell, Resumption, ServicePoint, Skipped
+from slotbench.records import Cell, Model, Resumption, ServicePoint, Skipped
 from tests.slotbench.support import grids
-from tests.slotbench.support.calibrations import calibrated
+from tests.slotbench.support.calibrations import calibrated, calibration
 
 BASE = [1000.0, 1001.0, 999.0, 1000.5, 999.5]
 LONG = "torchrl.slot[collate=lazy_stack,preallocate]@torchrl"
@@ -336,6 +336,20 @@ def test_disturbed_calibrations_are_said(busy: range, said: str) -> None:
         4 if len(busy) == 1 else 5,
         len(busy),
     )
+
+
+def test_why_a_calibration_failed_is_said_where_there_is_no_bound_either() -> None:
+    """A real network has no nominal times to fall back on."""
+    place = grids.cell(8)
+    workload = dataclasses.replace(place.workload, model=Model("mlp"))
+    place = dataclasses.replace(place, workload=workload)
+    rates = {(place.name, x): 1000.0 for x in ("threading", "slot")}
+    stored = grids.stored(rates, [place], labels=("threading", "slot"))
+    bad = calibration(place.name, 0, status="failed", service=(), error="no such file")
+    (table,) = loss_table.tables(losses.losses(stored.run, stored.trials, [bad]))
+
+    assert table.notes[0] == "a calibration failed: no such file"
+    assert table.notes[1].startswith("no bound")
 
 
 def test_json_holds_losses_where_they_were_asked() -> None:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
 from slotbench.compute import histogram, think_times
-from slotbench.measure import budget, calibration
+from slotbench.measure import budget, calibration, policies
 from slotbench.measure.executor import LocalExecutor
+from slotbench.measure.zygote import Task
 from slotbench.records import (
     Batching,
     CalibrationRecord,
@@ -141,6 +143,62 @@ def test_a_real_environment_is_stepped_with_the_policys_actions(
     assert found.think_excess_s is found.work_s is None
     assert found.think_cpu_s is not None
     assert found.think_cpu_s > 0
+
+
+def test_an_actors_work_is_not_the_policys(
+    workload: Workloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the policy takes that answers it: 20 ms, asleep where only it sleeps."""
+    slow = policies.build(workload(model=Model("sleep", 20.0)), 1)
+    monkeypatch.setattr(calibration, "_policy_without_wait", lambda *_: slow)
+    found = calibrate(workload())
+
+    assert found.work_s is not None
+    assert found.work_s < 0.02
+
+
+def test_the_policy_that_answers_is_the_trials_own(
+    workload: Workloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights are drawn from the block's seed, as the trial draws them, not from the actor's."""
+    seeds = []
+    built = policies.build
+
+    def build(what: Workload, seed: int) -> Any:
+        seeds.append(seed)
+        return built(what, seed)
+
+    monkeypatch.setattr(calibration.policies, "build", build)
+    calibrate(workload(model=Model("mlp")), seed=7)
+
+    assert set(seeds) == {7}
+
+
+def test_torch_has_the_threads_of_the_workload(workload: Workloads) -> None:
+    """As in the trials that the calibration stands beside."""
+    before = torch.get_num_threads()
+    try:
+        calibrate(workload(torch_threads=2))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_process_is_told_the_blocks_seed_and_workload(
+    executor: LocalExecutor,
+    spec: Callable[..., TrialSpec],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Think times and episodes are drawn from it, as in the block's trials."""
+    asked: list[Task] = []
+    done = executor.do
+    monkeypatch.setattr(executor, "do", lambda task: asked.append(task) or done(task))
+    what = dataclasses.replace(spec("slot"), seed=99)
+    executor.calibrate(what)
+
+    (task,) = asked
+    assert task.arguments["seed"] == 99
+    assert task.arguments["workload"] == what.workload
 
 
 def test_a_calibration_runs_in_a_process_of_its_own(

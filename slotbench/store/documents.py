@@ -1,0 +1,60 @@
+"""Records that are one JSON file each: a diagnosis, a self-test. Written whole, read back."""
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slotbench.records import (
+    DIAGNOSIS_SCHEMA_VERSION,
+    SELFTEST_SCHEMA_VERSION,
+    Diagnosis,
+    SelfTest,
+)
+from slotbench.store._files import encode
+from slotbench.store._reading import check_schema, parse_json, read_bytes, validate
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+
+def document(record: Diagnosis | SelfTest) -> bytes:
+    """Give the file's text, fields as in the record, ending in a line feed.
+
+    Raises:
+        RecordError: a number is NaN or infinite: a defect of what made it.
+    """
+    return encode(record, indent=1)
+
+
+def read_diagnosis(path: str | Path) -> Diagnosis:
+    """Read what ``slotbench doctor --json`` wrote.
+
+    Raises:
+        RecordError: it cannot be read, is damaged, or is of a later slotbench.
+    """
+    found: Diagnosis = _read(path, Diagnosis, DIAGNOSIS_SCHEMA_VERSION)
+    return found
+
+
+def read_selftest(path: str | Path) -> SelfTest:
+    """Read what ``slotbench selftest --output`` wrote.
+
+    Raises:
+        RecordError: it cannot be read, is damaged, or is of a later slotbench.
+    """
+    found: SelfTest = _read(path, SelfTest, SELFTEST_SCHEMA_VERSION)
+    return found
+
+
+def _read(path: str | Path, kind: type, newest: int) -> Any:
+    file = Path(path)
+    text = read_bytes(file)
+    check_schema(parse_json(text, str(file)), file, newest)
+    return validate(_adapter(kind), text, str(file))
+
+
+@cache
+def _adapter(kind: type) -> "TypeAdapter[Any]":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)

@@ -1,0 +1,93 @@
+"""A diagnosis and a self-test come back as they were written, or one line says what is wrong."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slotbench.errors import RecordError
+from slotbench.store import document, read_diagnosis, read_selftest
+from tests.slotbench.support import diagnoses, selftests
+
+Read = Callable[[Path], Any]
+
+EMPTY = selftests.record(machine=None, settings=(), criteria=())
+
+
+@pytest.mark.parametrize(
+    ("record", "read"),
+    [
+        (diagnoses.diagnosis(), read_diagnosis),
+        (selftests.record(), read_selftest),
+        (EMPTY, read_selftest),
+    ],
+)
+def test_what_was_written_comes_back(tmp_path: Path, record: Any, read: Read) -> None:
+    """Equal in every field, types included."""
+    file = tmp_path / "record.json"
+    file.write_bytes(document(record))
+
+    assert repr(read(file)) == repr(record)
+
+
+@pytest.mark.parametrize(
+    ("record", "read", "old", "new", "said"),
+    [
+        (diagnoses.diagnosis(), read_diagnosis, ": 1,", ": 99,", "schema version 99"),
+        (selftests.record(), read_selftest, ": 1,", ": 9,", "reads up to 1: upgrade"),
+        (
+            selftests.record(),
+            read_selftest,
+            '"schema_version": 1,',
+            "",
+            "it names no schema_version",
+        ),
+        (
+            selftests.record(),
+            read_selftest,
+            '"num_lower": 60',
+            '"num_lower": "60"',
+            r"settings\.0\.counts\.0\.num_lower",
+        ),
+        (
+            diagnoses.diagnosis(),
+            read_diagnosis,
+            '"is_quick": false',
+            '"is_quick": 0',
+            "damaged: is_quick",
+        ),
+    ],
+)
+def test_a_damaged_record_is_refused(  # what a case is
+    tmp_path: Path, record: Any, read: Read, old: str, new: str, said: str
+) -> None:
+    """By a line that names the file and the field."""
+    text = document(record).decode()
+    assert old in text
+    file = tmp_path / "record.json"
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    with pytest.raises(RecordError, match=said) as caught:
+        read(file)
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("read", [read_diagnosis, read_selftest])
+def test_half_a_file_and_none_are_refused(tmp_path: Path, read: Read) -> None:
+    """Cut short while being written, or not there."""
+    file = tmp_path / "record.json"
+    file.write_bytes(document(selftests.record())[:-3])
+    with pytest.raises(RecordError, match="is damaged"):
+        read(file)
+    with pytest.raises(RecordError, match=r"cannot read .*none\.json"):
+        read(tmp_path / "none.json")
+
+
+def test_no_number_is_infinite() -> None:
+    """JSON has none; the field is named."""
+    wrong = dataclasses.replace(diagnoses.diagnosis(), total_s=math.inf)
+    with pytest.raises(RecordError, match="total_s"):
+        document(wrong)
