@@ -10,6 +10,21 @@ import slotbench as package
 
 HEAVY = {"torch", "pandas", "matplotlib", "numpy", "scipy", "pyperf", "rich"}
 
+# In the order in which `slotbench --help` lists them.
+COMMANDS = (
+    "run",
+    "compare",
+    "profile",
+    "report",
+    "plot",
+    "show",
+    "export",
+    "check",
+    "doctor",
+    "selftest",
+    "list",
+)
+
 
 @pytest.mark.parametrize(
     ("arguments", "heavy"),
@@ -44,22 +59,7 @@ def test_help_loads_nothing_heavy(arguments: list[str], heavy: set[str]) -> None
     assert "Usage: slotbench" in result.stdout
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "run",
-        "profile",
-        "compare",
-        "report",
-        "plot",
-        "show",
-        "export",
-        "check",
-        "doctor",
-        "selftest",
-        "list",
-    ],
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command_ends_in_whole_example_lines(
     command: str, slotbench: Any
 ) -> None:
@@ -75,19 +75,7 @@ def test_every_command_is_listed(slotbench: Any) -> None:
     """``slotbench`` alone shows the same as ``slotbench --help``."""
     outcome = slotbench("--help")
     commands = outcome.stdout.split("Commands:\n")[1].splitlines()
-    assert [line.split()[0] for line in commands] == [
-        "run",
-        "compare",
-        "profile",
-        "report",
-        "plot",
-        "show",
-        "export",
-        "check",
-        "doctor",
-        "selftest",
-        "list",
-    ]
+    assert tuple(line.split()[0] for line in commands) == COMMANDS
     assert slotbench().stdout == outcome.stdout
 
 

@@ -177,6 +177,7 @@ def test_the_policy_that_answers_is_the_trials_own(
 def test_torch_has_the_threads_of_the_workload(workload: Workloads) -> None:
     """As in the trials that the calibration stands beside."""
     before = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         calibrate(workload(torch_threads=2))
         assert torch.get_num_threads() == 2

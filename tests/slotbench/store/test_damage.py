@@ -322,6 +322,14 @@ def test_a_calibration_that_nobody_made(
     assert error_of(folder.path).startswith(f"{file} line 1 is damaged: {problem}")
 
 
+def test_a_sleep_may_end_early(make_folder: MakeFolder) -> None:
+    """By a clock's grain: what is below 0 there is no damage."""
+    folder = make_folder(1)
+    early = calibration("num_slots=2", 0, think_excess_s=-1e-6)
+    folder.append_calibration(early)
+    assert read(folder.path).calibrations == (early,)
+
+
 def test_a_run_may_lack_calibrations(make_folder: MakeFolder) -> None:
     """Earlier versions made none; a last line that was cut short is left out, with a note."""
     folder = make_folder(1)

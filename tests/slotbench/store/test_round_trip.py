@@ -128,9 +128,35 @@ def trials_of(scenario: Scenario) -> st.SearchStrategy[TrialRecord]:
     )
 
 
+def calibrations_of(scenario: Scenario) -> st.SearchStrategy[CalibrationRecord]:
+    """Build calibrations of a scenario's cells."""
+    points = st.lists(
+        anything_of(
+            ServicePoint,
+            batch_size=st.integers(1, 99),
+            median_s=st.floats(1e-12, 1e12),
+            num_calls=st.integers(1, 99),
+        ),
+        min_size=1,
+        max_size=3,
+        unique_by=lambda p: p.batch_size,
+    ).map(lambda found: tuple(sorted(found, key=lambda p: p.batch_size)))
+    return anything_of(
+        CalibrationRecord,
+        cell=st.sampled_from([cell.name for cell in scenario.cells]),
+        think=histograms,
+        think_mean_s=PLAIN[float],
+        think_cpu_s=PLAIN[float],
+        num_cpus=st.integers(1, 99),
+        service=points,
+    )
+
+
 @st.composite
-def runs_with_trials(draw: st.DrawFn) -> tuple[RunRecord, list[TrialRecord]]:
-    """Build a run and up to three trials of its cells and contenders."""
+def runs_with_lines(
+    draw: st.DrawFn,
+) -> tuple[RunRecord, list[TrialRecord], list[CalibrationRecord]]:
+    """Build a run and up to three trials and calibrations of its cells and contenders."""
     run = draw(runs)
     planned = st.tuples(
         st.sampled_from([cell.name for cell in run.scenario.cells]),
@@ -144,37 +170,8 @@ def runs_with_trials(draw: st.DrawFn) -> tuple[RunRecord, list[TrialRecord]]:
         run, design=dataclasses.replace(run.design, blocks=draw(blocks))
     )
     trials = st.lists(trials_of(run.scenario), max_size=3, unique_by=lambda t: t.trial_id)
-    return run, draw(trials)
-
-
-@st.composite
-def runs_with_calibrations(
-    draw: st.DrawFn,
-) -> tuple[RunRecord, list[CalibrationRecord]]:
-    """Build a run and up to three calibrations of its cells."""
-    run = draw(runs)
-    run = dataclasses.replace(run, design=dataclasses.replace(run.design, blocks=()))
-    points = st.lists(
-        anything_of(
-            ServicePoint,
-            batch_size=st.integers(1, 99),
-            median_s=st.floats(1e-12, 1e12),
-            num_calls=st.integers(1, 99),
-        ),
-        min_size=1,
-        max_size=3,
-        unique_by=lambda p: p.batch_size,
-    ).map(lambda found: tuple(sorted(found, key=lambda p: p.batch_size)))
-    one = anything_of(
-        CalibrationRecord,
-        cell=st.sampled_from([cell.name for cell in run.scenario.cells]),
-        think=histograms,
-        think_mean_s=PLAIN[float],
-        think_cpu_s=PLAIN[float],
-        num_cpus=st.integers(1, 99),
-        service=points,
-    )
-    return run, draw(st.lists(one, max_size=3))
+    calibrations = st.lists(calibrations_of(run.scenario), max_size=3)
+    return run, draw(trials), draw(calibrations)
 
 
 @st.composite
@@ -187,34 +184,22 @@ def profiles_with_trials(draw: st.DrawFn) -> tuple[ProfileRecord, list[ProfileTr
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(runs_with_trials())
+@given(runs_with_lines())
 def test_every_record_comes_back_with_every_type(
-    example: tuple[RunRecord, list[TrialRecord]],
+    example: tuple[RunRecord, list[TrialRecord], list[CalibrationRecord]],
 ) -> None:
     """1, 1.0, True and "1" are told apart; tuples, lists, None and any text survive."""
-    run, trials = example
+    run, trials, calibrations = example
     with tempfile.TemporaryDirectory() as place:
         with RunFolder.create(Path(place), run) as folder:
             for trial in trials:
                 folder.append(trial)
+            for one in calibrations:
+                folder.append_calibration(one)
         stored = read(folder.path)
     # repr and not ==, because 1 == 1.0 == True.
     assert repr(stored.run) == repr(run)
     assert repr(stored.trials) == repr(tuple(trials))
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(runs_with_calibrations())
-def test_every_calibration_comes_back_with_every_type(
-    example: tuple[RunRecord, list[CalibrationRecord]],
-) -> None:
-    """As trials do."""
-    run, calibrations = example
-    with tempfile.TemporaryDirectory() as place:
-        with RunFolder.create(Path(place), run) as folder:
-            for one in calibrations:
-                folder.append_calibration(one)
-        stored = read(folder.path)
     assert repr(stored.calibrations) == repr(tuple(calibrations))
 
 
