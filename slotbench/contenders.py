@@ -16,7 +16,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final, cast, get_args
+from typing import Final, Literal, cast, get_args
 
 from slotbench.errors import ContenderError
 from slotbench.records import Contender, Scalar
@@ -27,22 +27,59 @@ COLLATES: Final = ("default", "maybe_dense_stack", "lazy_stack")
 CHECKOUT: Final = "from"
 """Option that every contender with a package of its own has: the folder to import it from."""
 
-HARNESS_OPTIONS: Final = frozenset({"collate", CHECKOUT})
+ACTORS: Final = "actors"
+"""Option of every contender whose clients may be used by other processes: where actors run."""
+
+COLLECTOR_OPTIONS: Final = ("env_backend", "frames_per_batch")
+"""Options of TorchRL's collector, by its own names."""
+
+HARNESS_OPTIONS: Final = frozenset({"collate", CHECKOUT, ACTORS, *COLLECTOR_OPTIONS})
 """Options that are not the transport's."""
+
+FRAMES_PER_BATCH: Final = 256
+"""What a collector collects before it hands it on, as in TorchRL's own asynchronous benchmarks
+(ASYNC_BENCHMARKS.md)."""
+
+Actors = Literal["threads", "processes", "collector"]
+"""Who asks: threads of the server's process, processes of their own, or TorchRL's collector."""
 
 MAX_LABEL: Final = 1_000
 """Characters; a label is a line of every table, and part of many messages."""
 
-_CONTRACT_VERSION: Final = 1
-_SERVERS: Final = ("reference", "torchrl")
-_FLAGS: Final[dict[str, tuple[str, ...]]] = {
-    "floor": (),
-    "slot": ("preallocate", "inline"),
-    "threading": (),
-    "torchrl.slot": ("preallocate",),
-    "torchrl.threading": (),
+_CHOICES: Final = {
+    "collate": COLLATES,
+    ACTORS: ("threads", "processes"),
+    "env_backend": ("threading", "multiprocessing"),
 }
-"""Built-in contender → its own options, all of them flags that default to false."""
+"""Option of the harness → what it may be."""
+
+_CONTRACT_VERSION: Final = 1
+_SERVERS: Final = ("reference", "torchrl", "collector")
+_FLAGS: Final[dict[str, dict[str, bool]]] = {
+    "floor": {},
+    "slot": {"preallocate": False, "inline": False},
+    "threading": {},
+    "torchrl.slot": {"preallocate": False},
+    "torchrl.threading": {},
+    "torchrl.process_slot": {"copy_result": True},
+    "torchrl.shared_memory": {"copy_result": True},
+    "torchrl.mp": {},
+    "torchrl.ray": {},
+}
+"""Built-in contender → its own options, all of them flags, with their defaults."""
+
+_TORCHRLS: Final = tuple(name for name in _FLAGS if name.startswith("torchrl."))
+
+_BETWEEN_PROCESSES: Final = frozenset(
+    {"torchrl.process_slot", "torchrl.shared_memory", "torchrl.mp"}
+)
+"""Built-in contenders whose actors are processes, unless ``actors=threads``."""
+
+_COLLECTED: Final = frozenset(
+    {"slot", "threading", "torchrl.slot", "torchrl.threading", "torchrl.process_slot"}
+)
+"""Built-in contenders that TorchRL's collector is given."""
+
 
 _GRAMMAR: Final = re.compile(
     r"(?P<name>[^\[\]@=,\s]+)(?:\[(?P<options>.+)\])?(?:@(?P<server>[^\[\]@=,\s]+))?"
@@ -117,13 +154,11 @@ def make(
     for key, value in options.items():
         _check_option(name, key, value)
     chosen = _check_server(name, server)
-    if CHECKOUT in options and chosen == "torchrl" and name in _FLAGS:
-        raise ContenderError(
-            f"contender {name}: {CHECKOUT} and @torchrl do not go together: the adapter to "
-            "TorchRL belongs to the installed slotbench"
-        )
+    _check_together(name, options, chosen)
     kept = {
-        key: options[key] for key in sorted(options) if not _is_default(name, key, options)
+        key: options[key]
+        for key in sorted(options)
+        if not _is_default(name, key, options, chosen)
     }
     label = (
         name + _written(kept) + ("" if chosen == _default_server(name) else f"@{chosen}")
@@ -137,10 +172,10 @@ def missing_requirement(contender: Contender) -> str | None:
 
     A module that can only be found by running its package's code counts as present.
     """
-    if (contender.server == "torchrl" or contender.name.startswith("torchrl.")) and (
-        not _can_find("torchrl")
-    ):
-        return "torchrl is not installed; pip install 'slotbench[torchrl]'"
+    extras = {"torchrl": needs_torchrl(contender), "ray": contender.name == "torchrl.ray"}
+    for package, is_needed in extras.items():
+        if is_needed and not _can_find(package):
+            return f"{package} is not installed; pip install 'slotbench[{package}]'"
     folder = checkout(contender)
     if folder is not None:
         package = package_of(contender)
@@ -153,6 +188,27 @@ def missing_requirement(contender: Contender) -> str | None:
     if module and not _can_find(module):
         return f"module {module!r} is not found; install it or put its folder on PYTHONPATH"
     return None
+
+
+def needs_torchrl(contender: Contender) -> bool:
+    """Says whether the contender is TorchRL's, or runs in TorchRL's server or collector."""
+    if contender.server in {"torchrl", "collector"}:
+        return True
+    return contender.name.startswith("torchrl.") and ":" not in contender.name
+
+
+def actors_of(contender: Contender) -> Actors:
+    """Says who asks."""
+    if contender.server == "collector":
+        return "collector"
+    default = "processes" if contender.name in _BETWEEN_PROCESSES else "threads"
+    return cast("Actors", contender.options.get(ACTORS, default))
+
+
+def env_backend_of(contender: Contender) -> str:
+    """Says where a collector's contender has its envs, in TorchRL's word for it."""
+    chosen = contender.options.get("env_backend", _default_env_backend(contender.name))
+    return str(chosen)
 
 
 def factory_module(name: str) -> str | None:
@@ -184,9 +240,8 @@ def available() -> tuple[str, ...]:
     Raises:
         ContenderError: the package ``transports`` that Python finds is not slotbench's.
     """
-    torchrl = (name for name in _FLAGS if name.startswith("torchrl."))
     return tuple(
-        dict.fromkeys((*_own_transports(), *torchrl, *sorted(_entry_points()), "floor"))
+        dict.fromkeys((*_own_transports(), *_TORCHRLS, *sorted(_entry_points()), "floor"))
     )
 
 
@@ -284,7 +339,7 @@ def _check_name(name: str) -> None:
             raise ContenderError(
                 f"contender {json.dumps(name[:100])}: write a factory as package.module:factory"
             )
-    elif name == "floor" or name in {"torchrl.slot", "torchrl.threading"}:
+    elif name == "floor" or name in _TORCHRLS:
         return
     elif name not in (known := available()):
         raise ContenderError(
@@ -308,16 +363,19 @@ def _check_option(name: str, key: str, value: Scalar) -> None:
             raise ContenderError(
                 f"contender {name}: {key} is the path of a folder, not {_shown(value)}"
             )
-    elif key == "collate":
-        if value not in COLLATES:
+    elif key in _CHOICES and (key != ACTORS or _may_have_processes(name)):
+        if value not in _CHOICES[key]:
             raise ContenderError(
-                f"contender {name}: collate is {' or '.join(COLLATES)}, not {_shown(value)}"
+                f"contender {name}: {key} is {' or '.join(_CHOICES[key])}, not {_shown(value)}"
+            )
+    elif key == "frames_per_batch":
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 10**6:
+            raise ContenderError(
+                f"contender {name}: {key} is a whole number from 1 to 1000000, "
+                f"not {_shown(value)}"
             )
     elif name in _FLAGS and key not in _FLAGS[name]:
-        own = () if name.startswith("torchrl.") else (CHECKOUT,)
-        known = (*_FLAGS[name], "collate", *own)
-        near = did_you_mean(key, known) or f"it has {' and '.join(known)}"
-        raise ContenderError(f"contender {name}: unknown option {key}; {near}")
+        raise ContenderError(f"contender {name}: {_unknown_option(name, key)}")
     elif name in _FLAGS and not isinstance(value, bool):
         raise ContenderError(
             f"contender {name}: {key} is true or false, not {_shown(value)}"
@@ -326,6 +384,57 @@ def _check_option(name: str, key: str, value: Scalar) -> None:
         raise ContenderError(
             f"contender {name}: {key} is {_shown(value)}; "
             "give true, false, a finite number of at most 64 bits, or text"
+        )
+
+
+def _unknown_option(name: str, key: str) -> str:
+    """What to do about an option that a built-in contender does not have."""
+    if key == ACTORS:
+        return (
+            "its actors are threads of the server's process, which is all it connects; "
+            f"remove {ACTORS}"
+        )
+    own = () if name in _TORCHRLS else (CHECKOUT,)
+    own = (*own, ACTORS) if _may_have_processes(name) else own
+    known = (*_FLAGS[name], "collate", *own)
+    near = did_you_mean(key, known) or f"it has {' and '.join(known)}"
+    return f"unknown option {key}; {near}"
+
+
+def _may_have_processes(name: str) -> bool:
+    """Whether actors may be processes: of built-in contenders few, of others who knows."""
+    return name in _BETWEEN_PROCESSES or name not in _FLAGS
+
+
+def _check_together(name: str, options: Mapping[str, Scalar], server: Server) -> None:
+    """Refuse options that the server has no use for."""
+    if CHECKOUT in options and server in {"torchrl", "collector"} and name in _FLAGS:
+        raise ContenderError(
+            f"contender {name}: {CHECKOUT} and @{server} do not go together: the adapter to "
+            "TorchRL belongs to the installed slotbench"
+        )
+    excluded = ("collate", ACTORS) if server == "collector" else COLLECTOR_OPTIONS
+    for key in excluded:
+        if key in options:
+            reason = (
+                "TorchRL's collector has its own"
+                if server == "collector"
+                else "it is TorchRL's collector's; write …@collector"
+            )
+            raise ContenderError(
+                f"contender {name}: {key} does not go with @{server}: {reason}"
+            )
+    if server != "collector":
+        return
+    if name in _FLAGS and name not in _COLLECTED:
+        raise ContenderError(
+            f"contender {name}: TorchRL's collector is given {', '.join(sorted(_COLLECTED))} "
+            "or package.module:factory; remove @collector"
+        )
+    backend = options.get("env_backend")
+    if name in _BETWEEN_PROCESSES and backend not in {None, "multiprocessing"}:
+        raise ContenderError(
+            f"contender {name}: its envs are processes; remove env_backend={backend}"
         )
 
 
@@ -344,16 +453,26 @@ def _is_scalar(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _is_default(name: str, key: str, options: Mapping[str, Scalar]) -> bool:
+def _is_default(name: str, key: str, options: Mapping[str, Scalar], server: Server) -> bool:
+    value = options[key]
     if key == "collate":
-        return options[key] == "default"
-    return name in _FLAGS and options[key] is False
+        return value == "default"
+    if key == ACTORS:
+        return value == ("processes" if name in _BETWEEN_PROCESSES else "threads")
+    if server == "collector" and key in COLLECTOR_OPTIONS:
+        default = _default_env_backend(name) if key == "env_backend" else FRAMES_PER_BATCH
+        return value == default
+    return name in _FLAGS and value is _FLAGS[name].get(key)
+
+
+def _default_env_backend(name: str) -> str:
+    return "multiprocessing" if name in _BETWEEN_PROCESSES else "threading"
 
 
 def _default_server(name: str) -> Server:
     if name == "floor":
         return "none"
-    return "torchrl" if name.startswith("torchrl.") and ":" not in name else "reference"
+    return "torchrl" if name in _TORCHRLS else "reference"
 
 
 def _check_server(name: str, server: str | None) -> Server:

@@ -9,6 +9,7 @@ from typing import Final
 from slotbench import contenders
 from slotbench.errors import ContenderError
 from slotbench.measure import recording, systems
+from slotbench.measure.layouts import Layouts
 from slotbench.measure.served import ServedModel
 from slotbench.records import Batching, RecorderCosts, ServerCost
 
@@ -44,7 +45,9 @@ def _server(label: str) -> list[ServerCost]:
         return []
     model = ServedModel(lambda batch: batch, lambda _: None, max_batches=1)
     try:
-        collate = systems.build(contender, _NUM_SLOTS, Batching(), model).collate
+        collate = systems.build(
+            contender, _NUM_SLOTS, Batching(), model, _no_layouts
+        ).collate
     except ContenderError:  # a TorchRL that is there and does not import
         return []
     with_id_s, without_s = (
@@ -56,3 +59,7 @@ def _server(label: str) -> list[ServerCost]:
     )
     adds_s = max(0.0, with_id_s - without_s)
     return [ServerCost(label, adds_s=adds_s, batch_s=without_s)]
+
+
+def _no_layouts() -> Layouts:
+    raise AssertionError("none of these contenders has memory made of layouts")

@@ -5,17 +5,26 @@ before the trial, one pair of columns per actor, so that no two threads write to
 and recording allocates nothing that outlives the step.
 """
 
-import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from slotbench.measure.columns import Column, first, reserve
 from slotbench.measure.environments import ActorEnvironment
 from slotbench.measure.identity import IdentityCheck
 
 _clock = time.perf_counter_ns
+
+
+class Stop(Protocol):
+    """Tells that the trial is over: a ``threading.Event``, or what processes have instead."""
+
+    def is_set(self) -> bool:
+        """Whether it is."""
+
+    def set(self) -> None:
+        """End the trial."""
 
 
 class Actor:
@@ -52,7 +61,7 @@ class Actor:
         self._submitted_ns = reserve(max_requests)
         self._replied_ns = reserve(max_requests)
 
-    def loop(self, client: Callable[[Any], Any], stop: threading.Event) -> None:
+    def loop(self, client: Callable[[Any], Any], stop: Stop) -> None:
         """Ask until ``stop`` is set, room runs out, or something raises; both set it.
 
         Blocks: in ``client``, for as long as the transport lets it.
@@ -83,6 +92,11 @@ class Actor:
             self.num_replied = i + 1
             check(reply)
             step(reply)
+
+    @property
+    def problem(self) -> str:
+        """What was wrong with its first wrong reply; "" while all were right."""
+        return "" if self.identity is None else self.identity.problem
 
     def stamps_ns(self) -> tuple[Column, Column]:
         """Return when each replied request was submitted, and when its reply was back."""

@@ -26,6 +26,7 @@ from slotbench.records import (
 )
 
 if TYPE_CHECKING:
+    from slotbench.measure.layouts import Layouts
     from transports.conformance import SystemFactory
 
 DEADLINE_S: Final = 30.0
@@ -162,7 +163,7 @@ def admit(contender: Contender) -> Outcome:
 
     model = ServedModel(lambda batch: batch, lambda _: None, max_batches=1)
     try:
-        systems.build(contender, 1, Batching(), model)
+        systems.build(contender, 1, Batching(), model, _layouts)
     except ContenderError as error:
         cause = "".join(traceback.format_exception(error.__cause__ or error))
         return Outcome(error=str(error), stacks=cause)
@@ -190,6 +191,14 @@ def _factory(contender: Contender) -> "SystemFactory":
         timeout_s: float = 0.01,
     ) -> systems.TransportSystem:
         batching = Batching(min_batch_size, max_batch_size, timeout_s * 1e3)
-        return systems.build_as_given(contender, num_clients, batching, model)
+        return systems.build_as_given(contender, num_clients, batching, model, _layouts)
 
     return create
+
+
+def _layouts() -> "Layouts":
+    """What requests and replies of the checks look like, but for those that are wrong on purpose."""
+    from slotbench.measure import layouts
+    from transports.conformance import act, request
+
+    return layouts.of_model(request(), act)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from typing import Any, Final, Protocol, Self
 
-from slotbench.contenders import checkout, factory_module
+from slotbench.contenders import checkout, factory_module, needs_torchrl
 from slotbench.errors import WorkerError
 from slotbench.measure import budget
 from slotbench.measure.outcomes import failed, folded
@@ -305,8 +305,10 @@ def _since_s(at_ns: int) -> float:
 def contender_modules(contenders: Sequence[Contender]) -> list[str]:
     """Say what a zygote imports for these; "?" marks what may fail, for a check to report."""
     modules = []
-    if any("torchrl" in {c.server, c.name.partition(".")[0]} for c in contenders):
+    if any(map(needs_torchrl, contenders)):
         modules.append("?slotbench.torchrl")
+    if any(contender.server == "collector" for contender in contenders):
+        modules.append("?slotbench.measure.collecting")
     # What comes from a checkout is imported in its trial: two of one name would collide here.
     installed = (one for one in contenders if checkout(one) is None)
     own = (factory_module(contender.name) for contender in installed)

@@ -85,6 +85,41 @@ def read(of: Iterable[int] = ()) -> Reading:
     return Reading(busy_s, own_s, steal_s, _throttled_s())
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What processes have used so far.
+
+    Attributes:
+        cpu_s: CPU time.
+        voluntary, involuntary: context switches of all their threads.
+    """
+
+    cpu_s: float
+    voluntary: int
+    involuntary: int
+
+
+def usage(of: Iterable[int] = ()) -> Usage:
+    """Read what this process and its companions have used; never raises.
+
+    Args:
+        of: the companions.
+    """
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    cpu_s = own.ru_utime + own.ru_stime
+    voluntary, involuntary = own.ru_nvcsw, own.ru_nivcsw
+    for pid in of:
+        for thread in _PROC.glob(f"{pid}/task/[0-9]*"):
+            # Nanoseconds on a CPU come first (the kernel's "Scheduler Statistics"); "stat" has ticks.
+            on_cpu, *_ = (*_text(thread / "schedstat").split(), "0")
+            cpu_s += int(on_cpu) / 1e9
+            lines = (line.split() for line in _text(thread / "status").splitlines())
+            counts = {line[0]: line[1] for line in lines if len(line) == 2}
+            voluntary += int(counts.get("voluntary_ctxt_switches:", 0))
+            involuntary += int(counts.get("nonvoluntary_ctxt_switches:", 0))
+    return Usage(cpu_s, voluntary, involuntary)
+
+
 def between(begin: Reading, end: Reading) -> MachineUse:
     """Return what the machine did from one reading to the other.
 

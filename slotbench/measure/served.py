@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from tensordict import TensorDictBase
 
+from slotbench.measure import shared
 from slotbench.measure.columns import Column, first, reserve
 from slotbench.measure.identity import REPLY_ID, REQUEST_ID
 from slotbench.measure.policies import Policy
@@ -23,8 +24,6 @@ class ServedModel:
     Threads: called by the server's thread alone; the log is read by the main thread
     after that thread has ended, or with the last entry possibly missing.
 
-    Attributes:
-        num_served: rows of all batches so far.
     """
 
     def __init__(
@@ -36,7 +35,12 @@ class ServedModel:
         self._end_ns = reserve(max_batches)
         self._size = reserve(max_batches)
         self._num_batches = 0
-        self.num_served = 0
+        self._num_served = 0
+
+    @property
+    def num_served(self) -> int:
+        """Rows of all batches so far."""
+        return self._num_served
 
     def __call__(self, batch: TensorDictBase) -> TensorDictBase:
         """Run the policy on the batch of n and add the echo of its ids."""
@@ -55,7 +59,7 @@ class ServedModel:
         self._log(begin_ns, batch_size)
 
     def _log(self, begin_ns: int, batch_size: int) -> None:
-        self.num_served += batch_size
+        self._num_served += batch_size
         i = self._num_batches
         if i < len(self._size):
             self._begin_ns[i] = begin_ns
@@ -66,4 +70,36 @@ class ServedModel:
     def log(self) -> tuple[Column, Column, Column]:
         """Return begin and end stamps [ns] and sizes [rows] of the batches so far."""
         n = self._num_batches
+        return first(n, self._begin_ns), first(n, self._end_ns), first(n, self._size)
+
+
+class SharedServedModel(ServedModel):
+    """A `ServedModel` that a forked process calls, and this one reads; arguments as of it.
+
+    Rows of batches beyond ``max_batches`` are not counted.
+    """
+
+    def __init__(
+        self, policy: Policy, serve: Callable[[int], None], max_batches: int
+    ) -> None:
+        super().__init__(policy, serve, 0)
+        self._begin_ns = shared.reserve(max_batches)
+        self._end_ns = shared.reserve(max_batches)
+        self._size = shared.reserve(max_batches)
+        self._frozen: tuple[Column, Column, Column] | None = None
+
+    def freeze(self) -> None:
+        """Forget of all later batches. Of the process that reads."""
+        self._frozen = self.log()
+
+    @property
+    def num_served(self) -> int:
+        """Rows of all batches so far."""
+        return int(self.log()[2].sum())
+
+    def log(self) -> tuple[Column, Column, Column]:
+        """Return begin and end stamps [ns] and sizes [rows] of the batches so far."""
+        if self._frozen is not None:
+            return self._frozen
+        n = shared.num_filled(self._end_ns)
         return first(n, self._begin_ns), first(n, self._end_ns), first(n, self._size)

@@ -36,6 +36,7 @@ class Observed:
         begin, end: the two ends of the window.
         actors: by actor, when each replied request was submitted and replied.
         batches: when each batch's forward began and ended, and its size.
+        num_frames: steps that a consumer was handed in the window; None where there is none.
         machine: what it did in the window besides.
     """
 
@@ -50,6 +51,7 @@ class Observed:
     sent_ns: int
     joined_ns: int
     recorder_cost_s: float
+    num_frames: int | None = None
     machine: MachineUse = field(default_factory=MachineUse)
 
 
@@ -117,6 +119,7 @@ def summarise(observed: Observed) -> TrialMeasurement:
         foreign_cpu_s=observed.machine.foreign_cpu_s,
         throttled_s=observed.machine.throttled_s,
         replies_per_slice=tuple(per_slice.tolist()),
+        num_frames=observed.num_frames,
     )
 
 

@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.metadata
+import inspect
+import multiprocessing
 import sys
 import traceback
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from slotbench import contenders
 from slotbench.errors import ContenderError
 from slotbench.measure import checkout
 from slotbench.measure.floor import FloorSystem
+from slotbench.measure.layouts import Layouts
 from slotbench.measure.recording import Collate
 from slotbench.measure.served import ServedModel
 from slotbench.records import Batching, Contender
@@ -56,12 +59,23 @@ class TransportSystem:
     Attributes:
         transport: as the server was given it.
         server: `transports.InferenceServer` or TorchRL's.
+
+    Args:
+        collate: see `System`.
+        close: called when the server has been shut down.
     """
 
-    def __init__(self, transport: Any, server: Any, collate: Collate) -> None:
+    def __init__(
+        self,
+        transport: Any,
+        server: Any,
+        collate: Collate,
+        close: Callable[[], None] | None = None,
+    ) -> None:
         self.collate = collate
         self.transport = transport
         self.server = server
+        self._close = close or _nothing
 
     def client(self) -> Callable[[Any], Any]:
         """Return a client of the transport."""
@@ -76,21 +90,46 @@ class TransportSystem:
         """Stop the server; both servers join their thread for at most the timeout."""
         worker = getattr(self.server, "_worker", None)  # TorchRL forgets it in shutdown
         self.server.shutdown(timeout=timeout_s)
-        return not (worker.is_alive() if worker is not None else self.server.is_alive)
+        has_ended = not (worker.is_alive() if worker is not None else self.server.is_alive)
+        self._close()
+        return has_ended
 
 
 def build(
-    contender: Contender, num_slots: int, batching: Batching, model: ServedModel
+    contender: Contender,
+    num_slots: int,
+    batching: Batching,
+    model: ServedModel,
+    layouts: Callable[[], Layouts],
 ) -> System:
     """Make the contender.
+
+    Args:
+        contender: whose actors are not TorchRL's collector's.
+        num_slots: of the trial.
+        batching: the server's rule.
+        model: what is served.
+        layouts: called where memory is made of what requests and replies look like.
 
     Raises:
         ContenderError: it is not installed, fails to import, or refuses its options.
     """
     if contender.name == "floor":
         return FloorSystem(num_slots, batching, model.serve_without_payload)
+    transport = build_transport(contender, num_slots, layouts)
+    return _serve(contender, transport, batching, model)
+
+
+def build_transport(
+    contender: Contender, num_slots: int, layouts: Callable[[], Layouts]
+) -> Any:
+    """Make the contender's transport alone; arguments as of `build`.
+
+    Raises:
+        ContenderError: as `build`.
+    """
     try:
-        transport = _build_transport(contender, num_slots)
+        transport = _build_transport(contender, num_slots, layouts)
     except (Exception, SystemExit) as error:
         raise ContenderError(
             f"contender {contender.label!r} cannot be made: {_told(error, contender)}"
@@ -101,7 +140,7 @@ def build(
             f"contender {contender.label!r} is no transport: it has no {', '.join(missing)}; "
             "see transports.Transport"
         )
-    return _serve(contender, transport, batching, model)
+    return transport
 
 
 def build_as_given(
@@ -109,12 +148,14 @@ def build_as_given(
     num_slots: int,
     batching: Batching,
     model: Callable[[TensorDictBase], TensorDictBase],
+    layouts: Callable[[], Layouts],
 ) -> TransportSystem:
-    """Make the contender; what it raises is raised as it is.
+    """Make the contender; what it raises is raised as it is; arguments as of `build`.
 
     For those who want to see what it refuses. The floor cannot be made so.
     """
-    return _serve(contender, _build_transport(contender, num_slots), batching, model)
+    transport = _build_transport(contender, num_slots, layouts)
+    return _serve(contender, transport, batching, model)
 
 
 def _serve(
@@ -134,7 +175,8 @@ def _serve(
         collate_fn=collate_fn,
     )
     if contender.server == "torchrl":
-        return TransportSystem(transport, server, server.collate_fn)
+        close = _end_ray if contender.name == "torchrl.ray" else None
+        return TransportSystem(transport, server, server.collate_fn, close)
     default = _stack_leaves if hasattr(transport, "gather") else torch.stack
     return TransportSystem(transport, server, collate_fn or default)
 
@@ -146,7 +188,9 @@ def _stack_leaves(items: list[TensorDictBase]) -> TensorDict:
     return TensorDict(leaves, [len(items)])
 
 
-def _build_transport(contender: Contender, num_slots: int) -> Any:
+def _build_transport(
+    contender: Contender, num_slots: int, layouts: Callable[[], Layouts]
+) -> Any:
     """Call the contender's factory with its options."""
     options = {
         key: value
@@ -156,8 +200,8 @@ def _build_transport(contender: Contender, num_slots: int) -> Any:
     folder = contenders.checkout(contender)
     if folder is not None:
         checkout.use(folder, contenders.package_of(contender))
-    transport = _factory(contender)(num_slots, **options)
-    if contender.server == "torchrl":
+    transport = _factory(contender, layouts)(num_slots, **options)
+    if contender.server in {"torchrl", "collector"}:
         from slotbench.torchrl import adapt
 
         transport = adapt(transport)
@@ -167,27 +211,41 @@ def _build_transport(contender: Contender, num_slots: int) -> Any:
 _VERBS = ("client", "wait_for_work", "drain", "resolve", "resolve_exception")
 
 
-def _factory(contender: Contender) -> Callable[..., Any]:
+def _factory(contender: Contender, layouts: Callable[[], Layouts]) -> Callable[..., Any]:
     """Find ``factory(num_slots, **options)`` by the contender's name."""
     name = contender.name
-    if name.startswith("torchrl."):
-        return _torchrl_factory(name.removeprefix("torchrl."))
+    if name.startswith("torchrl.") and ":" not in name:
+        return _torchrl_factory(name.removeprefix("torchrl."), layouts)
     transports = _transports()
     if name in transports.available():
-        if contender.server == "torchrl":
+        if contender.server in {"torchrl", "collector"}:
             from slotbench import torchrl as adapter
 
             return lambda num_slots, **options: adapter.create(name, num_slots, **options)
         return lambda num_slots, **options: transports.create(name, num_slots, **options)
     if ":" in name:
         module, _, attribute = name.partition(":")
-        factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-        return factory
+        return _with_layouts(getattr(importlib.import_module(module), attribute), layouts)
     (entry_point,) = importlib.metadata.entry_points(
         group=contenders.ENTRY_POINT_GROUP, name=name
     )
-    loaded: Callable[..., Any] = entry_point.load()
-    return loaded
+    return _with_layouts(entry_point.load(), layouts)
+
+
+def _with_layouts(
+    factory: Callable[..., Any], layouts: Callable[[], Layouts]
+) -> Callable[..., Any]:
+    """Give a factory that has parameters for them samples of a request and of a reply."""
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return factory  # of C, or with a signature that cannot be read
+    if not {"request_spec", "response_spec"} <= set(parameters):
+        return factory
+    sample = layouts()
+    return lambda num_slots, **options: factory(
+        num_slots, request_spec=sample.request, response_spec=sample.reply, **options
+    )
 
 
 def _told(error: BaseException, contender: Contender) -> str:
@@ -212,13 +270,61 @@ def _as_imported(file: str, module: str) -> str:
     return "/".join(path.parts[-depth:])
 
 
-def _torchrl_factory(name: str) -> Callable[..., Any]:
-    from torchrl.modules import inference_server
+def _torchrl_factory(name: str, layouts: Callable[[], Layouts]) -> Callable[..., Any]:
+    """Find TorchRL's own. Its queues have no number of slots.
 
-    if name == "slot":
-        slot: Callable[..., Any] = inference_server.SlotTransport
-        return slot
-    return lambda num_slots: inference_server.ThreadingTransport()  # noqa: ARG005  # its queue has no size
+    Those between processes are made for actors that are forked: their clients are inherited.
+    """
+    from torchrl.modules import inference_server as of_torchrl
+
+    forked = multiprocessing.get_context("fork")
+    if name in {"shared_memory", "process_slot"}:
+        make = {
+            "shared_memory": of_torchrl.SharedMemoryTransport,
+            "process_slot": of_torchrl.ProcessSlotTransport,
+        }[name]
+        sample = layouts()
+        # Its server stamps every reply with the version of the weights.
+        reply = sample.reply.clone().set(
+            "policy_version", torch.zeros((), dtype=torch.int64)
+        )
+        return lambda num_slots, **options: make(
+            sample.request, reply, num_slots=num_slots, ctx=forked, **options
+        )
+    factories: dict[str, Callable[..., Any]] = {
+        "slot": of_torchrl.SlotTransport,
+        "threading": lambda num_slots: of_torchrl.ThreadingTransport(),  # noqa: ARG005
+        "mp": lambda num_slots: of_torchrl.MPTransport(forked),  # noqa: ARG005
+        "ray": _ray_transport,
+    }
+    return factories[name]
+
+
+def _ray_transport(num_slots: int) -> Any:
+    """Make TorchRL's Ray transport, on a Ray of this process's own."""
+    import ray
+    from torchrl.modules.inference_server import RayTransport
+
+    if not ray.is_initialized():
+        # A queue is a Ray actor that wants no processor of its own: as many as there are clients.
+        ray.init(
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            num_cpus=num_slots + 1,
+        )
+    return RayTransport()
+
+
+def _end_ray() -> None:
+    """End Ray's processes: they have a group of their own, which nobody else would end."""
+    import ray
+
+    ray.shutdown()
+
+
+def _nothing() -> None:
+    """Leave everything as it is."""
 
 
 def _server_class(contender: Contender) -> Callable[..., Any]:

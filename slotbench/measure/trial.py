@@ -1,34 +1,36 @@
 """One trial, start to end, in the process it is called in.
 
-The order of things: build everything, measure what recording costs, start the server and
-the actors, let them pass a barrier together (time 0), warm up, observe, stop, wait for
-the last replies, shut down, and only then compute.
+The order of things: build everything, start the server and the crew of actors, which begin
+together (time 0), warm up, observe, stop, wait for the last replies, shut down, measure what
+recording costs, and only then compute.
 """
 
-import resource
+import functools
 import sys
 import threading
 import time
 import traceback
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import torch
 from tensordict import TensorDictBase
 
 from slotbench.compute import think_times, validity
+from slotbench.contenders import actors_of
 from slotbench.errors import SlotbenchError
-from slotbench.measure import budget, environments, machine, policies, systems
+from slotbench.measure import budget, environments, layouts, machine, policies, systems
 from slotbench.measure.actors import Actor
+from slotbench.measure.crew import WATCH_STEP_S, Crew, ThreadCrew, num_replied
 from slotbench.measure.identity import IdentityCheck
 from slotbench.measure.instrument import Instrument
 from slotbench.measure.outcomes import failed, identity
+from slotbench.measure.processes import ProcessCrew
 from slotbench.measure.recording import recording_cost_s
+from slotbench.measure.served import ServedModel, SharedServedModel
 from slotbench.measure.summary import Moment, Observed, summarise
 from slotbench.records import Batching, Contender, TrialRecord, TrialSpec, Workload
 
-_EXTEND_STEP_S: Final = 0.02
-_THINKING_GRACE_S: Final = 0.5
 _MAX_REQUESTS_PER_S: Final = 300_000
 """More than the floor reaches; bounds the memory reserved for stamps, but for `_MIN_ROOM`."""
 _CLOCK_READS: Final = 5
@@ -98,23 +100,49 @@ class _Trial:
         self._spec = spec
         self._instrument = instrument
         self._has_payload = spec.contender.name != "floor"
-        room = _room_per_actor(workload)
+        self._room = _room_per_actor(workload)
         instrument.before_build(spec.contender)
-        self._model = instrument.model(
+        policy = (
             policies.build(workload, spec.seed) if self._has_payload else _no_policy,
             policies.service_time(workload.model),
-            max_batches=room * workload.num_slots,
         )
-        self._system = systems.build(
-            spec.contender, workload.num_slots, workload.batching, self._model
-        )
-        self._actors = [self._actor(i, room) for i in range(workload.num_slots)]
-        instrument.attach(self._system, self._actors)
-        self._stop = threading.Event()
+        num_stamps = self._room * workload.num_slots
+        sample = functools.partial(layouts.of_workload, workload, spec.seed)
+        self._system: systems.System
+        self._crew: Crew
+        self._model: ServedModel
+        kind = actors_of(spec.contender)
+        if kind == "collector":
+            from slotbench.measure.collecting import Collection
+
+            # Its server may be another process.
+            self._model = SharedServedModel(*policy, num_stamps)
+            collection = Collection(spec, self._room, self._model, sample)
+            self._system = self._crew = collection
+        else:
+            self._model = instrument.model(*policy, max_batches=num_stamps)
+            self._system = systems.build(
+                spec.contender,
+                workload.num_slots,
+                workload.batching,
+                self._model,
+                sample,
+            )
+            self._crew = self._own_crew(kind)
         self._filled_in_warmup = False
         self._companions: tuple[int, ...] = ()
 
-    def _actor(self, index: int, room: int) -> Actor:
+    def _own_crew(self, kind: str) -> Crew:
+        """Make our own actors, in threads or processes."""
+        workload = self._spec.workload
+        client = functools.partial(self._instrument.client, self._system)
+        if kind == "processes":
+            return ProcessCrew(workload, self._spec.seed, self._room, client)
+        actors = [self._actor(i) for i in range(workload.num_slots)]
+        self._instrument.attach(self._system, actors)
+        return ThreadCrew(actors, client)
+
+    def _actor(self, index: int) -> Actor:
         identity = IdentityCheck(index)
         environment = environments.build(
             self._spec.workload,
@@ -122,18 +150,19 @@ class _Trial:
             has_payload=self._has_payload,
             seed=think_times.actor_seed(self._spec.seed, index),
         )
-        return Actor(index, environment, identity if self._has_payload else None, room)
+        checked = identity if self._has_payload else None
+        return Actor(index, environment, checked, self._room)
 
     def run(self, sent_ns: int, started_at: str) -> TrialRecord:
         workload = self._spec.workload
         crashes: list[str] = []
         threading.excepthook = lambda crash: crashes.append(_text(crash.exc_value))
-        threads = self._start()
+        self._crew.start(self._serve)
         wall_ns, origin_ns = _clocks()
         begin, end, machine_use = self._observe(origin_ns)
-        self._stop.set()
+        self._crew.stop()
         settle_s = budget.settle_s(workload)
-        stuck = self._await_last_replies(threads, settle_s)
+        stuck = self._crew.settle(settle_s)
         stacks = _stacks() if stuck else ""
         ended_ns = _clocks()
         server_ended = self._system.shutdown(settle_s)
@@ -142,33 +171,31 @@ class _Trial:
         if crashes:
             error = f"a thread of the server raised {_last_line(crashes[0])}"
             return failed(self._spec, started_at, error, crashes[0])
-        errors = [actor.error for actor in self._actors if actor.error]
+        actors = self._crew.actors
+        errors = [actor.error for actor in actors if actor.error]
         if errors:
-            error = f"{len(errors)} of {len(threads)} actors raised {_last_line(errors[0])}"
+            error = f"{len(errors)} of {len(actors)} actors raised {_last_line(errors[0])}"
             return failed(self._spec, started_at, error, errors[0])
         measurement = summarise(
             Observed(
                 origin_ns=origin_ns,
                 begin=begin,
                 end=end,
-                actors=[actor.stamps_ns() for actor in self._actors],
+                actors=[actor.stamps_ns() for actor in actors],
                 batches=self._model.log(),
-                num_submitted=sum(actor.num_submitted for actor in self._actors),
-                num_replied=sum(actor.num_replied for actor in self._actors),
+                num_submitted=sum(actor.num_submitted for actor in actors),
+                num_replied=num_replied(self._crew),
                 num_served=self._model.num_served,
                 sent_ns=sent_ns,
                 joined_ns=joined_ns,
                 recorder_cost_s=self._recorder_cost_s(),
+                num_frames=self._num_frames(begin, end),
                 machine=machine_use,
             )
         )
         evidence = validity.Evidence(
             measurement=measurement,
-            identity_problems=tuple(
-                a.identity.problem
-                for a in self._actors
-                if a.identity and a.identity.problem
-            ),
+            identity_problems=tuple(a.problem for a in actors if a.problem),
             stuck_actors=tuple(stuck),
             settle_s=settle_s,
             server_ended=server_ended,
@@ -187,27 +214,16 @@ class _Trial:
             stacks=stacks,
         )
 
-    def _start(self) -> list[threading.Thread]:
-        """Start server and actors; return when all actors have passed the barrier."""
-        barrier = threading.Barrier(len(self._actors) + 1)
-
-        def run(actor: Actor, client: Any) -> None:
-            barrier.wait()
-            actor.loop(client, self._stop)
-
-        clients = [self._instrument.client(self._system, a.index) for a in self._actors]
+    def _serve(self) -> None:
+        """Start the server, and see which processes the trial consists of."""
         self._system.start()
         self._companions = machine.companions()
-        threads = [
-            threading.Thread(
-                target=run, args=pair, name=f"actor-{pair[0].index}", daemon=True
-            )
-            for pair in zip(self._actors, clients, strict=True)
-        ]
-        for thread in threads:
-            thread.start()
-        barrier.wait()
-        return threads
+
+    def _num_frames(self, begin: Moment, end: Moment) -> int | None:
+        """Steps that a consumer was handed in the window; None where nobody consumes them."""
+        before = self._crew.num_frames_at(begin.at_ns)
+        after = self._crew.num_frames_at(end.at_ns)
+        return None if before is None or after is None else after - before
 
     def _observe(self, origin_ns: int) -> tuple[Moment, Moment, machine.MachineUse]:
         """Sleep through warm-up and window; return the window's two ends, and the machine's use.
@@ -218,14 +234,14 @@ class _Trial:
         workload = self._spec.workload
         window = workload.window
         self._watch(origin_ns, window.warmup_s, 2 * workload.num_slots)
-        self._filled_in_warmup = self._stop.is_set()
+        self._filled_in_warmup = self._crew.is_stopped()
         self._instrument.before_window()
         before = machine.read(self._companions)
-        begin, num_before = _now(), self._num_replied()
+        begin, num_before = self._now(), num_replied(self._crew)
         self._watch(
             begin.at_ns, window.measure_s, num_before + budget.min_replies(workload)
         )
-        end = _now()
+        end = self._now()
         machine_use = machine.between(before, machine.read(self._companions))
         self._instrument.after_window(begin.at_ns, end.at_ns)
         return begin, end, machine_use
@@ -236,34 +252,15 @@ class _Trial:
         Wakes at once when an actor stops the trial.
         """
         longest_s = max(at_least_s, self._spec.workload.window.max_measure_s)
-        self._stop.wait(max(0.0, at_least_s - _since_s(since_ns)))
-        while self._num_replied() < until_replied and _since_s(since_ns) < longest_s:
-            if self._stop.wait(_EXTEND_STEP_S):
+        self._crew.wait(max(0.0, at_least_s - _since_s(since_ns)))
+        while num_replied(self._crew) < until_replied and _since_s(since_ns) < longest_s:
+            if self._crew.wait(WATCH_STEP_S):
                 return
 
-    def _num_replied(self) -> int:
-        return sum(actor.num_replied for actor in self._actors)
-
-    def _await_last_replies(
-        self, threads: list[threading.Thread], timeout_s: float
-    ) -> list[int]:
-        """Wait until nobody waits for a reply; return the actors that got none in time.
-
-        One that thinks, or steps a slow environment, is not waited for: it will see that
-        the trial is over. It only must have had time to do so before it might submit.
-        """
-        began = time.monotonic()
-        for actor, thread in zip(self._actors, threads, strict=True):
-            while thread.is_alive() and time.monotonic() < began + timeout_s:
-                may_submit = time.monotonic() < began + _THINKING_GRACE_S
-                if not (may_submit or actor.num_submitted > actor.num_replied):
-                    break
-                thread.join(_EXTEND_STEP_S)
-        return [
-            actor.index
-            for actor, thread in zip(self._actors, threads, strict=True)
-            if thread.is_alive() and actor.num_submitted > actor.num_replied
-        ]
+    def _now(self) -> Moment:
+        at_ns = time.perf_counter_ns()
+        used = machine.usage(self._companions)
+        return Moment(at_ns, used.cpu_s, used.voluntary, used.involuntary)
 
     def _recorder_cost_s(self) -> float:
         """Time the recorder now that nothing else runs in this process."""
@@ -313,16 +310,6 @@ def _text(error: BaseException | None) -> str:
 
 def _last_line(trace: str) -> str:
     return trace.strip().splitlines()[-1]
-
-
-def _now() -> Moment:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return Moment(
-        time.perf_counter_ns(),
-        usage.ru_utime + usage.ru_stime,
-        usage.ru_nvcsw,
-        usage.ru_nivcsw,
-    )
 
 
 def _stacks() -> str:

@@ -4,6 +4,7 @@ Every operation is looked at, which costs many times what it does itself: this p
 per request, not times. Batches may be smaller than they are without it.
 """
 
+import functools
 import gc
 import sys
 import threading
@@ -16,7 +17,7 @@ from typing import Any, Final
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from slotbench.measure import environments, systems
+from slotbench.measure import environments, layouts, systems
 from slotbench.measure.actors import Actor
 from slotbench.measure.identity import IdentityCheck
 from slotbench.measure.policies import Policy
@@ -202,7 +203,8 @@ def _submits(
     if contender.name == "floor":
         return []
     model = ServedModel(lambda batch: batch, lambda _: None, max_batches=1)
-    system = systems.build(contender, number, Batching(), model)
+    sample = functools.partial(layouts.of_workload, workload, 0)
+    system = systems.build(contender, number, Batching(), model, sample)
     submits = []
     for index in range(number):
         submit = getattr(system.client(), "submit", None)

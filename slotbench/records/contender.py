@@ -8,7 +8,7 @@ from slotbench.records.workload import Scalar
 BASELINE_REPEAT: Final = 1
 """`arm` of the baseline's second trial in a block (A/A); every other trial has arm 0."""
 
-Server = Literal["reference", "torchrl", "none"]
+Server = Literal["reference", "torchrl", "collector", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,10 @@ class Contender:
     Attributes:
         label: the canonical text; unique in its scenario, and the name in every table.
         name: "slot", "torchrl.slot", "floor", or "package.module:factory".
-        options: keyword arguments of the transport, and ``collate`` of the server.
-        server: "reference" is `transports.InferenceServer`; "none" is the floor, which
+        options: keyword arguments of the transport, ``collate`` of the server, and what the
+            harness and TorchRL's collector are told.
+        server: "reference" is `transports.InferenceServer`; "collector" is TorchRL's
+            ``AsyncBatchedCollector``, which has actors of its own; "none" is the floor, which
             brings its own.
         optional: skipped with a visible line where it is not installed.
         baseline: every other contender of the block is compared with this one.

@@ -93,15 +93,17 @@ class TrialMeasurement:
         forward_mean_s: mean time that the model took per batch, its wrapper included.
         recorder_cost_s: measured cost, per request, of stamps and of the id check, through
             this contender's own collate.
-        cpu_s: CPU time of the process in the window.
-        context_switches_voluntary, context_switches_involuntary: of the process, in the
+        cpu_s: CPU time of the process, and of those that its contender consists of, in the
             window.
+        context_switches_voluntary, context_switches_involuntary: of them, in the window.
         num_cpus: CPUs that the process could use; None before schema version 2.
         steal_s: CPU time, over these CPUs and the window, that the hypervisor gave to
             others. This and the next two are None where the system does not say.
         foreign_cpu_s: CPU time that other processes and the kernel's interrupts took there.
         throttled_s: how long the control group's CPU quota held threads back.
         replies_per_slice: replies in each tenth of the window; empty before version 2.
+        num_frames: steps that a collector handed to whoever iterates over it, in the window;
+            None where there is no collector, and before version 4.
     """
 
     window_s: float
@@ -134,6 +136,7 @@ class TrialMeasurement:
     foreign_cpu_s: float | None = None
     throttled_s: float | None = None
     replies_per_slice: tuple[int, ...] = ()
+    num_frames: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

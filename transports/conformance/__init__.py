@@ -28,6 +28,7 @@ from transports.conformance import (  # noqa: F401 - importing registers their c
     results,
     slots,
 )
+from transports.conformance._actors import act, request
 from transports.conformance._api import (
     REGISTERED,
     Check,
@@ -55,6 +56,8 @@ __all__ = [
     "NotApplicableError",
     "System",
     "SystemFactory",
+    "act",
+    "request",
     "run_check",
     "system_factory",
 ]
