@@ -205,6 +205,14 @@ def actors_of(contender: Contender) -> Actors:
     return cast("Actors", contender.options.get(ACTORS, default))
 
 
+def shares_gil(contender: Contender) -> bool:
+    """Says whether its actors compute in one process, a thread at a time where there is a GIL."""
+    actors = actors_of(contender)
+    return actors == "threads" or (
+        actors == "collector" and env_backend_of(contender) == "threading"
+    )
+
+
 def env_backend_of(contender: Contender) -> str:
     """Says where a collector's contender has its envs, in TorchRL's word for it."""
     chosen = contender.options.get("env_backend", _default_env_backend(contender.name))

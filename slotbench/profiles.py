@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from slotbench.errors import RecordError, SlotbenchError
+from slotbench.contenders import actors_of
+from slotbench.errors import ContenderError, RecordError, SlotbenchError
 from slotbench.measure import budget, runner
 from slotbench.measure.executor import LocalExecutor
 from slotbench.measure.outcomes import failed
@@ -110,6 +111,12 @@ def profile_scenario(
         tools.get(name)
     if rounds < 1:
         raise SlotbenchError(f"a profile has at least one round, and not {rounds}")
+    for contender in scenario.contenders:
+        if actors_of(contender) != "threads":
+            raise ContenderError(
+                f"contender {contender.label!r}: its actors are no threads of ours, and a profile "
+                "reaches no others; leave it out with --contender"
+            )
     check_writable(results_dir)
     on_progress(Progress(0, 0, _STARTING))
     began = time.perf_counter()

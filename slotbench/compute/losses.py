@@ -15,7 +15,7 @@ each round's own calibration, so that what a round does to all of a block cancel
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final, Literal
 
@@ -26,6 +26,7 @@ from slotbench.compute.demands import Demands
 from slotbench.compute.metrics import get as get_metric
 from slotbench.compute.simulation import Simulated
 from slotbench.compute.statistics import RatioEstimate
+from slotbench.contenders import shares_gil
 from slotbench.records import (
     CalibrationRecord,
     Cell,
@@ -51,6 +52,8 @@ class Yardsticks:
     Attributes:
         cell: its name.
         num_slots: N.
+        has_gil: the actors of these contenders share one process's GIL. Where they are processes
+            they do not, and threads' floor is no yardstick of theirs.
         demands: mean over the rounds; None where a time is not known, or where there is nothing
             to wait for: only the floor bounds that.
         num_calibrations: behind it; 0 where it is nominal.
@@ -68,6 +71,7 @@ class Yardsticks:
 
     cell: str
     num_slots: int
+    has_gil: bool = True
     demands: Demands | None = None
     num_calibrations: int = 0
     num_disturbed: int = 0
@@ -213,6 +217,7 @@ def flat(loss: Loss) -> dict[str, Any]:
     return {
         "cell": loss.cell,
         "contender": loss.contender,
+        "has_gil": of.has_gil,
         "bound_per_s": of.bound_per_s,
         "limit": of.limit,
         "free_per_s": of.free_per_s,
@@ -278,6 +283,16 @@ class _Rounds:
     num_disturbed: int = 0
     uses_disturbed: bool = False
     failure: str = ""
+
+    def without_gil(self) -> "_Rounds":
+        """The same for actors that are processes: each computes under a GIL of its own."""
+        apart = {}
+        for number, one in self.by_round.items():
+            found = replace(one.demands, think_gil_s=0.0)
+            limits = _limits(one.workload, found, one.seed, one.thinks)
+            if limits is not None:
+                apart[number] = limits
+        return replace(self, by_round=apart)
 
     def over(self, values: Mapping[int, float]) -> RatioEstimate | None:
         """The free transport over these, paired by round; None where there is no pair."""
@@ -351,13 +366,24 @@ def _of_cell(
     metric = get_metric(METRIC)
     contenders = run.scenario.contenders
     floor = next((who for who in contenders if who.name == FLOOR), None)
-    below = pairing.values(cell.name, floor.label, metric) if floor else {}
-    yardsticks = _yardsticks(cell, rounds, below)
+    floors = pairing.values(cell.name, floor.label, metric) if floor else {}
+    # Made only where there is such a contender: a simulation each round.
+    of: dict[bool, tuple[_Rounds, Mapping[int, float], Yardsticks]] = {}
     for who in contenders:
         values = pairing.values(cell.name, who.label, metric)
         measured = statistics.geometric_mean(tuple(values.values()))
         if who.name == FLOOR or not measured:
             continue
+        has_gil = shares_gil(who)
+        if has_gil not in of:
+            limits = rounds if has_gil else rounds.without_gil()
+            found = floors if has_gil else {}
+            of[has_gil] = (
+                limits,
+                found,
+                _yardsticks(cell, limits, found, has_gil=has_gil),
+            )
+        own, below, yardsticks = of[has_gil]
         yield Loss(
             cell=cell.name,
             contender=who.label,
@@ -365,23 +391,26 @@ def _of_cell(
             measured_per_s=measured,
             mean_batch_size=pairing.mean_batch_size(cell.name, who.label),
             transport=comparison.paired(below, values),
-            overhead=rounds.over(values),
+            overhead=own.over(values),
         )
 
 
-def _yardsticks(cell: Cell, rounds: _Rounds, floor: Mapping[int, float]) -> Yardsticks:
+def _yardsticks(
+    cell: Cell, rounds: _Rounds, floor: Mapping[int, float], *, has_gil: bool
+) -> Yardsticks:
     floor_per_s = statistics.geometric_mean(tuple(floor.values())) or None
     num_slots = cell.workload.num_slots
     found = list(rounds.by_round.values())
     if not found:
         return Yardsticks(
-            cell.name, num_slots, floor_per_s=floor_per_s, failure=rounds.failure
+            cell.name, num_slots, has_gil, floor_per_s=floor_per_s, failure=rounds.failure
         )
     mean = demands.mean([one.demands for one in found])
     limit = bound.of_demands(cell.workload, mean)
     return Yardsticks(
         cell=cell.name,
         num_slots=num_slots,
+        has_gil=has_gil,
         demands=mean,
         num_calibrations=0 if rounds.is_nominal else len(found),
         num_disturbed=rounds.num_disturbed,

@@ -60,6 +60,10 @@ on a single core in up to 55 % (the reference runs)."""
 MIN_INVOLUNTARY_PER_S: Final = 200.0
 """Below, nobody was kept from running for long."""
 
+MAX_FRAMES_DIFFERENCE: Final = 0.1
+"""Between a collector's steps and the frames that it hands on, in relation to the steps: a buffer
+that fills, or empties, in the window."""
+
 MAX_HALVES_DIFFERENCE: Final = 0.3
 """Of replies, between the window's halves, in relation to their mean."""
 
@@ -158,6 +162,19 @@ def _no_window(evidence: Evidence) -> str:
             "the window is no longer than what was in flight"
         )
     return ""
+
+
+def _frames(evidence: Evidence) -> str:
+    measured = evidence.measurement
+    if measured.num_frames is None:
+        return ""
+    apart = abs(measured.num_frames - measured.num_replies)
+    if apart <= MAX_FRAMES_DIFFERENCE * measured.num_replies:
+        return ""
+    return (
+        f"{measured.num_replies} steps were taken and {measured.num_frames} frames collected in "
+        f"{measured.window_s:.3g} s"
+    )
 
 
 def _short_window(evidence: Evidence) -> str:
@@ -331,6 +348,14 @@ RULES: Final = (
         "latencies would be those of the start, and the slowest requests not be seen at all",
         _no_window,
         "raise window.max_requests or window.max_measure_s",
+    ),
+    Rule(
+        "frames",
+        "INVALID",
+        f"steps and frames collected differ by over {MAX_FRAMES_DIFFERENCE:.0%}",
+        "a buffer that fills or empties would be counted as speed",
+        _frames,
+        "raise window.max_measure_s, or lower the collector's frames_per_batch",
     ),
     Rule(
         "server",

@@ -22,6 +22,8 @@ _LIMITS: Final = {
 }
 """What a bound comes from, in words."""
 
+_APART: Final = " · actors in processes of their own"
+
 LEGEND: Final = (
     "bound: what no transport can exceed; free transport: the batching rule simulated with a "
     "transport that costs nothing; floor: bare threads and locks without a payload. A ratio is the "
@@ -33,15 +35,18 @@ LEGEND: Final = (
 
 
 def tables(losses: Sequence[Loss]) -> tuple[CellTable, ...]:
-    """A table a cell, in the order of the losses."""
-    cells = dict.fromkeys(loss.cell for loss in losses)
-    return tuple(_table([loss for loss in losses if loss.cell == name]) for name in cells)
+    """A table a cell, in the order of the losses; one more for contenders that share no GIL."""
+    places = dict.fromkeys((loss.cell, loss.yardsticks.has_gil) for loss in losses)
+    return tuple(
+        _table([x for x in losses if (x.cell, x.yardsticks.has_gil) == place])
+        for place in places
+    )
 
 
 def _table(losses: Sequence[Loss]) -> CellTable:
     yardsticks = losses[0].yardsticks
     return CellTable(
-        name=yardsticks.cell,
+        name=yardsticks.cell + ("" if yardsticks.has_gil else _APART),
         header=_HEADER,
         rows=(*_yardsticks(yardsticks), *map(_row, losses)),
         notes=tuple(_notes(yardsticks)),

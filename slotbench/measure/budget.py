@@ -1,9 +1,11 @@
 """How long things may take, and how long they are expected to: arithmetic on a workload."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from slotbench.compute import validity
-from slotbench.records import Scenario, Workload
+from slotbench.contenders import FRAMES_PER_BATCH, actors_of, env_backend_of
+from slotbench.records import Contender, Scenario, Workload
 
 WORKER_START_S: Final = 5.0
 """Imports of torch, tensordict and torchrl in a fresh process on 2 cores (the reference
@@ -23,6 +25,20 @@ _SETTLE_PER_SLOT_S: Final = 0.005
 REPLIES_PER_ACTOR: Final = validity.WANTED_REPLIES_PER_ACTOR
 """What a window holds on average before it may end, and a third of it before warm-up may:
 shorter, and latencies are those of the start, censored at the window's end."""
+
+BUFFERS_IN_WINDOW: Final = 10
+"""A collector's window holds so many times the frames that it may have buffered: the buffer, fuller at
+one end of the window than at the other, is then no part of the rate that matters."""
+
+_CHUNK_FRAMES: Final = 64
+"""Frames of one env that a worker of TorchRL's process slots sends together
+(``_AUTO_TRANSITION_CHUNK`` of torchrl 0.14.1)."""
+
+_PROCESS_START_S: Final = 0.05
+"""An actor in a process of its own, forked and ended."""
+
+_COLLECTOR_START_S: Final = 1.5
+"""TorchRL's collector, made and shut down."""
 
 CALIBRATION_THINK_S: Final = 0.12
 """How long one actor thinks in a calibration, once it has thought often enough,"""
@@ -86,38 +102,73 @@ def deadline_s(workload: Workload) -> float:
     return starting_s + 2 * window.max_measure_s + window.warmup_s + 2 * settle_s(workload)
 
 
-def min_replies(workload: Workload) -> int:
+def min_replies(workload: Workload, contender: Contender) -> int:
     """Return how many replies a window is prolonged for, up to its greatest length."""
-    return max(workload.window.min_requests, REPLIES_PER_ACTOR * workload.num_slots)
+    wanted = max(workload.window.min_requests, REPLIES_PER_ACTOR * workload.num_slots)
+    return max(wanted, BUFFERS_IN_WINDOW * buffered_frames(workload, contender))
 
 
-def estimate_trial_s(workload: Workload) -> float:
-    """Estimate a trial's length, its window prolonged where think and service time ask for it."""
+def buffered_frames(workload: Workload, contender: Contender) -> int:
+    """Return how many steps a collector may have taken and not yet handed on; 0 without one."""
+    if actors_of(contender) != "collector":
+        return 0
+    batch = int(contender.options.get("frames_per_batch", FRAMES_PER_BATCH))
+    of_envs = 1
+    if contender.name == "torchrl.process_slot":
+        of_envs = min(max(batch // workload.num_slots, _CHUNK_FRAMES), batch)
+    return batch + of_envs * workload.num_slots
+
+
+def estimate_trial_s(workload: Workload, contender: Contender | None = None) -> float:
+    """Estimate a trial's length, its window prolonged where think and service time ask for it.
+
+    Args:
+        workload: of its cell.
+        contender: None is one whose actors are threads.
+    """
     window = workload.window
     cycle_s = service_time_s(
         workload, min(workload.num_slots, workload.batching.max_batch_size)
     )
     if workload.think_time.distribution != "none":
         cycle_s += workload.think_time.mean_ms / 1e3
-    needed_s = min_replies(workload) * cycle_s / workload.num_slots
-    measure_s = max(window.measure_s, min(needed_s, window.max_measure_s))
+    num_wanted = max(window.min_requests, REPLIES_PER_ACTOR * workload.num_slots)
     overhead_s = TRIAL_OVERHEAD_S + OVERHEAD_PER_SLOT_S * workload.num_slots
+    if contender is not None and actors_of(contender) != "threads":
+        num_wanted = min_replies(workload, contender)
+        overhead_s += _start_s(workload, contender)
+    needed_s = num_wanted * cycle_s / workload.num_slots
+    measure_s = max(window.measure_s, min(needed_s, window.max_measure_s))
     return window.warmup_s + measure_s + overhead_s
 
 
-def estimate_block_s(workload: Workload, num_arms: int) -> float:
-    """Estimate a block's length: its calibration and its trials."""
-    return estimate_calibration_s(workload) + num_arms * estimate_trial_s(workload)
+def _start_s(workload: Workload, contender: Contender) -> float:
+    """Estimate what starting and ending processes and a collector takes."""
+    is_collector = actors_of(contender) == "collector"
+    has_processes = not is_collector or env_backend_of(contender) == "multiprocessing"
+    start_s = _COLLECTOR_START_S if is_collector else 0.0
+    return start_s + has_processes * _PROCESS_START_S * workload.num_slots
 
 
-def estimate_run_s(scenario: Scenario, num_arms: int) -> float:
+def estimate_block_s(workload: Workload, contenders: Sequence[Contender]) -> float:
+    """Estimate a block's length: its calibration and its trials.
+
+    Args:
+        workload: of its cell.
+        contenders: of its trials; the baseline is there twice.
+    """
+    trials_s = sum(estimate_trial_s(workload, contender) for contender in contenders)
+    return estimate_calibration_s(workload) + trials_s
+
+
+def estimate_run_s(scenario: Scenario, contenders: Sequence[Contender]) -> float:
     """Estimate a run's length.
 
     Args:
         scenario: what would be run.
-        num_arms: trials in a block.
+        contenders: of a block's trials; the baseline is there twice.
     """
-    blocks_s = sum(estimate_block_s(cell.workload, num_arms) for cell in scenario.cells)
+    blocks_s = sum(estimate_block_s(cell.workload, contenders) for cell in scenario.cells)
     return scenario.rounds * (WORKER_START_S + blocks_s)
 
 

@@ -95,6 +95,11 @@ def check(
         WorkerError: no worker process comes up.
     """
     for contender in contenders:
+        if contender.server == "collector":
+            raise ContenderError(
+                f"contender {contender.label!r}: TorchRL's collector has no clients that could be "
+                f"checked; check {contender.name} or {contender.name}@torchrl"
+            )
         _admit(by, contender)
     num_done, num_all = 0, len(contenders) * len(checks)
     for contender in contenders:

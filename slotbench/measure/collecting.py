@@ -52,7 +52,7 @@ class RecordedEnv(EnvBase):  # type: ignore[misc]  # torchrl is untyped
         workload: of the cell.
         seed: of the trial.
         sample: what a request and a reply look like.
-        copies_ids: the action is given in memory that is written to again.
+        is_lent: the action comes in memory that is written to again.
         stop: the trial is over.
         release: what was counted has been read; go on, so that the collector can end.
 
@@ -66,16 +66,15 @@ class RecordedEnv(EnvBase):  # type: ignore[misc]  # torchrl is untyped
         seed: int,
         *,
         sample: Layouts,
-        copies_ids: bool,
+        is_lent: bool,
         stop: SharedFlag,
         release: SharedFlag,
     ) -> None:
         super().__init__(device=None, batch_size=[])
         self._log = log
-        self._copies_ids = copies_ids
         self._stop = stop
         self._release = release
-        self._identity = IdentityCheck(log.index)
+        self._identity = IdentityCheck(log.index, copies=is_lent)
         self._environment = environments.build(
             workload,
             self._identity.ids,
@@ -99,7 +98,7 @@ class RecordedEnv(EnvBase):  # type: ignore[misc]  # torchrl is untyped
         if i >= 0 and not self._release.is_set():
             self._log.replied_ns[i] = replied_ns
             try:
-                self._identity.add(tensordict.clone() if self._copies_ids else tensordict)
+                self._identity.add(tensordict)
                 self._environment.step(tensordict)
             except BaseException:
                 self._log.tell(traceback.format_exc(), self._identity.problem)
@@ -182,7 +181,7 @@ class Collection:
                 workload,
                 spec.seed,
                 sample=sample,
-                copies_ids=env_backend == "multiprocessing",
+                is_lent=env_backend == "multiprocessing",
                 stop=self._stop,
                 release=self._release,
             )
@@ -289,10 +288,19 @@ class Collection:
             for batch in self._collector:
                 num_frames += batch.numel()
                 self._frames.append((time.perf_counter_ns(), num_frames))
-        except Exception:  # noqa: BLE001  # reported: the trial must hear of it
+        except Exception as error:  # noqa: BLE001  # reported: the trial must hear of it
             if not self._release.is_set():
-                self._error = traceback.format_exc()
+                self._error = _told(error)
                 self._stop.set()
+
+
+def _told(error: BaseException) -> str:
+    """Write down an error that ends with the one it began with: the collector says little of it."""
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    first = [] if root is error else traceback.format_exception(error, chain=False)
+    return "".join([*first, *traceback.format_exception(root)])
 
 
 def _spec_of(sample: TensorDictBase) -> Composite:

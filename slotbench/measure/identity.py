@@ -27,6 +27,11 @@ _NO_ID: Final = torch.tensor(-1)
 class IdentityCheck:
     """One actor's ids and the replies not yet compared with them.
 
+    Args:
+        actor: its index.
+        copies: a reply is lent: its memory may be written to once the actor asks again, so the id
+            is copied, which elsewhere would hide that a result changed after it was returned.
+
     Threads: made by the main thread, then used by its actor alone.
 
     Attributes:
@@ -34,10 +39,11 @@ class IdentityCheck:
         problem: what was wrong with the first wrong reply; "" while all were right.
     """
 
-    def __init__(self, actor: int) -> None:
+    def __init__(self, actor: int, *, copies: bool = False) -> None:
         self._expected = [(actor << _ACTOR_SHIFT) | i for i in range(RING)]
         self.ids: tuple[torch.Tensor, ...] = torch.tensor(self._expected).unbind(0)
         self._actor = actor
+        self._copies = copies
         self._replies: list[torch.Tensor] = []
         self.problem = ""
 
@@ -50,7 +56,7 @@ class IdentityCheck:
                 or f"actor {self._actor} got a reply without {REPLY_ID!r}: no output of the model"
             )
             reply_id = _NO_ID
-        self._replies.append(reply_id)
+        self._replies.append(reply_id.clone() if self._copies else reply_id)
         if len(self._replies) == RING:
             self.finish()
 

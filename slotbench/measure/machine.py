@@ -21,7 +21,7 @@ _NOT_BUSY: Final = (3, 4)
 _STEAL: Final = 7
 _COUNTED: Final = 8
 
-_PGRP, _UTIME, _STIME = 1, 10, 11
+_PPID, _PGRP, _UTIME, _STIME = 0, 1, 10, 11
 """Fields of a process's ``stat``, after its name and state (proc_pid_stat(5))."""
 
 _THROTTLED_PER_S: Final = {"throttled_usec": 1e6, "throttled_time": 1e9}
@@ -57,16 +57,20 @@ class MachineUse:
 
 
 def companions() -> tuple[int, ...]:
-    """Find the other processes of this one's group: those that a transport has started.
+    """Find the other processes of this one's group, and all that these and this one have started.
 
-    A trial has a group of its own. Looks at every process of the machine, so it is not for a
-    moment when threads fight for the GIL.
+    A trial has a group of its own; Ray's processes have groups of theirs. Looks at every process
+    of the machine, so it is not for a moment when threads fight for the GIL.
     """
     group, me = os.getpgrp(), os.getpid()
-    pids = (int(process.name) for process in _PROC.glob("[0-9]*"))
-    return tuple(
-        pid for pid in pids if pid != me and _fields(pid)[_PGRP : _PGRP + 1] == [group]
-    )
+    fields = {
+        int(process.name): _fields(int(process.name)) for process in _PROC.glob("[0-9]*")
+    }
+    parents = {pid: found[_PPID] for pid, found in fields.items() if found}
+    ours = {me, *(pid for pid in parents if fields[pid][_PGRP] == group)}
+    while new := {pid for pid, parent in parents.items() if parent in ours} - ours:
+        ours |= new
+    return tuple(sorted(ours - {me}))
 
 
 def read(of: Iterable[int] = ()) -> Reading:
@@ -111,8 +115,8 @@ def usage(of: Iterable[int] = ()) -> Usage:
     for pid in of:
         for thread in _PROC.glob(f"{pid}/task/[0-9]*"):
             # Nanoseconds on a CPU come first (the kernel's "Scheduler Statistics"); "stat" has ticks.
-            on_cpu, *_ = (*_text(thread / "schedstat").split(), "0")
-            cpu_s += int(on_cpu) / 1e9
+            on_cpu = _text(thread / "schedstat").split()
+            cpu_s += int(on_cpu[0]) / 1e9 if on_cpu else 0.0
             lines = (line.split() for line in _text(thread / "status").splitlines())
             counts = {line[0]: line[1] for line in lines if len(line) == 2}
             voluntary += int(counts.get("voluntary_ctxt_switches:", 0))
@@ -175,7 +179,7 @@ def _cpu_times() -> tuple[float | None, float | None]:
 
 
 def _fields(pid: int) -> list[int]:
-    """Read a process's ``stat`` from its group on; [] where it has ended.
+    """Read a process's ``stat`` from its parent on; [] where it has ended.
 
     Its name, in brackets, may hold anything; its state is a letter and left out.
     """

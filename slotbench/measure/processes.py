@@ -50,6 +50,7 @@ class ProcessCrew:
         seed: of the trial.
         max_requests: room for stamps of each actor.
         client: called once per actor, in order, with its index, in the main thread.
+        is_lent: replies come in memory that is written to again once an actor asks again.
 
     Threads: the main thread's, which must be the only one when `start` is called, but for what a
     transport has started.
@@ -61,7 +62,10 @@ class ProcessCrew:
         seed: int,
         max_requests: int,
         client: Callable[[int], Callable[[Any], Any]],
+        *,
+        is_lent: bool = False,
     ) -> None:
+        self._is_lent = is_lent
         self._logs = [SharedLog(i, max_requests) for i in range(workload.num_slots)]
         self._workload = workload
         self._seed = seed
@@ -87,7 +91,11 @@ class ProcessCrew:
             process = context.Process(
                 target=_act,
                 args=(log, client, self._workload, self._seed),
-                kwargs={"begin": self._begin, "stop": self._stop},
+                kwargs={
+                    "is_lent": self._is_lent,
+                    "begin": self._begin,
+                    "stop": self._stop,
+                },
                 name=f"actor-{log.index}",
                 daemon=True,
             )
@@ -140,11 +148,12 @@ def _act(
     workload: Workload,
     seed: int,
     *,
+    is_lent: bool,
     begin: SharedFlag,
     stop: Stop,
 ) -> None:
     """Be one actor, in a process of its own, from its building to its report."""
-    identity = IdentityCheck(log.index)
+    identity = IdentityCheck(log.index, copies=is_lent)
     try:
         environment = environments.build(
             workload,

@@ -12,6 +12,7 @@ from slotbench.measure import budget, design
 from slotbench.measure.executor import Executor
 from slotbench.records import (
     CalibrationRecord,
+    Contender,
     RunRecord,
     Scenario,
     Skipped,
@@ -43,7 +44,7 @@ class Progress:
 
 def estimate_s(scenario: Scenario) -> float:
     """Estimate how long a run takes in which no block is measured again."""
-    return budget.estimate_run_s(scenario, len(design.arms(scenario.contenders)))
+    return budget.estimate_run_s(scenario, _in_block(scenario))
 
 
 def estimate_rest_s(planned: RunRecord, recorded: Sequence[TrialRecord]) -> float:
@@ -51,11 +52,16 @@ def estimate_rest_s(planned: RunRecord, recorded: Sequence[TrialRecord]) -> floa
     left = unfinished(planned, recorded)
     workloads = {cell.name: cell.workload for cell in planned.scenario.cells}
     blocks_s = sum(
-        budget.estimate_block_s(workloads[cell], blocks.block_size(planned))
+        budget.estimate_block_s(workloads[cell], _in_block(planned.scenario))
         for _, cells in left
         for cell in cells
     )
     return len(left) * budget.WORKER_START_S + blocks_s
+
+
+def _in_block(scenario: Scenario) -> list[Contender]:
+    """The contender of each of a block's trials."""
+    return [contender for contender, _ in design.arms(scenario.contenders)]
 
 
 def admit(scenario: Scenario, executor: Executor) -> tuple[Scenario, tuple[Skipped, ...]]:

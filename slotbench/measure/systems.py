@@ -62,7 +62,7 @@ class TransportSystem:
 
     Args:
         collate: see `System`.
-        close: called when the server has been shut down.
+        get_ready: called before the server is started, when all clients exist.
     """
 
     def __init__(
@@ -70,12 +70,12 @@ class TransportSystem:
         transport: Any,
         server: Any,
         collate: Collate,
-        close: Callable[[], None] | None = None,
+        get_ready: Callable[[], object] | None = None,
     ) -> None:
         self.collate = collate
         self.transport = transport
         self.server = server
-        self._close = close or _nothing
+        self._get_ready = get_ready
 
     def client(self) -> Callable[[Any], Any]:
         """Return a client of the transport."""
@@ -84,15 +84,15 @@ class TransportSystem:
 
     def start(self) -> None:
         """Start the server."""
+        if self._get_ready is not None:
+            self._get_ready()
         self.server.start()
 
     def shutdown(self, timeout_s: float) -> bool:
         """Stop the server; both servers join their thread for at most the timeout."""
         worker = getattr(self.server, "_worker", None)  # TorchRL forgets it in shutdown
         self.server.shutdown(timeout=timeout_s)
-        has_ended = not (worker.is_alive() if worker is not None else self.server.is_alive)
-        self._close()
-        return has_ended
+        return not (worker.is_alive() if worker is not None else self.server.is_alive)
 
 
 def build(
@@ -175,8 +175,8 @@ def _serve(
         collate_fn=collate_fn,
     )
     if contender.server == "torchrl":
-        close = _end_ray if contender.name == "torchrl.ray" else None
-        return TransportSystem(transport, server, server.collate_fn, close)
+        get_ready = getattr(transport, "get_ready", None)
+        return TransportSystem(transport, server, server.collate_fn, get_ready)
     default = _stack_leaves if hasattr(transport, "gather") else torch.stack
     return TransportSystem(transport, server, collate_fn or default)
 
@@ -301,30 +301,28 @@ def _torchrl_factory(name: str, layouts: Callable[[], Layouts]) -> Callable[...,
 
 
 def _ray_transport(num_slots: int) -> Any:
-    """Make TorchRL's Ray transport, on a Ray of this process's own."""
+    """Make TorchRL's Ray transport, on a Ray of this process's own, which ends when it does.
+
+    Not by ``ray.shutdown``, which ends the process where an actor's thread still waits for a reply.
+    """
     import ray
     from torchrl.modules.inference_server import RayTransport
 
+    class _RayTransport(RayTransport):  # type: ignore[misc]  # torchrl is untyped
+        def get_ready(self) -> None:
+            """Wait until every queue's process is there: a size is asked of it."""
+            for queue in (self._request_queue, *self._response_queues.values()):
+                queue.qsize()
+
     if not ray.is_initialized():
-        # A queue is a Ray actor that wants no processor of its own: as many as there are clients.
+        # A queue is a Ray actor, which wants no processor but while it starts.
         ray.init(
             include_dashboard=False,
             log_to_driver=False,
             logging_level="ERROR",
             num_cpus=num_slots + 1,
         )
-    return RayTransport()
-
-
-def _end_ray() -> None:
-    """End Ray's processes: they have a group of their own, which nobody else would end."""
-    import ray
-
-    ray.shutdown()
-
-
-def _nothing() -> None:
-    """Leave everything as it is."""
+    return _RayTransport()
 
 
 def _server_class(contender: Contender) -> Callable[..., Any]:

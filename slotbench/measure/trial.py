@@ -100,7 +100,7 @@ class _Trial:
         self._spec = spec
         self._instrument = instrument
         self._has_payload = spec.contender.name != "floor"
-        self._room = _room_per_actor(workload)
+        self._room = _room_per_actor(workload, spec.contender)
         instrument.before_build(spec.contender)
         policy = (
             policies.build(workload, spec.seed) if self._has_payload else _no_policy,
@@ -137,7 +137,11 @@ class _Trial:
         workload = self._spec.workload
         client = functools.partial(self._instrument.client, self._system)
         if kind == "processes":
-            return ProcessCrew(workload, self._spec.seed, self._room, client)
+            # TorchRL's word for a reply that is a view of its slot, until the next request.
+            is_lent = self._spec.contender.options.get("copy_result") is False
+            return ProcessCrew(
+                workload, self._spec.seed, self._room, client, is_lent=is_lent
+            )
         actors = [self._actor(i) for i in range(workload.num_slots)]
         self._instrument.attach(self._system, actors)
         return ThreadCrew(actors, client)
@@ -238,9 +242,8 @@ class _Trial:
         self._instrument.before_window()
         before = machine.read(self._companions)
         begin, num_before = self._now(), num_replied(self._crew)
-        self._watch(
-            begin.at_ns, window.measure_s, num_before + budget.min_replies(workload)
-        )
+        wanted = budget.min_replies(workload, self._spec.contender)
+        self._watch(begin.at_ns, window.measure_s, num_before + wanted)
         end = self._now()
         machine_use = machine.between(before, machine.read(self._companions))
         self._instrument.after_window(begin.at_ns, end.at_ns)
@@ -271,14 +274,15 @@ class _Trial:
         return recording_cost_s(workload.num_slots, self._system.collate, device)
 
 
-def _room_per_actor(workload: Workload) -> int:
+def _room_per_actor(workload: Workload, contender: Contender) -> int:
     """Stamps to reserve: twice an actor's share of what the fastest contender could need.
 
     At least `_MIN_ROOM`, even beyond ``window.max_requests``.
     """
     window = workload.window
     needed = int(_MAX_REQUESTS_PER_S * (window.warmup_s + window.measure_s))
-    total = min(window.max_requests, max(needed, 4 * budget.min_replies(workload)))
+    wanted = 4 * budget.min_replies(workload, contender)
+    total = min(window.max_requests, max(needed, wanted))
     return max(_MIN_ROOM, 2 * total // workload.num_slots)
 
 

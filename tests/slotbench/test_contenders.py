@@ -47,6 +47,27 @@ def raises(message: str) -> pytest.RaisesExc[ContenderError]:
         ("torchrl.slot@torchrl", "torchrl.slot"),
         ("torchrl.threading@reference", "torchrl.threading@reference"),
         ("floor@none", "floor"),
+        ("torchrl.process_slot[copy_result,actors=processes]", "torchrl.process_slot"),
+        (
+            "torchrl.mp[actors=threads]@torchrl",
+            "torchrl.mp[actors=threads]",
+        ),
+        (
+            "torchrl.shared_memory[copy_result=false]",
+            "torchrl.shared_memory[copy_result=false]",
+        ),
+        ("m:f[actors=threads]", "m:f"),
+        ("m:f[actors=processes]", "m:f[actors=processes]"),
+        ("slot[env_backend=threading,frames_per_batch=256]@collector", "slot@collector"),
+        (
+            "slot[env_backend=multiprocessing]@collector",
+            "slot[env_backend=multiprocessing]@collector",
+        ),
+        (
+            "torchrl.process_slot[env_backend=multiprocessing]@collector",
+            "torchrl.process_slot@collector",
+        ),
+        ("m:f[frames_per_batch=64]@collector", "m:f[frames_per_batch=64]@collector"),
         ("my.mod:make[b=false,a,n=3]", "my.mod:make[a,b=false,n=3]"),
         (
             "my.mod:Class.make[x=1.50,y=a/b:c]@torchrl",
@@ -81,7 +102,7 @@ def test_parts_of_a_contender() -> None:
 
 OPTIONS = st.dictionaries(
     st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(
-        lambda k: k != "collate"
+        lambda k: k not in contenders.HARNESS_OPTIONS
     ),
     st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
@@ -159,9 +180,35 @@ def test_bad_syntax_is_shown_with_the_grammar(text: str) -> None:
          'contender m:f: collate is default or maybe_dense_stack or lazy_stack, not "lazy"'),
         ("floor[collate=lazy_stack]", "contender floor: it takes no options; remove collate"),
         ("floor@torchrl", "contender floor: it brings its own server; remove @torchrl"),
-        ("slot@none", 'contender slot: unknown server "none"; use one of these (reference, torchrl)'),
+        ("slot@none", 'contender slot: unknown server "none"; use one of these (reference, torchrl, collector)'),
         ("slot@refrence",
-         'contender slot: unknown server "refrence"; did you mean reference? (reference, torchrl)'),
+         'contender slot: unknown server "refrence"; did you mean reference? (reference, torchrl, collector)'),
+        ("slot[actors=processes]",
+         "contender slot: its actors are threads of the server's process, which is all it "
+         "connects; remove actors"),
+        ("torchrl.mp[actors=fibers]",
+         'contender torchrl.mp: actors is threads or processes, not "fibers"'),
+        ("torchrl.mp[copy_result]",
+         "contender torchrl.mp: unknown option copy_result; it has collate and actors"),
+        ("slot[frames_per_batch=64]",
+         "contender slot: frames_per_batch does not go with @reference: it is TorchRL's "
+         "collector's; write …@collector"),
+        ("slot[frames_per_batch=0]@collector",
+         "contender slot: frames_per_batch is a whole number from 1 to 1000000, not 0"),
+        ("slot[env_backend=fork]@collector",
+         'contender slot: env_backend is threading or multiprocessing, not "fork"'),
+        ("slot[collate=lazy_stack]@collector",
+         "contender slot: collate does not go with @collector: TorchRL's collector has its own"),
+        ("torchrl.mp@collector",
+         "contender torchrl.mp: TorchRL's collector is given slot, threading, "
+         "torchrl.process_slot, torchrl.slot, torchrl.threading or package.module:factory; "
+         "remove @collector"),
+        ("torchrl.process_slot[env_backend=threading]@collector",
+         "contender torchrl.process_slot: its envs are processes; remove env_backend=threading"),
+        ("floor@collector", "contender floor: it brings its own server; remove @collector"),
+        ("slot[from=x]@collector",
+         "contender slot: from and @collector do not go together: the adapter to TorchRL belongs "
+         "to the installed slotbench"),
         ("m:", 'contender "m:": write a factory as package.module:factory'),
         ("m:f:g", 'contender "m:f:g": write a factory as package.module:factory'),
         ("m:f[n=9223372036854775808]",
@@ -308,3 +355,24 @@ def test_what_cannot_come_from_a_checkout(text: str, message: str) -> None:
     with pytest.raises(ContenderError) as caught:
         contenders.parse(text)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "actors", "env_backend"),
+    [
+        ("slot", "threads", "threading"),
+        ("floor", "threads", "threading"),
+        ("torchrl.ray", "threads", "threading"),
+        ("torchrl.mp", "processes", "multiprocessing"),
+        ("torchrl.mp[actors=threads]", "threads", "multiprocessing"),
+        ("m:f[actors=processes]", "processes", "threading"),
+        ("slot@collector", "collector", "threading"),
+        ("slot[env_backend=multiprocessing]@collector", "collector", "multiprocessing"),
+        ("torchrl.process_slot@collector", "collector", "multiprocessing"),
+    ],
+)
+def test_who_asks_and_where_envs_are(text: str, actors: str, env_backend: str) -> None:
+    """Of the contender alone, before anything is imported."""
+    contender = parse(text)
+    assert contenders.actors_of(contender) == actors
+    assert contenders.env_backend_of(contender) == env_backend

@@ -304,3 +304,26 @@ def test_flat_fields_hold_no_infinity() -> None:
         None,
     )
     assert flat["bound_per_s"] is flat["source"] is None
+
+
+def test_actors_in_processes_have_yardsticks_of_their_own() -> None:
+    """No GIL bounds them, and bare threads are no floor of theirs; threads' own do not change."""
+    place = grids.cell(64, 1.0)
+    labels = ("threading", "torchrl.mp", "floor")
+    rates = {(place.name, label): 5e3 for label in labels}
+    # Two processors, 64 actors of which each holds the GIL for 100 µs: 10 000 a second at most.
+    stored = calibrated(
+        grids.stored(rates, [place], labels=labels), {"work_s": 100e-6, "think_cpu_s": 1e-4}
+    )
+    found = ask(stored)
+    threads = found[place.name, "threading"].yardsticks
+    apart = found[place.name, "torchrl.mp"].yardsticks
+
+    assert (threads.has_gil, threads.limit) == (True, "GIL")
+    assert threads.bound_per_s == pytest.approx(1e4)
+    assert threads.floor_per_s is not None
+    assert (apart.has_gil, apart.limit) == (False, "processors")
+    assert apart.bound_per_s == pytest.approx(2e4)
+    assert apart.floor_per_s is apart.waking is None
+    assert found[place.name, "torchrl.mp"].transport is None
+    assert found[place.name, "torchrl.mp"].overhead is not None

@@ -66,6 +66,11 @@ INVALID = [
         "1 actor(s) (1) had no reply 3 s after the window",
     ),
     (
+        "frames",
+        evidence({"num_frames": 800}),
+        "1000 steps were taken and 800 frames collected in 1 s",
+    ),
+    (
         "counts",
         evidence({"num_served": 1301}),
         "1300 requests submitted, 1301 rows served by the model, 1300 replies returned",

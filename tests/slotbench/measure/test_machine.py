@@ -97,19 +97,39 @@ def test_foreign_load_is_what_we_did_not_use(files: Files) -> None:
 
 
 def test_what_a_transport_starts_is_no_foreign_load(files: Files) -> None:
-    """Companions are of our process group, whatever their names; their time is ours."""
+    """Companions are of our process group, or started by these or by us; their time is ours."""
     group = os.getpgrp()
-    for pid, pgrp, name in (
-        (70001, group, "a) b"),
-        (70002, group + 1, "x"),
-        (70003, group, "c"),
+    for pid, parent, pgrp, name in (
+        (70001, 1, group, "a) b"),
+        (70002, 1, group + 1, "x"),
+        (70003, 1, group, "c"),
+        (70004, os.getpid(), 70004, "a daemon of ours"),
+        (69999, 70004, 70004, "and what that started"),
+        (70005, 70002, 70002, "a stranger's"),
     ):
         ticks = "0 0 0 0 0 0 0 0 250 50 9 9"
-        files(**{f"proc__{pid}__stat": f"{pid} ({name}) S 1 {pgrp} {ticks}"})
-    assert set(machine.companions()) == {70001, 70003}
+        files(**{f"proc__{pid}__stat": f"{pid} ({name}) S {parent} {pgrp} {ticks}"})
+    assert set(machine.companions()) == {70001, 70003, 70004, 69999}
     alone = machine.read().own_s
     assert machine.read([70001, 70003]).own_s == pytest.approx(alone + 6.0, abs=0.5)
     assert machine.read([99999]).own_s == pytest.approx(alone, abs=0.5)
+
+
+def test_a_trials_use_is_that_of_all_its_processes(files: Files) -> None:
+    """Every thread of a companion counts, in nanoseconds; one that has ended counts nothing."""
+    switches = "Name:\tx\nvoluntary_ctxt_switches:\t{}\nnonvoluntary_ctxt_switches:\t{}\n"
+    for thread, on_cpu_ns, counts in (
+        ("70001", 1_500_000_000, (10, 1)),
+        ("70002", 250_000_000, (5, 2)),
+    ):
+        place = f"proc__70001__task__{thread}"
+        files(**{f"{place}__schedstat": f"{on_cpu_ns} 12 3"})
+        files(**{f"{place}__status": switches.format(*counts)})
+    alone, both = machine.usage(), machine.usage([70001, 99999])
+
+    assert both.cpu_s - alone.cpu_s == pytest.approx(1.75, abs=0.2)
+    assert both.voluntary - alone.voluntary >= 15
+    assert both.involuntary - alone.involuntary >= 3
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="no /proc/stat here")

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from tensordict import lazy_stack, maybe_dense_stack
+from tensordict import TensorDict, lazy_stack, maybe_dense_stack
 
 import transports
 from slotbench import contenders
 from slotbench.errors import ContenderError
 from slotbench.measure import systems
 from slotbench.measure.floor import FloorSystem
+from slotbench.measure.layouts import Layouts
 from slotbench.records import Batching
 
 BATCHING = Batching(min_batch_size=3, max_batch_size=7, timeout_ms=25.0)
@@ -26,8 +27,15 @@ class Served:
         pass
 
 
+def layouts() -> Layouts:
+    """A request of three numbers, answered by two."""
+    request = TensorDict({"observation": torch.zeros(3), "request_id": torch.tensor(7)})
+    reply = TensorDict({"action": torch.zeros(2), "reply_id": torch.tensor(7)})
+    return Layouts(request, reply)
+
+
 def build(text: str) -> Any:
-    return systems.build(contenders.parse(text), 5, BATCHING, Served())  # type: ignore[arg-type]
+    return systems.build(contenders.parse(text), 5, BATCHING, Served(), layouts)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -221,13 +229,15 @@ def test_what_a_contender_refuses_can_be_seen_as_it_is(
 ) -> None:
     """Nothing is looked at before the contender sees it, and its own error comes through."""
     with pytest.raises(ValueError, match=r"num_slots|min_batch_size|timeout"):
-        systems.build_as_given(contenders.parse("slot"), num_slots, batching, lambda x: x)
+        systems.build_as_given(
+            contenders.parse("slot"), num_slots, batching, lambda x: x, layouts
+        )
 
 
 def test_built_as_given_it_is_the_same_contender() -> None:
     """In its server, with its options and the batching rule."""
     slot = contenders.parse("slot[collate=lazy_stack,preallocate]")
-    system = systems.build_as_given(slot, 5, BATCHING, lambda batch: batch)
+    system = systems.build_as_given(slot, 5, BATCHING, lambda batch: batch, layouts)
 
     assert system.transport._buffer is not None
     assert (system.server._min_batch_size, system.server._max_batch_size) == (3, 7)
@@ -238,3 +248,40 @@ def test_built_as_given_it_is_the_same_contender() -> None:
 def test_a_transport_without_the_fast_path_is_stacked() -> None:
     """Its batches are torch.stack of TensorDicts, and so the id's cost is timed."""
     assert build("wrong_transports:honest").collate is torch.stack
+
+
+@pytest.mark.parametrize(
+    ("text", "copies"),
+    [
+        ("torchrl.process_slot", True),
+        ("torchrl.process_slot[copy_result=false]", False),
+        ("torchrl.shared_memory[copy_result=false]", False),
+    ],
+)
+def test_memory_between_processes_is_made_of_the_layouts(text: str, copies: bool) -> None:
+    """With a slot each, as wide as a request and a reply are, version of the weights included."""
+    pytest.importorskip("torchrl")
+    transport = build(text).transport
+
+    assert transport._copy_result is copies
+    assert transport._num_slots == 5
+    assert transport._request_slots["observation"].shape == (5, 3)
+    assert set(transport._response_slots.keys()) == {"action", "reply_id", "policy_version"}
+    assert transport._ctx.get_start_method() == "fork"
+
+
+def test_a_factory_that_asks_for_layouts_gets_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the names that TorchRL's own transports have for them."""
+    (tmp_path / "asking.py").write_text(
+        "import transports\n"
+        "def factory(num_slots, request_spec, response_spec, *, depth):\n"
+        "    made = transports.SlotTransport(num_slots)\n"
+        "    made.asked = sorted(request_spec.keys()), sorted(response_spec.keys()), depth\n"
+        "    return made\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    made = build("asking:factory[depth=3]").transport
+    assert made.asked == (["observation", "request_id"], ["action", "reply_id"], 3)

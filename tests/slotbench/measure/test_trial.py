@@ -147,7 +147,8 @@ def test_there_is_room_for_more_than_an_actors_share(
     spec: Callable[..., TrialSpec], num_slots: int
 ) -> None:
     """Even among thousands, of whom some get hundreds of replies while others get one."""
-    assert _room_per_actor(spec("slot", num_slots=num_slots).workload) >= 1024
+    one = spec("slot", num_slots=num_slots)
+    assert _room_per_actor(one.workload, one.contender) >= 1024
 
 
 def test_thousands_of_actors_are_given_time_for_their_last_replies(

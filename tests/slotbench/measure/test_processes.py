@@ -1,0 +1,118 @@
+"""Actors in processes of their own: measured like threads, and what goes wrong is recorded."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from slotbench import contenders
+from slotbench.measure.executor import LocalExecutor
+from slotbench.records import (
+    Batching,
+    Cell,
+    GymEnvironment,
+    Model,
+    Observation,
+    Scenario,
+    ThinkTime,
+    TrialRecord,
+    TrialSpec,
+    Window,
+    Workload,
+)
+
+Specs = Callable[..., TrialSpec]
+SUPPORT = str(Path(__file__).parent.parent / "support")
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[LocalExecutor]:
+    """A worker with TorchRL, for all tests of this module."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PYTHONPATH", SUPPORT, prepend=":")
+    pytest.importorskip("torchrl")
+    small = Workload(1, Observation(()), ThinkTime(), Model(), Batching(), Window())
+    raced = tuple(map(contenders.parse, ("torchrl.mp", "process_transports:honest")))
+    scenario = Scenario(
+        "s", "t", "q", "", "", (), (Cell("all", {}, small),), raced, 1, 1, 0.03
+    )
+    with LocalExecutor(scenario) as made:
+        made.start_worker()
+        yield made
+    patch.undo()
+
+
+def invalid(record: TrialRecord) -> set[str]:
+    return {found.rule for found in record.findings if found.severity == "INVALID"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "torchrl.process_slot",
+        "torchrl.shared_memory[copy_result=false]",
+        "torchrl.mp",
+        "process_transports:honest[actors=processes]",
+    ],
+)
+def test_a_transport_between_processes_gives_valid_numbers(
+    name: str, executor: LocalExecutor, spec: Specs
+) -> None:
+    """The same numbers as of threads, all counts conserved, every reply checked."""
+    window = Window(0.05, 0.1, min_requests=50)
+    record = executor.run(spec(name, window=window))
+
+    assert (record.status, record.error, invalid(record)) == ("ok", "", set())
+    measured = record.measurement
+    assert measured is not None
+    assert measured.num_submitted == measured.num_replied == measured.num_served
+    assert 50 <= measured.num_replies == sum(measured.replies_per_actor)
+    assert min(measured.replies_per_actor) > 0
+    assert measured.num_frames is None
+    # Actors' own time is in it: they do most of the work.
+    assert measured.cpu_s > 0
+    assert measured.context_switches_voluntary > measured.num_replies / 2
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"), [("swapped", "wrong_reply"), ("dropped", "lost_reply")]
+)
+def test_a_wrong_transport_between_processes_is_invalid(
+    name: str, rule: str, executor: LocalExecutor, spec: Specs
+) -> None:
+    """As one between threads is."""
+    record = executor.run(spec(f"process_transports:{name}[actors=processes]"))
+
+    assert rule in invalid(record)
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("raising", "1 of 4 actors raised OSError: lost the pipe"),
+        ("dying", "1 of 4 actors raised RuntimeError: its process died, exit code 7"),
+    ],
+)
+def test_an_actor_that_breaks_fails_its_trial(
+    name: str, error: str, executor: LocalExecutor, spec: Specs
+) -> None:
+    """With what its process met, or that it is gone; the next trial runs."""
+    record = executor.run(spec(f"process_transports:{name}[actors=processes]"))
+
+    assert (record.status, record.error) == ("failed", error)
+    assert executor.run(spec("slot")).status == "ok"
+
+
+def test_an_environment_that_cannot_be_built_fails_its_trial(
+    executor: LocalExecutor, spec: Specs
+) -> None:
+    """It is built in the actor's process: what that raises is told here."""
+    lost = spec(
+        "process_transports:honest[actors=processes]",
+        observation=Observation(()),
+        environment=GymEnvironment("NoSuch-v1"),
+    )
+    record = executor.run(lost)
+
+    assert record.status == "failed"
+    assert "NoSuch" in record.error
