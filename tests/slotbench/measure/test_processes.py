@@ -1,5 +1,7 @@
 """Actors in processes of their own: measured like threads, and what goes wrong is recorded."""
 
+import contextlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -116,3 +118,30 @@ def test_an_environment_that_cannot_be_built_fails_its_trial(
 
     assert record.status == "failed"
     assert "NoSuch" in record.error
+
+
+def test_rays_queues_are_processes_that_are_the_trials_own(
+    executor: LocalExecutor, spec: Specs
+) -> None:
+    """They are there before the first request, their time is no foreign load, and they end."""
+    pytest.importorskip("ray")
+    record = executor.run(
+        spec("torchrl.ray", num_slots=1, window=Window(0.05, 0.1, min_requests=10))
+    )
+    assert (record.status, record.error, invalid(record)) == ("ok", "", set())
+    assert record.measurement is not None
+    assert record.measurement.num_replies >= 10
+    deadline = time.monotonic() + 30
+    while is_running(
+        "raylet"
+    ):  # Ray's own reaper ends it when it sees that its driver is gone
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def is_running(name: str) -> bool:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if name in path.read_text(errors="replace"):
+                return True
+    return False
