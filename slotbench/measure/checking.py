@@ -32,6 +32,19 @@ if TYPE_CHECKING:
 DEADLINE_S: Final = 30.0
 """After which a check is killed. Its own waits are bounded by a few seconds each."""
 
+_FIXED_LEAVES: Final = frozenset({"torchrl.process_slot", "torchrl.shared_memory"})
+"""Contenders made for certain leaves, whose replies hold the model's outputs alone."""
+
+_OF_OTHER_LEAVES: Final = frozenset(
+    {
+        "nested-leaves-arrive",
+        "nothing-is-cast",
+        "outputs-keep-their-dtype",
+        "result-survives-views-of-the-input",
+    }
+)
+"""Checks whose requests or replies have other leaves, or shapes, than the checks' usual ones."""
+
 _FILE: Final = re.compile(r'(?<=File ")[^"]+')
 
 
@@ -179,6 +192,10 @@ def run_check(contender: Contender, name: str) -> CheckFinding:
     """Make one check on the contender, in this process."""
     from transports import conformance
 
+    if contender.name in _FIXED_LEAVES and name in _OF_OTHER_LEAVES:
+        (check,) = (one for one in conformance.CHECKS if one.name == name)
+        reason = "it carries the leaves that it was made for, and the check has others"
+        return CheckFinding(check.name, check.guarantee, "n/a", reason, 0.0)
     found = conformance.run_check(name, _factory(contender))
     return CheckFinding(found.check, found.guarantee, found.outcome, found.reason, 0.0)
 
@@ -186,6 +203,7 @@ def run_check(contender: Contender, name: str) -> CheckFinding:
 def _factory(contender: Contender) -> "SystemFactory":
     """Make systems of the contender; it sees every argument as the check gave it."""
     from slotbench.measure import systems
+    from slotbench.measure.whole_replies import WholeReplies, with_all_outputs
 
     def create(
         model: Callable[[Any], Any],
@@ -196,7 +214,17 @@ def _factory(contender: Contender) -> "SystemFactory":
         timeout_s: float = 0.01,
     ) -> systems.TransportSystem:
         batching = Batching(min_batch_size, max_batch_size, timeout_s * 1e3)
-        return systems.build_as_given(contender, num_clients, batching, model, _layouts)
+        if contender.name not in _FIXED_LEAVES:
+            return systems.build_as_given(contender, num_clients, batching, model, _layouts)
+        sample = _layouts()
+        made = systems.build_as_given(
+            contender,
+            num_clients,
+            batching,
+            with_all_outputs(model, sample.reply),
+            lambda: sample,
+        )
+        return WholeReplies(made.transport, made.server, made.collate)
 
     return create
 
