@@ -206,7 +206,7 @@ def test_a_reply_has_the_outputs_that_were_asked_for(
     model = Model(kind, outputs=OUTPUTS, num_outputs=6)
     policy = policies.build(workload(model=model), seed=0)
     with torch.no_grad():
-        first, second = policy(batch(VECTOR, 5)), policy(batch(VECTOR, 5))
+        first, second = (policy(batch(VECTOR, 5).contiguous()) for _ in range(2))
 
     for leaf in OUTPUTS:
         key = tuple(leaf.key.split("."))
@@ -232,6 +232,20 @@ def test_a_networks_outputs_are_parts_of_its_last_layer(workload: Workloads) -> 
     assert torch.equal(result["action"], numbers[:, :4].argmax(-1))
     assert torch.equal(result["policy", "logits"], numbers[:, 4:10])
     assert torch.equal(result["state"], numbers[:, 10:].reshape(5, 2, 3).half())
+
+
+def test_what_is_no_image_is_joined_to_what_convolutions_make(workload: Workloads) -> None:
+    """Each leaf matters, also one that stands before the image."""
+    leaves = (SCALARS[0], *PIXELS, SCALARS[1])
+    policy = policies.build(
+        workload(model=Model("cnn"), observation=Observation(leaves)), seed=0
+    )
+    given = batch(leaves, 3).contiguous()
+    with torch.no_grad():
+        before = policy(given.clone())["action"]
+        for leaf in leaves:
+            changed = given.clone().set(leaf.key, given[leaf.key] + 1)
+            assert not torch.equal(policy(changed)["action"], before), leaf.key
 
 
 def test_torchrls_benchmark_network_is_expressible(workload: Workloads) -> None:
