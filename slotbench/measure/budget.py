@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from slotbench.compute import validity
+from slotbench.compute import think_times, validity
 from slotbench.contenders import FRAMES_PER_BATCH, actors_of, env_backend_of
 from slotbench.records import Contender, Scenario, Workload
 
@@ -72,9 +72,8 @@ def estimate_calibration_s(workload: Workload) -> float:
     # Two calls of each size to warm up.
     calls = MIN_CALIBRATION_CALLS + 2
     service_s = calls * sum(service_time_s(workload, size) for size in sizes)
-    think_s = 0.0
-    if workload.think_time.distribution != "none":
-        think_s = MIN_CALIBRATION_THINKS * workload.think_time.mean_ms / 1e3
+    # Of the first actor alone.
+    think_s = MIN_CALIBRATION_THINKS * think_times.mean_s(workload.think_time, 1)
     think_s = min(max(CALIBRATION_THINK_S, think_s), CALIBRATION_MAX_THINK_S)
     think_s += CALIBRATION_WORK_S
     return _CALIBRATION_OVERHEAD_S + think_s + max(CALIBRATION_SERVICE_S, service_s)
@@ -130,8 +129,7 @@ def estimate_trial_s(workload: Workload, contender: Contender | None = None) -> 
     cycle_s = service_time_s(
         workload, min(workload.num_slots, workload.batching.max_batch_size)
     )
-    if workload.think_time.distribution != "none":
-        cycle_s += workload.think_time.mean_ms / 1e3
+    cycle_s += think_times.mean_s(workload.think_time, workload.num_slots)
     num_wanted = max(window.min_requests, REPLIES_PER_ACTOR * workload.num_slots)
     overhead_s = TRIAL_OVERHEAD_S + OVERHEAD_PER_SLOT_S * workload.num_slots
     if contender is not None and actors_of(contender) != "threads":

@@ -98,13 +98,19 @@ def test_what_was_drawn_is_not_in_the_excess(
     assert found.think_mean_s < 1.0
 
 
+@pytest.mark.parametrize(
+    "think",
+    [
+        ThinkTime("exponential", 3.0),
+        ThinkTime("constant", 3.0, reset_every=7, reset_ms=50.0, reset_actors=1),
+    ],
+)
 def test_think_times_are_drawn_as_the_trials_first_actor_draws_them(
-    workload: Workloads, monkeypatch: pytest.MonkeyPatch
+    think: ThinkTime, workload: Workloads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same seed, the same times, in their order."""
+    """The same seed, the same times, in their order, its resets among them."""
     slept: list[float] = []
     monkeypatch.setattr("slotbench.measure.waiting.time.sleep", slept.append)
-    think = ThinkTime("exponential", 3.0)
     calibrate(workload(think_time=think), seed=5)
 
     drawn = think_times.draw_s(think, think_times.actor_seed(5, 0))
@@ -225,3 +231,18 @@ def test_a_calibration_that_cannot_be_made_is_recorded_as_failed(
     assert "NoSuch" in found.error
     assert "\n" not in found.error
     assert found.service == ()
+
+
+def test_estimates_count_resets(workload: Workloads) -> None:
+    """A window is prolonged, and a calibration longer, for what the first actor's episodes take."""
+    plain = workload(think_time=ThinkTime("constant", 1.0))
+    resets = workload(think_time=ThinkTime("constant", 1.0, reset_every=10, reset_ms=100.0))
+
+    assert budget.estimate_trial_s(plain) < 0.3
+    # 200 replies of 4 actors, 11 ms each, less the window that there is anyway.
+    assert budget.estimate_trial_s(resets) - budget.estimate_trial_s(plain) == (
+        pytest.approx(0.550 - 0.05)
+    )
+    assert budget.estimate_calibration_s(resets) - budget.estimate_calibration_s(plain) == (
+        pytest.approx(50 * 11e-3 - 0.12)
+    )

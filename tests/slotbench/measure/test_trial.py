@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,8 @@ from slotbench.measure import budget, environments, recording
 from slotbench.measure.actors import Actor
 from slotbench.measure.identity import REPLY_ID, IdentityCheck
 from slotbench.measure.trial import _clocks, _room_per_actor, _Trial
-from slotbench.records import Batching, TrialSpec
+from slotbench.records import Batching, ThinkTime, TrialSpec
+from tests.slotbench.support import trials
 
 
 @pytest.fixture(autouse=True)
@@ -176,3 +178,21 @@ def test_both_clocks_are_read_at_one_moment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("time.time_ns", lambda: read() + 1_000_000_000)
     wall_ns, at_ns = _clocks()
     assert abs(wall_ns - 1_000_000_000 - at_ns) <= 100
+
+
+def test_only_the_first_actors_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has think times of its own: which actor it is of, its seed says."""
+    resetting: set[str] = set()
+    sleep = time.sleep
+
+    def note(duration_s: float) -> None:
+        if 0.004 <= duration_s < 0.005:
+            resetting.add(threading.current_thread().name)
+        sleep(duration_s)
+
+    monkeypatch.setattr("slotbench.measure.waiting.time.sleep", note)
+    think = ThinkTime(reset_every=3, reset_ms=4.5, reset_actors=2)
+    record = trials.run(trials.spec("slot", think_time=think))
+
+    assert record.status == "ok", record.error
+    assert resetting == {"actor-0", "actor-1"}
