@@ -36,9 +36,9 @@ COLLECTOR_OPTIONS: Final = ("env_backend", "frames_per_batch")
 HARNESS_OPTIONS: Final = frozenset({"collate", CHECKOUT, ACTORS, *COLLECTOR_OPTIONS})
 """Options that are not the transport's."""
 
-FRAMES_PER_BATCH: Final = 256
-"""What a collector collects before it hands it on, as in TorchRL's own asynchronous benchmarks
-(ASYNC_BENCHMARKS.md)."""
+FRAMES_PER_BATCH: Final = 64
+"""What a collector collects before it hands it on. TorchRL has no default; its benchmarks have 200
+and 256, with which a window that is long against what is buffered takes several times as long."""
 
 Actors = Literal["threads", "processes", "collector"]
 """Who asks: threads of the server's process, processes of their own, or TorchRL's collector."""

@@ -58,7 +58,7 @@ def raises(message: str) -> pytest.RaisesExc[ContenderError]:
         ),
         ("m:f[actors=threads]", "m:f"),
         ("m:f[actors=processes]", "m:f[actors=processes]"),
-        ("slot[env_backend=threading,frames_per_batch=256]@collector", "slot@collector"),
+        ("slot[env_backend=threading,frames_per_batch=64]@collector", "slot@collector"),
         (
             "slot[env_backend=multiprocessing]@collector",
             "slot[env_backend=multiprocessing]@collector",
@@ -67,7 +67,7 @@ def raises(message: str) -> pytest.RaisesExc[ContenderError]:
             "torchrl.process_slot[env_backend=multiprocessing]@collector",
             "torchrl.process_slot@collector",
         ),
-        ("m:f[frames_per_batch=64]@collector", "m:f[frames_per_batch=64]@collector"),
+        ("m:f[frames_per_batch=200]@collector", "m:f[frames_per_batch=200]@collector"),
         ("my.mod:make[b=false,a,n=3]", "my.mod:make[a,b=false,n=3]"),
         (
             "my.mod:Class.make[x=1.50,y=a/b:c]@torchrl",
@@ -190,7 +190,7 @@ def test_bad_syntax_is_shown_with_the_grammar(text: str) -> None:
          'contender torchrl.mp: actors is threads or processes, not "fibers"'),
         ("torchrl.mp[copy_result]",
          "contender torchrl.mp: unknown option copy_result; it has collate and actors"),
-        ("slot[frames_per_batch=64]",
+        ("slot[frames_per_batch=200]",
          "contender slot: frames_per_batch does not go with @reference: it is TorchRL's "
          "collector's; write …@collector"),
         ("slot[frames_per_batch=0]@collector",

@@ -9,7 +9,7 @@ import torch
 from tensordict import TensorDict, lazy_stack
 
 from slotbench import contenders
-from slotbench.measure import policies, systems
+from slotbench.measure import layouts, policies, systems
 from slotbench.measure.identity import REPLY_ID, REQUEST_ID
 from slotbench.measure.served import ServedModel
 from slotbench.records import GymEnvironment, Leaf, Model, Observation, Workload
@@ -298,6 +298,7 @@ def test_every_output_comes_back(contender: str) -> None:
         3,
         one.batching,
         ServedModel(policies.build(one, 0), lambda size: None, max_batches=1),
+        lambda: layouts.of_workload(one, 0),
     )
     client = system.client()
     system.start()
