@@ -134,6 +134,7 @@ def test_thinking_actors_have_lost_nothing(executor: LocalExecutor, spec: Specs)
     assert rules(record) == {"window"}
 
 
+@pytest.mark.alone
 def test_the_window_covers_several_round_trips(
     executor: LocalExecutor, spec: Specs
 ) -> None:
