@@ -16,10 +16,14 @@ import struct
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any, Final, Self
 
+import slotbench
+
 _MODULE: Final = "slotbench.measure.zygote"
+_ROOT: Final = str(Path(slotbench.__file__).parents[1])
 _HEAD: Final = struct.Struct("I")
 _STATUS: Final = struct.Struct("i")
 
@@ -82,7 +86,8 @@ class Nursery:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
                 env={
-                    **{k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+                    **os.environ,
+                    "PYTHONPATH": _ROOT,
                     **dict.fromkeys(
                         ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
                     ),
