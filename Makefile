@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+# Tests run in several processes, but for those that measure time; PYTEST_ARGS='-n 0' is one.
+PARALLEL = $(shell $(BIN)/python -c 'import xdist; print("-n auto --dist worksteal")' 2> /dev/null)
 
 .PHONY: bench test stress kills fuzz selftest lint format types imports wheel clean
 
@@ -10,7 +12,7 @@ bench: $(STAMP)
 	$(BIN)/slotbench run quickstart
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 # Ten million checked replies over all our transports, with faults; at most ten minutes.
 stress: $(STAMP)

@@ -1,12 +1,15 @@
 """Synthetic runs for every test of the harness: built from numbers, nothing measured."""
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from slotbench.measure import executor
 from slotbench.records import (
     BASELINE_REPEAT,
     SCHEMA_VERSION,
@@ -28,6 +31,7 @@ from slotbench.records import (
     Workload,
 )
 from slotbench.records.contender import Server
+from tests.slotbench.support.warm_workers import Nursery
 
 MakeMeasurement = Callable[..., TrialMeasurement]
 MakeTrial = Callable[..., TrialRecord]
@@ -194,6 +198,23 @@ def build_trials(
         for number, value in enumerate(again)
     ]
     return trials
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_workers() -> Iterator[None]:
+    """Workers that this process starts are forked from one that has torch: hundreds of seconds."""
+    if sys.platform != "linux":
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch, Nursery() as nursery:
+        patch.setattr(executor, "subprocess", nursery.namespace())
+        yield
+
+
+@pytest.fixture
+def cold_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are started from nothing, as users' are."""
+    monkeypatch.setattr(executor, "subprocess", subprocess)
 
 
 @pytest.fixture

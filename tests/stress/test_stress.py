@@ -204,7 +204,7 @@ def test_a_setting_comes_from_its_seed():
 def test_the_program_ends_with_enough_replies_or_out_of_time(replies, code):
     """It says how many, with which seed, and exits accordingly."""
     done = python("-m", "tests.stress", "--replies", replies, "--seed", "1", "--processes", "1",
-                  "--seconds", "6" if code else "100", "--round-seconds", "0.3")  # fmt: skip
+                  "--seconds", "1" if code else "100", "--round-seconds", "0.3")  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr
     last = done.stdout.splitlines()[-1]
     if code:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,7 @@ def test_ctrl_c_keeps_what_was_recorded(small: Path, tmp_path: Path) -> None:
     )
     while _num_lines(tmp_path) < 2:  # the last one may still be taken back
         assert process.poll() is None
+        time.sleep(0.05)  # looking takes the time of what is looked for
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -178,10 +178,10 @@ def test_equal_contenders_are_seldom_told_apart() -> None:
     generator = np.random.default_rng(5)
     labels = tuple(f"m:f{n}" for n in range(6))
     cells = [grids.cell(n) for n in range(1, 11)]
+    rates = {(place.name, label): 1000.0 for place in cells for label in labels}
+    stored = grids.stored(rates, cells, labels=labels, noise=0.0)
     claims = 0
     for _ in range(200):
-        rates = {(place.name, label): 1000.0 for place in cells for label in labels}
-        stored = grids.stored(rates, cells, labels=labels, noise=0.0)
         compared = comparison.compare(
             stored.run, shaken(stored, generator).trials, metrics=["throughput"]
         )

@@ -151,6 +151,7 @@ def test_a_real_environment_is_stepped_with_the_policys_actions(
     assert found.think_cpu_s > 0
 
 
+@pytest.mark.alone
 def test_an_actors_work_is_not_the_policys(
     workload: Workloads, monkeypatch: pytest.MonkeyPatch
 ) -> None:

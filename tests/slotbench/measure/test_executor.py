@@ -134,6 +134,7 @@ def test_thinking_actors_have_lost_nothing(executor: LocalExecutor, spec: Specs)
     assert rules(record) == {"window"}
 
 
+@pytest.mark.alone
 def test_the_window_covers_several_round_trips(
     executor: LocalExecutor, spec: Specs
 ) -> None:
@@ -212,6 +213,7 @@ def test_a_contender_is_checked_before_the_run(
     assert executor.check(contenders.parse(name), workload()) == problem
 
 
+@pytest.mark.usefixtures("cold_workers")
 def test_a_dead_worker_costs_one_trial(
     scenario: Callable[..., Scenario], spec: Specs
 ) -> None:
@@ -227,6 +229,7 @@ def test_a_dead_worker_costs_one_trial(
     assert next_one.status == "ok"
 
 
+@pytest.mark.usefixtures("cold_workers")
 @pytest.mark.parametrize(
     ("source", "ending"),
     [
@@ -251,6 +254,7 @@ def test_a_worker_that_ends_at_an_import_says_how(
     )
 
 
+@pytest.mark.usefixtures("cold_workers")
 def test_a_worker_that_hangs_at_an_import_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,6 +77,7 @@ def test_a_lock_is_its_makers_and_not_that_of_the_library_in_between(
     assert makers <= known
 
 
+@pytest.mark.alone
 def test_waiting_for_a_shared_lock_is_timed() -> None:
     """Four actors hold one lock for 1 ms each: of four, on average, three are before one."""
     found = ledger(
@@ -91,6 +92,7 @@ def test_waiting_for_a_shared_lock_is_timed() -> None:
     assert found.counts["shared_lock_wait_s"] >= use.waits * 0.5e-3
 
 
+@pytest.mark.alone
 def test_waiting_to_be_woken_is_no_waiting_for_a_shared_lock() -> None:
     for name in ("slot", "floor", "torchrl.slot"):
         found = ledger(LocksPass, name, model=Model("sleep", latency_ms=1.0))
@@ -210,6 +212,7 @@ def gil_while(work: Callable[[], None], num_threads: int) -> dict[str, float]:
     return counts
 
 
+@pytest.mark.alone
 def test_of_threads_that_compute_all_but_one_wait_for_the_gil() -> None:
     """At most: one that was given it, and has no CPU yet, waits no more."""
     few, many = (gil_while(lambda: sum(range(100)), number) for number in (2, 6))
@@ -219,12 +222,14 @@ def test_of_threads_that_compute_all_but_one_wait_for_the_gil() -> None:
     assert many["gil_waiters"] > few["gil_waiters"] + 1.0
 
 
+@pytest.mark.alone
 def test_threads_that_sleep_do_not_wait_for_the_gil() -> None:
     counts = gil_while(lambda: time.sleep(0.005), 4)
     assert counts["gil_wanted"] < 0.2
     assert counts["gil_waiters"] < 0.2
 
 
+@pytest.mark.alone
 def test_one_thread_that_waits_for_a_lock_does_not_wait_for_the_gil() -> None:
     lock = threading.Lock()
     lock.acquire()
@@ -232,6 +237,7 @@ def test_one_thread_that_waits_for_a_lock_does_not_wait_for_the_gil() -> None:
     assert counts["gil_wanted"] < 0.2
 
 
+@pytest.mark.alone
 def test_of_more_threads_than_are_looked_at_the_waiters_are_estimated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -252,6 +258,7 @@ def test_a_gil_that_was_not_seen_is_not_made_up(monkeypatch: pytest.MonkeyPatch)
     assert probes.result(record).counts == {}
 
 
+@pytest.mark.alone
 def test_a_trial_says_who_wants_the_gil() -> None:
     found = ledger(GilPass, "threading", think_time=ThinkTime("constant", 2.0, mode="busy"))
     if not found.counts:
@@ -274,6 +281,7 @@ def test_cpu_time_and_context_switches_are_those_of_the_kernel() -> None:
     )
 
 
+@pytest.mark.alone
 def test_a_transports_own_threads_are_neither_actors_nor_server() -> None:
     """Whatever they are called."""
     without, with_thread = (
@@ -289,6 +297,7 @@ def test_replies_that_have_no_constructor_are_not_counted() -> None:
     assert counts["torch_calls_server"] > 0.0
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["", "[is_reentrant]"])
 def test_waiting_to_have_a_conditions_lock_again_is_timed(kind: str) -> None:
     """Of either kind of lock: who was notified finds it held for 1 ms more."""
@@ -319,6 +328,7 @@ def test_one_actor_and_the_server_share_a_lock() -> None:
     assert ledger(LocksPass, "slot", num_slots=1).counts["shared_locks_submit"] == 0.0
 
 
+@pytest.mark.alone
 def test_a_price_is_what_one_costs() -> None:
     found = ledger(LocksPass, "slot")
     prices_s = found.prices_s

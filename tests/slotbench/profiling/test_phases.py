@@ -59,6 +59,7 @@ def p50_s(found: Phases, name: str) -> float:
     return value
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("think", [ThinkTime(), ThinkTime("exponential", 0.5)])
 @pytest.mark.parametrize("least", [1, 3])
@@ -81,6 +82,7 @@ def test_every_request_is_seen_and_its_phases_sum_to_its_round_trip(
     assert all(phase.mean_s >= 0.0 for phase in phases.phases)
 
 
+@pytest.mark.alone
 def test_phases_agree_with_the_transports_own_stamps() -> None:
     """One actor, so that each wait of the transport's is one phase of its request."""
     costs = "write_ms=6,signal_ms=7,drain_ms=8,resolve_ms=5,wake_ms=9"
@@ -98,8 +100,10 @@ def test_phases_agree_with_the_transports_own_stamps() -> None:
         "drain": lambda s: s["drained"] - s["drain"],
         "wake → actor running": lambda s: s["returned"] - s["resolved"],
     }
+    # A server that was late found its request without waiting for it.
+    waited_for = [stamps for stamps in transport.finished if "awake" in stamps]
     for name, measure in own.items():
-        known_s = statistics.median(map(measure, transport.finished)) / 1e9
+        known_s = statistics.median(map(measure, waited_for)) / 1e9
         assert p50_s(phases, name) == pytest.approx(known_s, abs=1e-3), name
     least_s = {"forward": 5e-3, "resolve": 5e-3}
     for name, known_s in least_s.items():
@@ -108,6 +112,7 @@ def test_phases_agree_with_the_transports_own_stamps() -> None:
         assert p50_s(phases, name) < 4e-3, name
 
 
+@pytest.mark.alone
 def test_waiting_for_others_is_waiting_for_a_batch() -> None:
     """Three actors of which one thinks: with batches of three the others wait for it."""
     for name in ("slot", "threading", "torchrl.slot", "known_costs:create", "slot[inline]"):
@@ -150,6 +155,7 @@ def test_a_transport_with_a_ring_of_its_own_is_left_alone() -> None:
     assert found.phases.num_requests == record.measurement.num_replies
 
 
+@pytest.mark.alone
 def test_a_server_that_works_for_others_is_busy() -> None:
     """Batches of one: of four actors three wait while the model runs for the fourth."""
     for name in ("slot", "threading", "torchrl.threading", "known_costs:create", "floor"):
@@ -163,6 +169,7 @@ def test_a_server_that_works_for_others_is_busy() -> None:
         assert mean_s(found.phases, "server busy") > 0.6 * found.phases.round_trip.mean_s
 
 
+@pytest.mark.alone
 def test_a_lazy_stack_is_collated_when_the_policy_reads_it() -> None:
     """What TorchRL's lazy stack saves in collating it must not hide in the forward."""
     phases = {}

@@ -15,7 +15,7 @@ from slotbench.compute.phases import PHASES
 from slotbench.errors import RecordError, SlotbenchError
 from slotbench.records import Skipped, ToolFinding
 from slotbench.report import _svg
-from slotbench.store import StoredProfile
+from slotbench.store import StoredProfile, StoredRun
 from tests.slotbench.support import altered, grids, profiles
 from tests.slotbench.support.pages import Page
 
@@ -191,12 +191,19 @@ def test_another_baseline_is_held_against_the_fastest(stored: StoredProfile) -> 
     assert f"from {LAZY} to slot: phases" in found.text
 
 
-def test_nothing_is_compared_with_a_profile(stored: StoredProfile) -> None:
+def one_cell() -> tuple[StoredRun, StoredProfile]:
+    """A run and a profile of one cell: what is told apart here is the same of many."""
+    place = CELLS[0]
+    rates = {(place.name, label): 1e3 for label in ("threading", "slot")}
+    run = grids.stored(rates, [place], labels=("threading", "slot"))
+    return run, profiles.stored(CELLS[:1])
+
+
+def test_nothing_is_compared_with_a_profile() -> None:
     """Between runs only, whatever stands between them."""
-    run = grids.small_grid()
+    run, stored = one_cell()
     head = dataclasses.replace(
-        grids.small_grid(),
-        run=dataclasses.replace(run.run, run_id="20260101T000000Z-head-000000"),
+        run, run=dataclasses.replace(run.run, run_id="20260101T000000Z-head-000000")
     )
     for recorded in ([run, stored], [stored, run], [stored, stored]):
         found = Page(report.render(recorded))
@@ -215,9 +222,9 @@ def test_nothing_is_compared_with_a_profile(stored: StoredProfile) -> None:
     assert said.startswith("# Synthetic: profile and 3 more\n\n- From 2025")
 
 
-def test_titles_and_footer_say_what_is_reported(stored: StoredProfile) -> None:
+def test_titles_and_footer_say_what_is_reported() -> None:
     """Runs, profiles, or both."""
-    run = grids.small_grid()
+    run, stored = one_cell()
     for recorded, title, sources in (
         ([run], "Synthetic", "recorded runs"),
         ([stored], "Synthetic: profile", "recorded profiles"),
