@@ -94,7 +94,7 @@ class _Thinks:
     Attributes:
         times_ns: of each.
         excess_s: median of their excess over the think times drawn; None for a real environment.
-        cpu_s: of the thread, per request.
+        cpu_s: per request, of all that the environment computes in.
     """
 
     times_ns: Column
@@ -115,9 +115,10 @@ def _think(workload: Workload, seed: int, *, for_s: float = CALIBRATION_THINK_S)
     actor = Actor(0, environment, identity, _MAX_THINKS)
     stop = threading.Event()
     client = _Client(_policy_without_wait(workload, seed), stop, for_s)
-    cpu_ns = time.thread_time_ns()
+    # Of the process: an engine may have threads of its own, and nobody else computes here.
+    cpu_ns = time.process_time_ns()
     actor.loop(client, stop)
-    cpu_ns = time.thread_time_ns() - cpu_ns - client.cpu_ns
+    cpu_ns = time.process_time_ns() - cpu_ns - client.cpu_ns
     if actor.error:
         raise RuntimeError(actor.error.strip().splitlines()[-1])
     submitted_ns, replied_ns = actor.stamps_ns()
@@ -151,7 +152,7 @@ class _Client:
         self._began = time.perf_counter()
 
     def __call__(self, request: TensorDictBase) -> TensorDictBase:
-        began_ns = time.thread_time_ns()
+        began_ns = time.process_time_ns()
         batch: TensorDictBase = torch.stack([request])
         ids = batch.get(REQUEST_ID)
         reply: TensorDictBase = self._policy(batch).set(REPLY_ID, ids)[0]
@@ -160,7 +161,7 @@ class _Client:
         limit_s = self._for_s if has_many else CALIBRATION_MAX_THINK_S
         if time.perf_counter() - self._began > limit_s and self._num_requests > 1:
             self._stop.set()
-        self.cpu_ns += time.thread_time_ns() - began_ns
+        self.cpu_ns += time.process_time_ns() - began_ns
         return reply
 
 

@@ -10,18 +10,21 @@ Threads: made by the main thread, called by the server's thread alone.
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Final
 
 import torch
 from tensordict import TensorDictBase
 from torch import nn
 
-from slotbench.measure import waiting
-from slotbench.measure.environments import make_gym
-from slotbench.records import Leaf, Model, Workload
+from slotbench.errors import ScenarioError
+from slotbench.measure import libraries, waiting
+from slotbench.records import GymEnvironment, Leaf, Model, Workload
 
 Policy = Callable[[TensorDictBase], TensorDictBase]
 NestedKey = str | tuple[str, ...]
+
+MIN_PIXELS: Final = 36
+"""What the three convolutions of `_NatureCNN` leave something of."""
 
 
 def service_time(model: Model) -> Callable[[int], None]:
@@ -37,7 +40,12 @@ def service_time(model: Model) -> Callable[[int], None]:
 
 
 def build(workload: Workload, seed: int) -> Policy:
-    """Make the cell's policy; networks get weights from ``seed``."""
+    """Make the cell's policy; networks get weights from ``seed``.
+
+    Raises:
+        slotbench.errors.ScenarioError: see `slotbench.measure.libraries.make`; or the
+            environment's observation is nothing for a convolutional network.
+    """
     leaves, head = _interface(workload)
     keys = [tuple(leaf.key.split(".")) for leaf in leaves]
     model = workload.model
@@ -167,7 +175,7 @@ def _interface(workload: Workload) -> tuple[Sequence[Leaf], Head]:
         return workload.observation.leaves, Head(
             workload.model.num_outputs, is_discrete=False
         )
-    env: Any = make_gym(workload.environment)
+    env = libraries.make(workload.environment, seed=0)
     space = env.observation_space
     leaf = Leaf("observation", tuple(space.shape), str(space.dtype))
     is_discrete = hasattr(env.action_space, "n")
@@ -175,4 +183,16 @@ def _interface(workload: Workload) -> tuple[Sequence[Leaf], Head]:
         int(env.action_space.n) if is_discrete else math.prod(env.action_space.shape)
     )
     env.close()
+    if workload.model.kind == "nature_cnn":
+        _check_pixels(workload.environment, leaf)
     return [leaf], Head(num_outputs, is_discrete=is_discrete)
+
+
+def _check_pixels(environment: GymEnvironment, leaf: Leaf) -> None:
+    """What a scenario's own leaves are asked when it is read, an environment's here."""
+    if len(leaf.shape) == 3 and min(leaf.shape[1:]) >= MIN_PIXELS:
+        return
+    raise ScenarioError(
+        f'model.kind "nature_cnn" needs an observation of shape [C, H, W] with H and W of at '
+        f"least {MIN_PIXELS}; that of {environment.id!r} is {list(leaf.shape)}"
+    )
