@@ -185,12 +185,7 @@ def _limits_of(
     calibrations: Sequence[CalibrationRecord],
 ) -> "dict[str, _Rounds]":
     """Cell → what its limits are known from."""
-    counted = blocks.counted_attempts(run, trials)
-    by_cell: dict[str, dict[int, CalibrationRecord]] = {}
-    for one in calibrations:
-        # Of a block that was broken off before its first trial there may be two: the last counts.
-        if counted.get((one.round, one.cell)) == one.attempt:
-            by_cell.setdefault(one.cell, {})[one.round] = one
+    by_cell = blocks.counted_calibrations(run, trials, calibrations)
     seeds: dict[str, dict[int, int]] = {}
     for trial in trials:
         seeds.setdefault(trial.cell, {})[trial.round] = trial.seed

@@ -10,11 +10,11 @@ contender is ahead.
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from slotbench.compute import comparison, demands, histogram, statistics
+from slotbench.compute import blocks, comparison, demands, histogram, statistics
 from slotbench.compute.comparison import Pairing
 from slotbench.compute.metrics import get as get_metric
 from slotbench.compute.statistics import RatioEstimate, Verdict
@@ -133,13 +133,13 @@ def predictions(
     delta = scenario.threshold if threshold is None else threshold
     comparison.check_threshold(delta)
     base = comparison.baseline_label(scenario.contenders, baseline)
-    usable = [one for one in calibrations if one.status == "ok"]
+    counted = blocks.counted_calibrations(run, trials, calibrations)
     judged = _Judge(comparison.pair(run, trials, base), delta, margin)
     contenders = comparison.in_order(scenario.contenders, base)
     return tuple(
         judged.of(real, twin, who, fitted)
         for real, twin in pairs(scenario.cells)
-        for fitted in (fit(_quiet(usable, real), _quiet(usable, twin)),)
+        for fitted in (fit(*(_quiet(counted.get(one.name, {})) for one in (real, twin))),)
         for who in contenders
     )
 
@@ -259,11 +259,9 @@ class _Judge:
         )
 
 
-def _quiet(
-    calibrations: Sequence[CalibrationRecord], cell: Cell
-) -> list[CalibrationRecord]:
-    """The cell's, without those that the machine disturbed where there are two others."""
-    own = [one for one in calibrations if one.cell == cell.name]
+def _quiet(calibrations: Mapping[int, CalibrationRecord]) -> list[CalibrationRecord]:
+    """Those that gave numbers, without what the machine disturbed where there are two others."""
+    own = [one for one in calibrations.values() if one.status == "ok"]
     quiet = [one for one in own if not demands.is_disturbed(one)]
     return quiet if len(quiet) >= demands.ENOUGH_QUIET else own
 

@@ -9,7 +9,7 @@ from slotbench.compute.statistics import RatioEstimate
 from slotbench.compute.twins import MARGIN, Prediction
 from slotbench.draw import units
 from slotbench.draw.cell_table import CellTable
-from slotbench.records import GymEnvironment, ThinkTime, Workload
+from slotbench.records import ThinkTime, Workload
 
 _LEFT: Final = frozenset({0, 4, 7})
 _LIBRARIES: Final = {"gymnasium": "", "envpool": " of EnvPool"}
@@ -90,17 +90,17 @@ def _notes(said: Sequence[Prediction]) -> Iterable[str]:
 def _name(real: Workload, twin: Workload) -> str:
     """What tells a pair from another, in few words: names of such cells are long."""
     actors = units.count(real.num_slots, "actor")
-    return (
-        f"{environment(real.environment)}, {actors}: a twin that {_thinks(twin.think_time)}"
-    )
+    return f"{environment(real)}, {actors}: a twin that {thinks(twin.think_time)}"
 
 
-def environment(one: GymEnvironment | None) -> str:
-    """Its id, and the library where that is not Gymnasium."""
+def environment(real: Workload) -> str:
+    """Id of the environment, and its library where that is not Gymnasium; "" for a synthetic cell."""
+    one = real.environment
     return "" if one is None else f"{one.id}{_LIBRARIES[one.library]}"
 
 
-def _thinks(think: ThinkTime) -> str:
+def thinks(think: ThinkTime) -> str:
+    """What a twin does instead of stepping an environment, as a predicate."""
     if think.distribution == "none":
         return "does not think"
     shape = f", σ {think.sigma:g}" if think.distribution == "lognormal" else ""
