@@ -127,7 +127,6 @@ def compare(
       slotbench compare 3fa9c1 --format md > comparison.md
       slotbench compare quickstart --results results/reference --threshold 5%
       slotbench compare grid --results results/reference --explain
-      slotbench compare twin_cartpole --twins
       slotbench compare 3fa9c1 newest --fail-on regression --threshold latency_p99=10%
     """
     if head is None and (absolute or allow_different):

@@ -125,10 +125,36 @@ def test_another_baseline_ranks_otherwise() -> None:
     """Against slot, torchrl.slot is behind in both cells."""
     found = ask(made.pair(), baseline="slot")
 
+    assert list(found) == ["slot", "threading", "torchrl.slot"]
     assert found["slot"].ranking is None
     assert found["torchrl.slot"].ranking == "agrees"
     with pytest.raises(SlotbenchError, match="no contender 'nobody'"):
         ask(made.pair(), baseline="nobody")
+
+
+@pytest.mark.parametrize(
+    ("real", "twin", "ranking"),
+    [
+        ("faster", "faster", "agrees"),
+        ("equivalent", "equivalent", "agrees"),
+        ("faster", "equivalent", "differs"),
+        ("slower", "faster", "differs"),
+        ("faster", "inconclusive", "not decided"),
+        ("inconclusive", "slower", "not decided"),
+        ("inconclusive", "inconclusive", "not decided"),
+        ("limit", "limit", None),
+        ("faster", None, None),
+        (None, None, None),
+    ],
+)
+def test_ranks_agree_where_both_verdicts_are_the_same(
+    real: Any, twin: Any, ranking: str | None
+) -> None:
+    """Nothing is said of a floor, of what is missing, nor where one of them is undecided."""
+    one = ask(made.pair())["slot"]
+    one = dataclasses.replace(one, real_verdict=real, twin_verdict=twin)
+
+    assert one.ranking == ranking
 
 
 def test_a_wide_threshold_makes_all_equivalent() -> None:
@@ -205,8 +231,9 @@ def test_a_synthetic_policy_is_not_a_networks_real_one() -> None:
     """A real cell with a sleeping policy is not predicted by one with another."""
     real = made.real(model=Model("sleep", 1.0))
     same, other = made.twin(model=Model("sleep", 1.0)), made.twin(model=made.NETWORK)
+    slower = made.twin(model=Model("sleep", 2.0))
 
-    assert list(twins.pairs([real, same, other])) == [(real, same)]
+    assert list(twins.pairs([real, same, other, slower])) == [(real, same)]
 
 
 def test_every_twin_is_held_against_its_real_cell() -> None:

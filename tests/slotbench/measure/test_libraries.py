@@ -10,7 +10,8 @@ import pytest
 
 from slotbench.errors import ScenarioError
 from slotbench.measure import executor, libraries
-from slotbench.records import GymEnvironment
+from slotbench.records import GymEnvironment, Model, Observation, Window
+from tests.slotbench.support import trials
 
 gymnasium = pytest.importorskip("gymnasium")
 
@@ -25,6 +26,8 @@ def needs(spec: GymEnvironment) -> None:
     for module in executor.environment_modules(spec):
         if module != "?gymnasium.envs.mujoco":
             pytest.importorskip(module.removeprefix("?"))
+    if spec.id.startswith("Ant") and spec.library == "gymnasium":
+        pytest.importorskip("mujoco")
 
 
 def played(spec: GymEnvironment, seed: int, num_steps: int) -> np.ndarray[Any, Any]:
@@ -104,6 +107,14 @@ def test_opencv_computes_in_the_actors_own_thread() -> None:
             r"environment 'CartPole-v1' cannot be made: .+nosuch.*",
         ),
         (
+            GymEnvironment("Ant-v5", {"xml_file": "nosuch.xml"}),
+            r"environment 'Ant-v5' cannot be made: .+nosuch.+",
+        ),
+        (
+            GymEnvironment("ALE/Pong-v5", {"mode": 77}, preprocessing="atari"),
+            r"environment 'ALE/Pong-v5' cannot be made: .+mode.+",
+        ),
+        (
             GymEnvironment("FrozenLake-v1"),
             r"environment 'FrozenLake-v1' has spaces Discrete\(16\) and Discrete\(4\); .+",
         ),
@@ -121,7 +132,7 @@ def test_opencv_computes_in_the_actors_own_thread() -> None:
         ),
         (
             GymEnvironment("CartPole-v1", {"max_episode_steps": "x"}, library="envpool"),
-            r"environment 'CartPole-v1' cannot be made: .+incompatible.*",
+            r"environment 'CartPole-v1' cannot be made: .+incompatible constructor arguments\.",
         ),
         (
             GymEnvironment("FrozenLake-v1", library="envpool"),
@@ -193,3 +204,32 @@ def test_what_a_zygote_imports_starts_no_thread(spec: GymEnvironment) -> None:
     )
 
     assert answer.stdout.strip() == "1"
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind"),
+    [
+        (PONG, "nature_cnn"),
+        (POOL_PONG, "nature_cnn"),
+        (GymEnvironment("Ant-v4", library="envpool"), "mlp"),
+        (GymEnvironment("Ant-v5"), "mlp"),
+    ],
+    ids=["atari", "envpool-atari", "envpool-mujoco", "mujoco"],
+)
+def test_a_trial_runs_on_it(spec: GymEnvironment, kind: Any) -> None:
+    """Two actors, a real network: every reply is the one that was asked for, and none is lost."""
+    needs(spec)
+    window = Window(warmup_s=0.02, measure_s=0.05, min_requests=10, max_measure_s=10.0)
+    changes: dict[str, Any] = {
+        "num_slots": 2,
+        "environment": spec,
+        "observation": Observation(()),
+        "model": Model(kind),
+        "window": window,
+    }
+    record = trials.run(trials.spec("slot", **changes))
+
+    assert (record.status, record.error) == ("ok", "")
+    assert record.measurement is not None
+    assert record.measurement.num_replies >= 10
+    assert not record.is_invalid
