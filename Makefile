@@ -31,11 +31,11 @@ fuzz: $(STAMP)
 selftest: $(STAMP)
 	$(BIN)/slotbench selftest --full --machine $(SELFTEST_ARGS)
 
-# One install of everything: the package in place, TorchRL to race against, the tools.
+# One install of everything: the package in place, TorchRL to race against, real environments, the tools.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("slotbench needs Python 3.11 or newer: make PYTHON=python3.11 …") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torchrl,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torchrl,envs,dev]'
 	touch $(STAMP)
 
 lint: $(STAMP)

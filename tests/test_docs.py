@@ -21,7 +21,7 @@ import slotbench
 from slotbench import scenario, store
 from slotbench.api import Run
 from slotbench.compute import validity
-from slotbench.draw import as_md, render, selftest
+from slotbench.draw import as_md, render, selftest, twin_table
 from slotbench.draw import profile as drawn
 from slotbench.draw.as_md import escape
 from slotbench.exports import primitives
@@ -62,6 +62,8 @@ PRIMITIVES: Final = ROOT / "results/reference/primitives.json"
 SELFTEST: Final = ROOT / "results/reference/selftest.json"
 LOSSES: Final = ROOT / "results/reference/losses"
 _LOSERS: Final = ("threading", "slot", "torchrl.slot[collate=lazy_stack]")
+REFERENCE: Final = ROOT / "results/reference"
+TWINS: Final = ("twin_cartpole", "twin_ant", "twin_pong", "twin_envpool_pong")
 PROFILE: Final = ROOT / "results/reference/quickstart-profile"
 
 
@@ -412,6 +414,46 @@ def library_table() -> str:
     return as_md.pipes(["scenario", "what it answers", "where it is from"], rows, range(3))
 
 
+def twins_table() -> str:
+    """A row for every contender of every pair in the recorded runs of TWINS, and their count."""
+    recorded = [name for name in TWINS if (REFERENCE / name / "run.json").is_file()]
+    if not recorded:
+        return "No run of them is recorded here yet."
+    rows = []
+    for name in recorded:
+        compared = slotbench.load(REFERENCE / name).compare(twins=True)
+        cells = {cell.name: cell.workload for cell in compared.cells}
+        for one in compared.twins:
+            real, twin = cells[one.cell], cells[one.twin]
+            ratio = one.ratio
+            assert ratio is not None
+            rows.append(
+                (
+                    twin_table.environment(real),
+                    str(real.num_slots),
+                    escape(twin_table.thinks(twin.think_time)),
+                    f"`{one.contender}`",
+                    _per_s(one.real_per_s),
+                    _per_s(one.twin_per_s),
+                    f"{ratio.point:.2f}× [{ratio.low:.2f}, {ratio.high:.2f}]",
+                    one.verdict or "",
+                    one.ranking or "",
+                )
+            )
+    counts = ", ".join(
+        f"{sum(row[place] == best for row in rows)} of {sum(bool(row[place]) for row in rows)} {what}"
+        for place, best, what in (
+            (7, "predicts", "throughputs are predicted within 20 %"),
+            (8, "agrees", "ranks are the same"),
+        )
+    )
+    header = (
+        *("environment", "actors", "the twin", "contender", "real", "twin"),
+        *("twin over real", "throughput", "ranks"),
+    )
+    return f"Over all of it {counts}.\n\n{as_md.pipes(header, rows, {0, 2, 3, 7, 8})}"
+
+
 BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ("README.md", "grid"): grid_answers,
     ("README.md", "profile"): profile_answers,
@@ -449,6 +491,7 @@ BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ),
     ("docs/doctor.md", "doctor"): doctor_text,
     ("docs/scenarios.md", "library"): library_table,
+    ("docs/real-environments.md", "twins"): twins_table,
     **{
         ("docs/cli.md", f"help-{name}"): functools.partial(help_block, name)
         for name in COMMANDS

@@ -17,6 +17,8 @@ from slotbench.records import RunRecord
 if TYPE_CHECKING:
     import pandas as pd
 
+    from slotbench.compute.twins import Prediction
+
 
 @dataclass(frozen=True)
 class ShownComparison(Comparison):
@@ -141,6 +143,7 @@ class Run:
         metrics: Sequence[str] | None = None,
         thresholds: Mapping[str, float] | None = None,
         explain: bool = False,
+        twins: bool = False,
     ) -> ShownComparison:
         """Compare every contender with the baseline, in every cell.
 
@@ -150,6 +153,7 @@ class Run:
             metrics: names of metrics; None is the usual ones.
             thresholds: metric → another δ for it.
             explain: say, too, where throughput went: bound, free transport, floor, measured.
+            twins: say, too, whether synthetic cells predict those of a real environment.
 
         Raises:
             SlotbenchError: no such contender or metric, or a threshold outside 0 to 1.
@@ -169,7 +173,22 @@ class Run:
         if explain:
             stored = self.stored
             more["losses"] = losses.losses(stored.run, stored.trials, stored.calibrations)
+        if twins:
+            more["twins"] = self._predictions(baseline, threshold)
         return ShownComparison(**(fields(compared) | more))
+
+    def _predictions(
+        self, baseline: str | None, threshold: float | None
+    ) -> "tuple[Prediction, ...]":
+        from slotbench.compute import twins
+
+        return twins.predictions(
+            self.stored.run,
+            self.stored.trials,
+            self.stored.calibrations,
+            baseline=baseline,
+            threshold=threshold,
+        )
 
     @property
     def losses(self) -> "pd.DataFrame":
@@ -177,6 +196,13 @@ class Run:
         from slotbench.frames import losses_frame
 
         return losses_frame(self.stored)
+
+    @property
+    def twins(self) -> "pd.DataFrame":
+        """Whether twins predict real environments (`slotbench.frames.twins_frame`); no row without any."""
+        from slotbench.frames import twins_frame
+
+        return twins_frame(self.stored)
 
     def compare_to(
         self,

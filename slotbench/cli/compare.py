@@ -89,6 +89,13 @@ def compare(
             help="Of one run say, too, where throughput goes: bound, batching, waking, transport.",
         ),
     ] = False,
+    twins: Annotated[
+        bool,
+        typer.Option(
+            "--twins",
+            help="Of one run say, too, whether its synthetic cells predict those of a real environment.",
+        ),
+    ] = False,
     absolute: Annotated[
         bool,
         typer.Option(
@@ -125,9 +132,13 @@ def compare(
     if head is None and (absolute or allow_different):
         option = "--absolute" if absolute else "--allow-different"
         raise SlotbenchError(f"{option} compares two runs: name the second one after RUN")
-    if explain and (head is not None or format_name == "csv"):
-        what = "csv has no place for it" if head is None else "it is of one run"
-        raise SlotbenchError(f"--explain says where one run's throughput goes: {what}")
+    for is_asked, option in (
+        (explain, "--explain says where one run's throughput goes"),
+        (twins, "--twins says how real one run's synthetic cells are"),
+    ):
+        if is_asked and (head is not None or format_name == "csv"):
+            what = "csv has no place for it" if head is None else "it is of one run"
+            raise SlotbenchError(f"{option}: {what}")
     base = _load(run, results, "" if head is None else "base: ")
     options: dict[str, Any] = {
         "baseline": baseline,
@@ -136,7 +147,12 @@ def compare(
     }
     chosen = contender or ()
     if head is None:
-        compared = base.compare(explain=explain, **options)
+        compared = base.compare(explain=explain, twins=twins, **options)
+        if twins and not compared.twins:
+            raise SlotbenchError(
+                f"{base.record.run_id} has no twins: no cell with an environment has one without, "
+                "of the same num_slots, batching and policy; leave out --twins"
+            )
         return _show(compared, chosen, (base,), format_name, fail_on or ())
     other = _load(head, results, "head: ")
     changed = other.compare_to(

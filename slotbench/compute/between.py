@@ -187,6 +187,7 @@ def _narrowed(one: Comparison, kept: Set[str]) -> Comparison:
         rows=tuple(row for row in one.rows if row.contender in kept),
         problems=tuple(problem for problem in one.problems if problem.contender in kept),
         losses=tuple(loss for loss in one.losses if loss.contender in kept),
+        twins=tuple(said for said in one.twins if said.contender in kept),
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from slotbench.errors import RecordError
-from slotbench.records import RunRecord, TrialRecord
+from slotbench.records import CalibrationRecord, RunRecord, TrialRecord
 
 ProblemKind = Literal["INVALID", "failed", "DISTURBED", "warning"]
 
@@ -76,6 +76,27 @@ def counted_attempts(run: RunRecord, trials: Iterable[TrialRecord]) -> dict[Bloc
         return is_complete, has_numbers, -num_disturbed if is_complete else 0, number
 
     return {block: max(made.items(), key=worth)[0] for block, made in attempts.items()}
+
+
+def counted_calibrations(
+    run: RunRecord,
+    trials: Sequence[TrialRecord],
+    calibrations: Iterable[CalibrationRecord],
+) -> dict[str, dict[int, CalibrationRecord]]:
+    """Cell → round → its calibration, of the attempt that counts, whatever came of it.
+
+    Args:
+        run: its plan.
+        trials: its trials, all attempts: they say which attempt counts.
+        calibrations: the run's, all attempts.
+    """
+    counted = counted_attempts(run, trials)
+    by_cell: dict[str, dict[int, CalibrationRecord]] = {}
+    for one in calibrations:
+        # Of a block that was broken off before its first trial there may be two: the last counts.
+        if counted.get((one.round, one.cell)) == one.attempt:
+            by_cell.setdefault(one.cell, {})[one.round] = one
+    return by_cell
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from slotbench.records import (
 
 if TYPE_CHECKING:
     from slotbench.compute.losses import Loss
+    from slotbench.compute.twins import Prediction
 
 DEFAULT_METRICS: Final = ("throughput", "latency_p50", "latency_p99")
 FLOOR: Final = "floor"
@@ -137,6 +138,7 @@ class Comparison:
         resumptions: in their order.
         chosen: labels that it was narrowed to; empty where it was not.
         losses: where throughput went, by cell and contender; empty where it was not asked.
+        twins: what synthetic cells say of real ones; likewise.
     """
 
     run_id: str
@@ -161,6 +163,7 @@ class Comparison:
     resumptions: tuple[Resumed, ...]
     chosen: tuple[str, ...] = ()
     losses: "tuple[Loss, ...]" = ()
+    twins: "tuple[Prediction, ...]" = ()
 
     @property
     def end(self) -> str:

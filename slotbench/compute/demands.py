@@ -20,6 +20,9 @@ Source = Literal["calibrated", "nominal"]
 MAX_MISFIT_RATIO: Final = 0.1
 """Of a service time to its line a + b·n, beyond which the line is called approximate."""
 
+ENOUGH_QUIET: Final = 2
+"""Calibrations in quiet, from which on disturbed ones are left out: an interval needs two."""
+
 _MS: Final = 1e-3
 
 

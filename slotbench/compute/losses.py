@@ -38,9 +38,6 @@ from slotbench.records import (
 
 METRIC: Final = "throughput"
 
-_ENOUGH_QUIET: Final = 2
-"""Calibrations in quiet, from which on disturbed ones are left out: an interval needs two."""
-
 LossVerdict = Literal["batching", "waking", "transport", "passes the floor"]
 """Which of a contender's losses is shown to be the largest, or that the transport is none."""
 
@@ -192,12 +189,7 @@ def _limits_of(
     calibrations: Sequence[CalibrationRecord],
 ) -> "dict[str, _Rounds]":
     """Cell → what its limits are known from."""
-    counted = blocks.counted_attempts(run, trials)
-    by_cell: dict[str, dict[int, CalibrationRecord]] = {}
-    for one in calibrations:
-        # Of a block that was broken off before its first trial there may be two: the last counts.
-        if counted.get((one.round, one.cell)) == one.attempt:
-            by_cell.setdefault(one.cell, {})[one.round] = one
+    by_cell = blocks.counted_calibrations(run, trials, calibrations)
     seeds: dict[str, dict[int, int]] = {}
     for trial in trials:
         seeds.setdefault(trial.cell, {})[trial.round] = trial.seed
@@ -225,10 +217,10 @@ def flat(loss: Loss) -> dict[str, Any]:
         "floor_per_s": of.floor_per_s,
         "measured_per_s": loss.measured_per_s,
         "mean_batch_size": loss.mean_batch_size,
-        **_ends("batching", of.batching),
-        **_ends("waking", of.waking),
-        **_ends("transport", loss.transport),
-        **_ends("overhead", loss.overhead),
+        **statistics.ends("batching", of.batching),
+        **statistics.ends("waking", of.waking),
+        **statistics.ends("transport", loss.transport),
+        **statistics.ends("overhead", loss.overhead),
         "added_s": loss.added_s,
         "verdict": loss.verdict,
         "think_s": None if found is None else found.think_s,
@@ -238,15 +230,6 @@ def flat(loss: Loss) -> dict[str, Any]:
         "source": None if found is None else found.source,
         "num_calibrations": of.num_calibrations,
         "num_disturbed": of.num_disturbed,
-    }
-
-
-def _ends(name: str, ratio: RatioEstimate | None) -> dict[str, float | None]:
-    ends = (None, None, None) if ratio is None else (ratio.point, ratio.low, ratio.high)
-    names = (name, f"{name}_low", f"{name}_high")
-    return {
-        key: value if value is not None and math.isfinite(value) else None
-        for key, value in zip(names, ends, strict=True)
     }
 
 
@@ -313,7 +296,7 @@ def _rounds(
     failure = next((x.error for x in calibrations.values() if x.status == "failed"), "")
     usable = {n: one for n, one in calibrations.items() if one.status == "ok"}
     quiet = {n: one for n, one in usable.items() if not demands.is_disturbed(one)}
-    used = quiet if len(quiet) >= _ENOUGH_QUIET else usable
+    used = quiet if len(quiet) >= demands.ENOUGH_QUIET else usable
     found = {}
     for number, one in sorted(used.items()):
         known = demands.calibrated(cell.workload, one)

@@ -314,6 +314,19 @@ def blocks_to_decide(
     return int(np.argmax(is_decided)) + 1 if is_decided.any() else None
 
 
+def ends(name: str, ratio: RatioEstimate | None) -> dict[str, float | None]:
+    """A ratio as plain fields: ``name``, ``name_low`` and ``name_high``.
+
+    None is missing, also an end that is not finite.
+    """
+    found = (None, None, None) if ratio is None else (ratio.point, ratio.low, ratio.high)
+    names = (name, f"{name}_low", f"{name}_high")
+    return {
+        key: value if value is not None and math.isfinite(value) else None
+        for key, value in zip(names, found, strict=True)
+    }
+
+
 def _interval(
     mean: float, log_se: float, degrees: float, confidence: float
 ) -> tuple[float, float]:

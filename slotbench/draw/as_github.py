@@ -15,7 +15,7 @@ from slotbench.compute.comparison import ComparisonRow
 from slotbench.compute.gates import Gate, GatedRow
 from slotbench.draw import cell_table, units
 from slotbench.draw.as_md import bullets, cell, escape, pipes
-from slotbench.draw.page import LOSSES_TITLE, Page, page
+from slotbench.draw.page import Page, Section, page
 from slotbench.draw.screen import PAPER, Screen
 
 MARKER: Final = "<!-- slotbench -->"
@@ -26,10 +26,8 @@ _MAX_ROWS: Final = 20
 _MAX_LINES: Final = 20
 _MAX_LINE: Final = 300
 _MAX_TEXT: Final = 2_000
-_MAX_LOSSES: Final = 20_000
-_TOO_MANY_LOSSES: Final = (
-    "Too many cells for a comment; `slotbench compare --explain --format md` shows all."
-)
+_MAX_SECTIONS: Final = 20_000
+"""Of all sections together."""
 _ORDER: Final = ("slower", "faster", "different", "inconclusive")
 """Verdicts worth a look; the undecided last, for they may be many."""
 
@@ -45,12 +43,9 @@ def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None)
         f"**{escape(_cut(shown.gate, _MAX_TEXT))}**" if shown.gate else "",
         _notable(compared, gate),
     ]
-    losses = "\n\n".join((*map(cell, shown.losses), escape(shown.losses_legend)))
     after = [
         _folded("Differences between the runs", _listed(shown.differences)),
-        _folded(LOSSES_TITLE, losses if len(losses) <= _MAX_LOSSES else _TOO_MANY_LOSSES)
-        if shown.losses
-        else "",
+        *(_section(section, len(shown.sections)) for section in shown.sections),
         _folded("Left out, and other remarks", _listed(shown.remarks)),
         _folded("How to reproduce", _code(shown.commands)),
         f"<sub>{'<br>'.join(escape(_cut(line)) for line in shown.facts)}</sub>",
@@ -58,6 +53,15 @@ def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None)
     room = MAX_LENGTH - sum(len(part) + 2 for part in (*before, *after))
     parts = (*before, _tables(shown, room), *after)
     return "\n\n".join(part for part in parts if part)
+
+
+def _section(section: Section, number: int) -> str:
+    """A section folded; where it takes more than its share of the room, how to see it."""
+    inside = "\n\n".join((*map(cell, section.tables), escape(section.legend)))
+    if len(inside) > _MAX_SECTIONS // number:
+        command = f"slotbench compare {section.option} --format md"
+        inside = f"Too many cells for a comment; `{command}` shows all."
+    return _folded(section.title, inside)
 
 
 def _notable(compared: Compared, gate: Gate | None) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from slotbench.compute.between import Compared
 from slotbench.compute.gates import Gate
 from slotbench.draw.cell_table import CellTable
-from slotbench.draw.page import LOSSES_TITLE, page
+from slotbench.draw.page import Section, page
 from slotbench.draw.screen import PAPER, Screen
 
 
@@ -23,9 +23,7 @@ def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None)
         _list(shown.differences),
         *map(_table, shown.tables),
         f"<p>{_text(shown.legend)}</p>",
-        f"<h4>{LOSSES_TITLE}</h4>" if shown.losses else "",
-        *map(_table, shown.losses),
-        f"<p>{_text(shown.losses_legend)}</p>" if shown.losses else "",
+        *map(_section, shown.sections),
         _list(shown.remarks),
         f"<p><strong>{_text(shown.gate)}</strong></p>" if shown.gate else "",
         f"<p><small>{'<br>'.join(map(_text, shown.facts))}</small></p>",
@@ -43,6 +41,11 @@ def card(*, title: str, facts: str, lines: Iterable[str], terms: Mapping[str, st
         f'<div class="slotbench"><h4>{_text(title)}</h4><p><code>{_text(facts)}</code></p>'
         f"{_list(lines)}<dl>{said}</dl></div>"
     )
+
+
+def _section(section: Section) -> str:
+    tables = "".join(map(_table, section.tables))
+    return f"<h4>{_text(section.title)}</h4>{tables}<p>{_text(section.legend)}</p>"
 
 
 def _table(table: CellTable) -> str:

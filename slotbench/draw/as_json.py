@@ -23,6 +23,7 @@ History of the format (``schema_version``):
 3. ``resumptions`` of a run, and ``missing`` of a gate, whose ``result`` may be "missing data".
    Between two runs ``noise_floor_ratio`` and ``can_resolve`` are of the difference of both.
 4. ``losses``, a row per cell and contender: null where it was not asked where throughput went.
+5. ``twins``, a row per real cell, twin and contender: null where it was not asked, or there are none.
 """
 
 import dataclasses
@@ -30,17 +31,16 @@ import json
 import math
 from typing import Any, Final
 
-from slotbench.compute import metrics
+from slotbench.compute import losses, metrics, twins
 from slotbench.compute.between import Compared, TwoRuns
 from slotbench.compute.comparison import Comparison, ComparisonRow
 from slotbench.compute.gates import Gate, GatedRow
-from slotbench.compute.losses import flat
 from slotbench.draw.gate_line import gate_line
 from slotbench.draw.opening import opening
 from slotbench.draw.screen import PAPER, Screen
 
 SCHEMA: Final = "slotbench.comparison"
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 
 def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None) -> str:
@@ -71,7 +71,8 @@ def document(compared: Compared, gate: Gate | None = None) -> dict[str, Any]:
         ],
         "contenders": [c.label for c in compared.contenders],
         "rows": row_fields(compared, gate),
-        "losses": _losses(compared),
+        "losses": [losses.flat(loss) for loss in _asked(compared, "losses")] or None,
+        "twins": [twins.flat(said) for said in _asked(compared, "twins")] or None,
         "gate": None if gate is None else _gate(gate),
     }
 
@@ -82,10 +83,9 @@ def row_fields(compared: Compared, gate: Gate | None = None) -> list[dict[str, A
     return [_fields(row) | _judged(gated.get(_place(row))) for row in compared.rows]
 
 
-def _losses(compared: Compared) -> list[dict[str, Any]] | None:
-    if isinstance(compared, TwoRuns) or not compared.losses:
-        return None
-    return [flat(loss) for loss in compared.losses]
+def _asked(compared: Compared, name: str) -> tuple[Any, ...]:
+    """What was asked of one run beside its rows; of two runs nothing is."""
+    return () if isinstance(compared, TwoRuns) else getattr(compared, name)
 
 
 def _about(compared: Compared) -> dict[str, Any]:

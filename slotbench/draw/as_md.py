@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable, Sequence
 from slotbench.compute.between import Compared
 from slotbench.compute.gates import Gate
 from slotbench.draw.cell_table import CellTable
-from slotbench.draw.page import LOSSES_TITLE, page
+from slotbench.draw.page import Section, page
 from slotbench.draw.screen import PAPER, Screen
 
 
@@ -20,14 +20,18 @@ def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None)
         bullets(shown.differences),
         *(cell(table) for table in shown.tables),
         escape(shown.legend),
-        f"## {LOSSES_TITLE}" if shown.losses else "",
-        *(cell(table) for table in shown.losses),
-        escape(shown.losses_legend),
+        *(part for section in shown.sections for part in _section(section)),
         bullets(shown.remarks),
         f"**{escape(shown.gate)}**" if shown.gate else "",
         f"<sub>{'<br>'.join(map(escape, shown.facts))}</sub>",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _section(section: Section) -> Iterable[str]:
+    yield f"## {escape(section.title)}"
+    yield from map(cell, section.tables)
+    yield escape(section.legend)
 
 
 def cell(table: CellTable) -> str:

@@ -17,7 +17,7 @@ from slotbench.compute.between import Compared
 from slotbench.compute.gates import Gate
 from slotbench.draw.cell_table import BASELINE, CellTable
 from slotbench.draw.columns import GAP, aligned, joined
-from slotbench.draw.page import LOSSES_TITLE, Page, page
+from slotbench.draw.page import Page, page
 from slotbench.draw.screen import PAPER, Screen, drawn
 
 MIN_WIDTH: Final = 24
@@ -44,10 +44,10 @@ def renderable(shown: Page, width: int) -> Group:
     parts += [_styled(line) for line in shown.differences]
     parts += _tables(shown.tables, width)
     parts += [Text(""), Text(shown.legend, style="dim")]
-    if shown.losses:
-        parts += [Text(""), Text(LOSSES_TITLE, style="bold")]
-        parts += _tables(shown.losses, width)
-        parts += [Text(""), Text(shown.losses_legend, style="dim")]
+    for section in shown.sections:
+        parts += [Text(""), Text(section.title, style="bold")]
+        parts += _tables(section.tables, width)
+        parts += [Text(""), Text(section.legend, style="dim")]
     parts += [_styled(remark) for remark in shown.remarks]
     if shown.gate:
         parts += [Text(""), _styled(shown.gate)]

@@ -1,18 +1,34 @@
 """What there is to say of a comparison, in words: what the formats for people share."""
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
 from slotbench.compute.between import Compared, TwoRuns
 from slotbench.compute.comparison import Comparison
 from slotbench.compute.gates import Gate
-from slotbench.draw import between_table, cell_table, loss_table
+from slotbench.draw import between_table, cell_table, loss_table, twin_table
 from slotbench.draw.cell_table import CellTable
 from slotbench.draw.gate_line import gate_line
 from slotbench.draw.opening import opening
 
-LOSSES_TITLE: Final = "Where the loss goes"
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Tables beside those of the cells, which are shown where they were asked for.
+
+    Attributes:
+        name: a word, for addresses inside a page.
+        option: of ``slotbench compare``, that asks for it.
+        tables: at least one.
+        legend: what they mean.
+    """
+
+    name: str
+    title: str
+    option: str
+    tables: tuple[CellTable, ...]
+    legend: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +42,7 @@ class Page:
         remarks: what was left out and what was odd, a line each.
         gate: what the gate decided; "" where none was asked.
         commands: shell lines that measure and compare again.
-        losses: where throughput went, a table a cell; empty where it was not asked.
-        losses_legend: what its steps mean; "" likewise.
+        sections: what else was asked of one run.
     """
 
     title: str
@@ -40,8 +55,7 @@ class Page:
     remarks: tuple[str, ...]
     gate: str
     commands: tuple[str, ...]
-    losses: tuple[CellTable, ...] = ()
-    losses_legend: str = ""
+    sections: tuple[Section, ...] = ()
 
 
 def page(compared: Compared, gate: Gate | None = None) -> Page:
@@ -72,9 +86,27 @@ def page(compared: Compared, gate: Gate | None = None) -> Page:
         remarks=cell_table.remarks(compared),
         gate=said,
         commands=commands,
-        losses=loss_table.tables(compared.losses),
-        losses_legend=loss_table.LEGEND if compared.losses else "",
+        sections=tuple(_sections(compared)),
     )
+
+
+def _sections(compared: Comparison) -> Iterable[Section]:
+    if compared.losses:
+        yield Section(
+            name="losses",
+            title="Where the loss goes",
+            option="--explain",
+            tables=loss_table.tables(compared.losses),
+            legend=loss_table.LEGEND,
+        )
+    if compared.twins:
+        yield Section(
+            name="twins",
+            title="Real environments and their twins",
+            option="--twins",
+            tables=twin_table.tables(compared),
+            legend=twin_table.legend(compared),
+        )
 
 
 def _measuring(compared: Compared) -> tuple[str, ...]:
@@ -105,8 +137,8 @@ def _comparing(compared: Compared, gate: Gate | None) -> str:
         words.append("--allow-different")
     for label in compared.chosen:
         words += ["--contender", label]
-    if isinstance(compared, Comparison) and compared.losses:
-        words.append("--explain")
+    if isinstance(compared, Comparison):
+        words += [section.option for section in _sections(compared)]
     for name in () if gate is None else gate.fail_on:
         words += ["--fail-on", name]
     return shlex.join(("slotbench", "compare", *words))

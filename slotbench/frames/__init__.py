@@ -24,6 +24,7 @@ from slotbench.frames._ratios import ratios_frame
 from slotbench.frames._stored import Kind, id_of, kind_of, scenario_of
 from slotbench.frames._switched import switched_frame
 from slotbench.frames._trials import MEASUREMENTS, cells_frame, trials_frame
+from slotbench.frames._twins import twins_frame
 
 __all__ = [
     "MEASUREMENTS",
@@ -43,4 +44,5 @@ __all__ = [
     "scenario_of",
     "switched_frame",
     "trials_frame",
+    "twins_frame",
 ]

@@ -94,7 +94,7 @@ class _Thinks:
     Attributes:
         times_ns: of each.
         excess_s: median of their excess over the think times drawn; None for a real environment.
-        cpu_s: of the thread, per request.
+        cpu_s: per request, of all that the environment computes in.
     """
 
     times_ns: Column
@@ -114,10 +114,11 @@ def _think(workload: Workload, seed: int, *, for_s: float = CALIBRATION_THINK_S)
     )
     actor = Actor(0, environment, identity, _MAX_THINKS)
     stop = threading.Event()
-    client = _Client(_policy_without_wait(workload, seed), stop, for_s)
-    cpu_ns = time.thread_time_ns()
+    clock = _cpu_clock(workload)
+    client = _Client(_policy_without_wait(workload, seed), stop, for_s, clock)
+    cpu_ns = clock()
     actor.loop(client, stop)
-    cpu_ns = time.thread_time_ns() - cpu_ns - client.cpu_ns
+    cpu_ns = clock() - cpu_ns - client.cpu_ns
     if actor.error:
         raise RuntimeError(actor.error.strip().splitlines()[-1])
     submitted_ns, replied_ns = actor.stamps_ns()
@@ -131,6 +132,18 @@ def _think(workload: Workload, seed: int, *, for_s: float = CALIBRATION_THINK_S)
     return _Thinks(times_ns[warmup:], excess_s, max(0.0, cpu_ns / actor.num_replied / 1e9))
 
 
+def _cpu_clock(workload: Workload) -> Callable[[], int]:
+    """The clock of the CPU time, in nanoseconds, that an actor and its environment need.
+
+    EnvPool steps in a thread of its own. Otherwise other threads of the process are torch's,
+    which spin for a while when a batch is done: that is no need.
+    """
+    environment = workload.environment
+    if environment is not None and environment.library == "envpool":
+        return time.process_time_ns
+    return time.thread_time_ns
+
+
 class _Client:
     """Answers in the actor's own thread, counts its own CPU time, and ends the loop in time.
 
@@ -142,8 +155,10 @@ class _Client:
         policy: Callable[[TensorDictBase], TensorDictBase],
         stop: threading.Event,
         for_s: float,
+        clock: Callable[[], int],
     ) -> None:
         self.cpu_ns = 0
+        self._clock = clock
         self._policy = policy
         self._stop = stop
         self._for_s = for_s
@@ -151,7 +166,7 @@ class _Client:
         self._began = time.perf_counter()
 
     def __call__(self, request: TensorDictBase) -> TensorDictBase:
-        began_ns = time.thread_time_ns()
+        began_ns = self._clock()
         batch: TensorDictBase = torch.stack([request])
         ids = batch.get(REQUEST_ID)
         reply: TensorDictBase = self._policy(batch).set(REPLY_ID, ids)[0]
@@ -160,7 +175,7 @@ class _Client:
         limit_s = self._for_s if has_many else CALIBRATION_MAX_THINK_S
         if time.perf_counter() - self._began > limit_s and self._num_requests > 1:
             self._stop.set()
-        self.cpu_ns += time.thread_time_ns() - began_ns
+        self.cpu_ns += self._clock() - began_ns
         return reply
 
 

@@ -1,4 +1,4 @@
-"""What an actor steps: a synthetic environment with think time, or a real Gymnasium one.
+"""What an actor steps: a synthetic environment with think time, or a real one.
 
 Threads: an environment is made by the main thread and used by one actor alone.
 """
@@ -12,7 +12,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from slotbench.compute import think_times
-from slotbench.measure import waiting
+from slotbench.measure import libraries, waiting
 from slotbench.measure.identity import REQUEST_ID
 from slotbench.records import GymEnvironment, Leaf, Observation, ThinkTime, Workload
 
@@ -44,10 +44,10 @@ def build(
         seed: of this actor's think times and episodes.
 
     Raises:
-        slotbench.errors.ScenarioError: Gymnasium does not know the environment.
+        slotbench.errors.ScenarioError: see `slotbench.measure.libraries.make`.
     """
     if workload.environment is not None:
-        return GymActorEnvironment(
+        return RealActorEnvironment(
             workload.environment,
             workload.observation,
             ids,
@@ -123,8 +123,8 @@ class SyntheticEnvironment(EmptyEnvironment):
         )
 
 
-class GymActorEnvironment:
-    """A Gymnasium environment with one observation tensor, reset at the end of episodes.
+class RealActorEnvironment:
+    """A real environment with one observation tensor, which begins again at the end of episodes.
 
     The reply's "action" is an integer scalar for a Discrete space, else a float32 tensor
     that is clipped to the space; the floor, which brings no action, steps random ones.
@@ -139,14 +139,14 @@ class GymActorEnvironment:
         has_payload: bool,
         seed: int,
     ) -> None:
-        self._env = make_gym(spec)
+        self._env = libraries.make(spec, seed)
         self._device = "cpu" if form.device_metadata else None
         self._reused = (
             TensorDict({}, [], device=self._device) if form.reuse_request else None
         )
         self._ids = ids
         self._has_payload = has_payload
-        self._observation, _ = self._env.reset(seed=seed)
+        self._observation = self._env.reset()
         space = self._env.action_space
         space.seed(seed)
         self._random_actions = [space.sample() for _ in range(64)]
@@ -174,40 +174,7 @@ class GymActorEnvironment:
             action = int(reply.get("action"))
         else:
             action = np.clip(reply.get("action").numpy(), *self._bounds)
-        self._observation, _, terminated, truncated, _ = self._env.step(action)
-        if terminated or truncated:
-            self._observation, _ = self._env.reset()
-
-
-def make_gym(spec: GymEnvironment) -> Any:
-    """Make the environment.
-
-    Raises:
-        slotbench.errors.ScenarioError: not installed, not known, wrong options, or spaces
-            this harness cannot send (the observation must be one array, the action
-            Discrete or Box).
-    """
-    from slotbench.errors import ScenarioError
-
-    try:
-        import gymnasium
-    except ImportError as error:
-        raise ScenarioError(
-            f"gymnasium cannot be imported ({error}); pip install 'slotbench[torchrl]'"
-        ) from error
-    try:
-        env = gymnasium.make(spec.id, **spec.options)
-    except (gymnasium.error.Error, TypeError, ImportError) as error:
-        raise ScenarioError(f"environment {spec.id!r} cannot be made: {error}") from error
-    observation, action = env.observation_space, env.action_space
-    if not isinstance(observation, gymnasium.spaces.Box) or not isinstance(
-        action, gymnasium.spaces.Box | gymnasium.spaces.Discrete
-    ):
-        raise ScenarioError(
-            f"environment {spec.id!r} has spaces {observation} and {action}; "
-            "a Box observation and a Box or Discrete action are supported"
-        )
-    return env
+        self._observation = self._env.step(action)
 
 
 def _num_bytes(leaf: Leaf) -> int:

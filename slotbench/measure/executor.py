@@ -25,6 +25,7 @@ from slotbench.measure.zygote import KILL_GRACE_S, Outcome, Ready, Task
 from slotbench.records import (
     CalibrationRecord,
     Contender,
+    GymEnvironment,
     Scenario,
     TrialRecord,
     TrialSpec,
@@ -317,9 +318,21 @@ def contender_modules(contenders: Sequence[Contender]) -> list[str]:
 
 def _modules(scenario: Scenario) -> list[str]:
     modules = ["slotbench.measure.preload"]
-    if any(cell.workload.environment is not None for cell in scenario.cells):
-        modules.append("?gymnasium")
-    policies = (cell.workload.model.policy for cell in scenario.cells)
-    own = dict.fromkeys(name.partition(":")[0] for name in policies if name)
-    modules += [f"?{module}" for module in own]
-    return modules + contender_modules(scenario.contenders)
+    for cell in scenario.cells:
+        if cell.workload.environment is not None:
+            modules += environment_modules(cell.workload.environment)
+        if cell.workload.model.policy:
+            modules.append(f"?{cell.workload.model.policy.partition(':')[0]}")
+    return [*dict.fromkeys(modules), *contender_modules(scenario.contenders)]
+
+
+def environment_modules(environment: GymEnvironment) -> list[str]:
+    """Say what a zygote imports for it: dear to import again, and starting no thread."""
+    if environment.library == "envpool":
+        return ["?gymnasium", "?envpool"]
+    modules = ["?gymnasium"]
+    if environment.preprocessing == "atari":
+        modules.append("?cv2")
+    # Only the library knows which ids are MuJoCo's; where it is not installed nothing is lost.
+    modules.append("?ale_py" if "ALE/" in environment.id else "?gymnasium.envs.mujoco")
+    return modules

@@ -9,18 +9,21 @@ Threads: made by the main thread, called by the server's thread alone.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Final
 
 import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import nn
 
-from slotbench.measure import custom, networks, waiting
-from slotbench.measure.environments import make_gym
-from slotbench.records import Leaf, Model, Workload
+from slotbench.errors import ScenarioError
+from slotbench.measure import custom, libraries, networks, waiting
+from slotbench.records import GymEnvironment, Leaf, Model, Workload
 
 Policy = Callable[[TensorDictBase], TensorDictBase]
 NestedKey = str | tuple[str, ...]
+
+MIN_PIXELS: Final = 36
+"""What the three convolutions of `_NatureCNN` leave something of."""
 
 
 def service_time(model: Model) -> Callable[[int], None]:
@@ -39,8 +42,10 @@ def build(workload: Workload, seed: int) -> Policy:
     """Make the cell's policy; networks get weights from ``seed``.
 
     Raises:
-        slotbench.errors.ScenarioError: the environment cannot be made, or the user's own
-            policy cannot be, or does not do what a policy does.
+        slotbench.errors.ScenarioError: the environment cannot be made
+            (`slotbench.measure.libraries.make`), or its observation is nothing for a
+            convolutional network; or the user's own policy cannot be made, or does not do what a
+            policy does.
     """
     leaves, heads = _interface(workload)
     keys = [tuple(leaf.key.split(".")) for leaf in leaves]
@@ -180,7 +185,7 @@ def _interface(workload: Workload) -> tuple[Sequence[Leaf], Sequence[Head]]:
     """Say what the policy reads, and what its outputs are."""
     if workload.environment is None:
         return workload.observation.leaves, _heads(workload.model)
-    env: Any = make_gym(workload.environment)
+    env = libraries.make(workload.environment, seed=0)
     space = env.observation_space
     leaf = Leaf("observation", tuple(space.shape), str(space.dtype))
     is_discrete = hasattr(env.action_space, "n")
@@ -188,7 +193,19 @@ def _interface(workload: Workload) -> tuple[Sequence[Leaf], Sequence[Head]]:
         int(env.action_space.n) if is_discrete else math.prod(env.action_space.shape)
     )
     env.close()
+    if workload.model.kind in {"cnn", "nature_cnn"}:
+        _check_pixels(workload.environment, leaf, workload.model.kind)
     return [leaf], [Head(num_outputs, is_discrete=is_discrete)]
+
+
+def _check_pixels(environment: GymEnvironment, leaf: Leaf, kind: str) -> None:
+    """What a scenario's own leaves are asked when it is read, an environment's here."""
+    if len(leaf.shape) == 3 and min(leaf.shape[1:]) >= MIN_PIXELS:
+        return
+    raise ScenarioError(
+        f'model.kind "{kind}" needs an observation of shape [C, H, W] with H and W of at '
+        f"least {MIN_PIXELS}; that of {environment.id!r} is {list(leaf.shape)}"
+    )
 
 
 def _heads(model: Model) -> Sequence[Head]:

@@ -44,7 +44,8 @@ class CalibrationRecord:
         think_excess_s: median of how much longer they were than the think times drawn for them:
             what waiting, the request and the check of the reply take beside; None for a real
             environment, whose time is what it is.
-        think_cpu_s: CPU time of the actor's thread per such time; None likewise.
+        think_cpu_s: CPU time of the actor and of its environment's own threads per such time;
+            None likewise.
         work_s: median time of what an actor does beside its think time, alone: making the
             request, checking the reply; it holds the GIL. None for a real environment.
         service: one point a batch size, by rising size; empty where it failed.

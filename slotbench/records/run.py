@@ -7,8 +7,8 @@ History of the format (``schema_version`` in run.json, which holds for its other
    ``replies_per_slice`` of a measurement. All may be absent: version 1 reads as it is.
 3. calibrations.jsonl beside trials.jsonl. It may be absent: versions 1 and 2 read as they are.
 4. Of a workload ``reset_*`` (think time), ``outputs``, ``output_activation``, ``channels``, ``kernel_sizes``, ``strides`` and
-   ``policy`` (model); ``citation`` of a scenario; ``num_frames`` of a measurement; contenders of the server "collector".
-   All may be absent: versions 1 to 3 read as they are.
+   ``policy`` (model), ``library`` and ``preprocessing`` (environment); ``citation`` of a scenario; ``num_frames`` of a
+   measurement; contenders of the server "collector". All may be absent: versions 1 to 3 read as they are.
 """
 
 from dataclasses import dataclass

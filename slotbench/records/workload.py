@@ -107,10 +107,20 @@ class Batching:
 
 @dataclass(frozen=True, slots=True)
 class GymEnvironment:
-    """A real Gymnasium environment stepped in every actor thread, instead of think time."""
+    """A real environment stepped in every actor thread, instead of think time.
+
+    Attributes:
+        id: as its library names it.
+        options: keyword arguments of the library's ``make``.
+        library: "envpool" steps one environment an actor, in a thread of its own.
+        preprocessing: "atari" is Gymnasium's: grey 84 by 84, every fourth frame, the last
+            four of them stacked. EnvPool's games have the same without being asked.
+    """
 
     id: str
     options: dict[str, Scalar] = field(default_factory=dict)
+    library: Literal["gymnasium", "envpool"] = "gymnasium"
+    preprocessing: Literal["none", "atari"] = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import slotbench
-from slotbench.compute import answers, between, comparison, validity
+from slotbench.compute import answers, between, comparison, twins, validity
 from slotbench.compute.comparison import Comparison
 from slotbench.draw import answer as answer_words
 from slotbench.draw import cell_table, page, units
 from slotbench.draw.answer import Sentence
 from slotbench.draw.cell_table import CellTable
+from slotbench.draw.page import Section
 from slotbench.errors import SlotbenchError
 from slotbench.report import _facts, _profile
 from slotbench.report._figures import Figure, figures
@@ -56,8 +57,7 @@ class Chapter:
         figures: in order.
         tables: every cell in full.
         legend: of the tables.
-        losses: where throughput went, a table a cell.
-        losses_legend: what its steps mean; "" where nothing is known.
+        sections: where throughput went, and what else there is to say of it.
         commands: shell lines that measure and compare again.
         scenario: the file, verbatim.
         contenders: labels in the comparison's order.
@@ -76,8 +76,7 @@ class Chapter:
     figures: tuple[Figure, ...]
     tables: tuple[CellTable, ...]
     legend: str
-    losses: tuple[CellTable, ...]
-    losses_legend: str
+    sections: tuple[Section, ...]
     commands: tuple[str, ...]
     scenario: str
     contenders: tuple[str, ...]
@@ -159,7 +158,10 @@ def _chapter(stored: StoredRun, baseline: str | None, threshold: float | None) -
         baseline=baseline,
         threshold=threshold,
     )
-    compared = dataclasses.replace(compared, losses=found.losses)
+    predicted = twins.predictions(
+        run, stored.trials, stored.calibrations, baseline=baseline, threshold=threshold
+    )
+    compared = dataclasses.replace(compared, losses=found.losses, twins=predicted)
     shown = page.page(compared)
     return Chapter(
         record_id=run.run_id,
@@ -174,8 +176,7 @@ def _chapter(stored: StoredRun, baseline: str | None, threshold: float | None) -
         figures=tuple(figures(stored, baseline=baseline, threshold=threshold)),
         tables=shown.tables,
         legend=shown.legend,
-        losses=shown.losses,
-        losses_legend=shown.losses_legend,
+        sections=shown.sections,
         commands=(*shown.commands, shlex.join(("slotbench", "report", run.run_id))),
         scenario=run.scenario.text,
         contenders=tuple(who.label for who in compared.contenders),

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 
 from slotbench.draw import as_md
 from slotbench.draw.cell_table import CellTable
-from slotbench.draw.page import LOSSES_TITLE
 from slotbench.draw.profile import CellPage, Table
 from slotbench.report._content import Chapter, Report
 from slotbench.report._profile import VIEWER, Linked, ProfileChapter
@@ -41,10 +40,10 @@ def _chapter(chapter: Chapter) -> Iterable[str]:
     else:
         yield "No rule spoke of any trial."
     yield as_md.bullets(chapter.remarks)
-    if chapter.losses:
-        yield f"### {LOSSES_TITLE}"
-        yield from _cells(chapter.losses)
-        yield escape(chapter.losses_legend)
+    for section in chapter.sections:
+        yield f"### {escape(section.title)}"
+        yield from _cells(section.tables)
+        yield escape(section.legend)
     yield "### Every cell"
     yield from _cells(chapter.tables)
     yield escape(chapter.legend)

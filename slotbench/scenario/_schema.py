@@ -27,6 +27,13 @@ RESERVED_OUTPUTS: Final = ("request_id", "reply_id")
 MAX_EPISODE: Final = 10_000
 """Steps; an actor's think times are drawn before the trial, whole episodes of them."""
 
+_SET_BY_US: Final = {
+    "gymnasium": (),
+    "atari": ("frameskip",),
+    "envpool": ("env_type", "num_envs", "batch_size", "num_threads", "seed"),
+}
+"""Options of an environment that a scenario cannot set: an actor has one environment."""
+
 _KEY: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _POLICY: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _KINDS: Final = {
@@ -309,11 +316,30 @@ class Batching(Table):
 
 
 class GymEnvironment(Table):
-    """``[environment]``: a real Gymnasium environment in every actor thread."""
+    """``[environment]``: a real environment in every actor thread."""
 
     record = records.GymEnvironment
     id: Annotated[str, Field(pattern=r"^[\w./:-]+$")]
     options: dict[str, Annotated[Any, AfterValidator(_scalar)]] = Field(default={})
+    library: Literal["gymnasium", "envpool"] = "gymnasium"
+    preprocessing: Literal["none", "atari"] = "none"
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.preprocessing == "atari":
+            if self.library == "envpool":
+                raise ValueError(
+                    'preprocessing is of library "gymnasium"; EnvPool\'s games need none, remove it'
+                )
+            if "ALE/" not in self.id:
+                raise ValueError(
+                    f'preprocessing "atari" is for ids such as "ALE/Pong-v5", not "{self.id}"'
+                )
+        own = _SET_BY_US["atari" if self.preprocessing == "atari" else self.library]
+        for name in self.options:
+            if name in own:
+                raise ValueError(f"options.{name} is set by the harness; remove it")
+        return self
 
 
 class Window(Table):
@@ -433,10 +459,6 @@ class Workload(Table):
             )
         if self.think_time.model_fields_set:
             raise ValueError("environment takes the place of think_time; remove think_time")
-        if self.model.kind in {"cnn", "nature_cnn"}:
-            raise ValueError(
-                'with an environment, model.kind is "sleep", "spin", "mlp" or "custom"'
-            )
         if self.model.outputs is not None:
             raise ValueError("environment decides the action; remove model.outputs")
 

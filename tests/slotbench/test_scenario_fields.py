@@ -140,6 +140,11 @@ def test_an_environment_decides_the_leaves() -> None:
     options = {"a": 1, "b": True, "c": 0.5, "d": "x"}
     assert made.environment == GymEnvironment("CartPole-v1", options)
     assert made.observation == Observation((), device_metadata=True)
+    pong = "environment = { id = 'ALE/Pong-v5', preprocessing = 'atari' }\n"
+    made = workload(pong + "model.kind = 'nature_cnn'")
+    assert made.environment == GymEnvironment("ALE/Pong-v5", preprocessing="atari")
+    made = workload("environment = { id = 'Pong-v5', library = 'envpool' }")
+    assert made.environment == GymEnvironment("Pong-v5", library="envpool")
 
 
 def test_the_longest_window_follows_the_window() -> None:

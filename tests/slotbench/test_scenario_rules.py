@@ -106,10 +106,16 @@ def raises(message: str) -> pytest.RaisesExc[ScenarioError]:
          "environment decides the observation; remove observation.shape, dtype, num_leaves and leaves"),
         (f"{CARTPOLE}think_time.mode = 'idle'",
          "environment takes the place of think_time; remove think_time"),
-        (f"{CARTPOLE}model.kind = 'nature_cnn'",
-         'with an environment, model.kind is "sleep", "spin", "mlp" or "custom"'),
         (f"{CARTPOLE}model.outputs.action.shape = []",
          "environment decides the action; remove model.outputs"),
+        (f"{CARTPOLE}environment.preprocessing = 'atari'",
+         'environment: preprocessing "atari" is for ids such as "ALE/Pong-v5", not "CartPole-v1"'),
+        ("environment = { id = 'Pong-v5', library = 'envpool', preprocessing = 'atari' }",
+         'environment: preprocessing is of library "gymnasium"; EnvPool\'s games need none, remove it'),
+        ("environment = { id = 'Pong-v5', library = 'envpool', options.num_envs = 8 }",
+         "environment: options.num_envs is set by the harness; remove it"),
+        ("environment = { id = 'ALE/Pong-v5', preprocessing = 'atari', options.frameskip = 2 }",
+         "environment: options.frameskip is set by the harness; remove it"),
     ],
 )  # fmt: skip
 def test_fields_that_disagree_are_named_with_the_cell(fields: str, message: str) -> None:

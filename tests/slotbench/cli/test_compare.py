@@ -15,7 +15,7 @@ from slotbench import draw
 from slotbench.cli import _options
 from slotbench.records import Skipped
 from slotbench.store import RunFolder
-from tests.slotbench.support import grids
+from tests.slotbench.support import grids, twins
 from tests.slotbench.support.calibrations import calibrated
 
 
@@ -115,12 +115,42 @@ def test_explain_keeps_to_the_contenders_chosen(explained: Path, slotbench: Any)
     assert all(row["floor_per_s"] for row in losses)
 
 
-def test_explain_is_refused_where_it_has_no_place(explained: Path, slotbench: Any) -> None:
-    """A CSV is one table; two runs have no losses between them."""
-    outcome = slotbench("compare", explained, "--explain", "--format", "csv")
+def test_twins_are_said_when_asked(tmp_path: Path, slotbench: Any) -> None:
+    """With the constants from the folder's calibrations."""
+    stored = calibrated(twins.pair())
+    with RunFolder.create(tmp_path / "results", stored.run) as folder:
+        for trial in stored.trials:
+            folder.append(trial)
+        for one in stored.calibrations:
+            folder.append_calibration(one)
+    plain = slotbench("compare", folder.path)
+    outcome = slotbench("compare", folder.path, "--twins")
+
+    assert (outcome.code, outcome.stderr) == (0, "")
+    assert "their twins" not in plain.stdout
+    assert "Real environments and their twins" in outcome.stdout
+    assert "as the environment was calibrated" in outcome.stdout
+
+
+def test_a_run_without_twins_is_one_line(explained: Path, slotbench: Any) -> None:
+    """It says what a twin is, and what to leave out."""
+    outcome = slotbench("compare", explained, "--twins")
+
     assert (outcome.code, outcome.stdout) == (2, "")
+    assert "has no twins: no cell with an environment has one without" in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--explain", "--twins"])
+def test_sections_are_refused_where_they_have_no_place(
+    option: str, explained: Path, slotbench: Any
+) -> None:
+    """A CSV is one table; two runs have no losses, and no twins, between them."""
+    outcome = slotbench("compare", explained, option, "--format", "csv")
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert f"{option} says" in outcome.stderr
     assert "csv has no place for it" in outcome.stderr
-    outcome = slotbench("compare", explained, explained, "--explain")
+    outcome = slotbench("compare", explained, explained, option)
     assert (outcome.code, outcome.stdout) == (2, "")
     assert "it is of one run" in outcome.stderr
 

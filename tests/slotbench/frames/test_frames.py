@@ -6,7 +6,7 @@ import pytest
 from slotbench import frames
 from slotbench.compute import comparison, histogram
 from slotbench.errors import SlotbenchError
-from tests.slotbench.support import grids
+from tests.slotbench.support import grids, twins
 
 DRAWN = (
     frames.ratios_frame,
@@ -144,3 +144,29 @@ def test_no_frame_loads_matplotlib_or_torch() -> None:
     )
     assert result.stdout == "set()\n"
     assert isinstance(frames.losses_frame(grids.small_grid()), pd.DataFrame)
+
+
+def test_twins_are_those_of_the_run() -> None:
+    """A row a contender of the real cell, with its place, numbers and verdicts."""
+    frame = frames.twins_frame(twins.pair())
+
+    assert list(frame.columns[:4]) == list(frames.PLACE)
+    assert list(frame["contender"]) == list(twins.CONTENDERS)
+    slot = frame.set_index("contender").loc["slot"]
+    assert (slot["cell"], slot["twin"], slot["num_slots"]) == ("real 8", "twin 8 of 0.5", 8)
+    assert slot["ratio"] == pytest.approx(1.5, rel=0.02)
+    assert slot["ratio_low"] < slot["ratio"] < slot["ratio_high"]
+    assert (slot["verdict"], slot["ranking"]) == ("does not predict", "agrees")
+    assert frame["fitted_mean_s"].isna().all()
+
+
+def test_a_run_without_twins_has_an_empty_frame() -> None:
+    """Of the same columns and types, so that code for both works on either."""
+    frame, none = frames.twins_frame(twins.pair()), frames.twins_frame(grids.small_grid())
+
+    assert len(none) == 0
+    assert set(frame.columns) - set(none.columns) == {
+        "environment.id",
+        "think_time.mean_ms",
+    }
+    assert none["ratio"].dtype == frame["ratio"].dtype == "float64"

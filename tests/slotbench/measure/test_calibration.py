@@ -2,15 +2,19 @@
 
 import dataclasses
 import math
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from tensordict import TensorDict
 
 from slotbench.compute import histogram, think_times
-from slotbench.measure import budget, calibration, policies
+from slotbench.measure import budget, calibration, environments, policies
 from slotbench.measure.executor import LocalExecutor
+from slotbench.measure.identity import REQUEST_ID
 from slotbench.measure.zygote import Task
 from slotbench.records import (
     Batching,
@@ -23,6 +27,17 @@ from slotbench.records import (
 )
 
 Workloads = Callable[..., Workload]
+
+
+class Unchecked:
+    """Instead of an `IdentityCheck`."""
+
+    ids: tuple[torch.Tensor, ...] = ()
+    problem = ""
+
+    def add(self, reply: Any) -> None: ...
+
+    def finish(self) -> None: ...
 
 
 def calibrate(workload: Workload, seed: int = 1) -> CalibrationRecord:
@@ -149,6 +164,36 @@ def test_a_real_environment_is_stepped_with_the_policys_actions(
     assert found.think_excess_s is found.work_s is None
     assert found.think_cpu_s is not None
     assert found.think_cpu_s > 0
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("library", ["gymnasium", "envpool"])
+def test_an_engines_own_thread_computes_for_the_actor(
+    library: Any, workload: Workloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EnvPool's; beside another environment's actor nobody else computes for it."""
+
+    class Engine:
+        def request(self) -> Any:
+            return TensorDict({REQUEST_ID: ids[0], "observation": torch.ones(8)}, [])
+
+        def step(self, reply: Any) -> None:
+            thread = threading.Thread(target=compute_2_ms)
+            thread.start()
+            thread.join()
+
+    def compute_2_ms() -> None:
+        while time.thread_time_ns() < 2_000_000:
+            pass
+
+    ids = torch.arange(2)
+    monkeypatch.setattr(environments, "build", lambda *_, **__: Engine())
+    monkeypatch.setattr(calibration, "_policy_without_wait", lambda *_: lambda batch: batch)
+    monkeypatch.setattr(calibration, "IdentityCheck", lambda _: Unchecked())
+    asked = workload(environment=GymEnvironment("E", library=library))
+    cpu_s = calibration._think(asked, 1).cpu_s
+
+    assert (cpu_s >= 2e-3) is (library == "envpool")
 
 
 @pytest.mark.alone

@@ -9,6 +9,7 @@ import torch
 from tensordict import TensorDict, lazy_stack
 
 from slotbench import contenders
+from slotbench.errors import ScenarioError
 from slotbench.measure import layouts, policies, systems
 from slotbench.measure.identity import REPLY_ID, REQUEST_ID
 from slotbench.measure.served import ServedModel
@@ -163,6 +164,29 @@ def test_discrete_actions_are_integers(workload: Workloads) -> None:
 
     assert (tuple(action.shape), action.dtype) == ((6,), torch.int64)
     assert set(action.tolist()) <= {0, 1}
+
+
+def test_a_network_takes_an_environments_pixels(workload: Workloads) -> None:
+    """Nature's network on Pong: four frames in, one of six actions out."""
+    pytest.importorskip("ale_py")
+    pytest.importorskip("cv2")
+    pong = GymEnvironment("ALE/Pong-v5", preprocessing="atari")
+    cell = workload(environment=pong, model=Model("nature_cnn"))
+    action = policies.build(cell, 0)(
+        batch((Leaf("observation", (4, 84, 84), "uint8"),), 3)
+    ).get("action")
+
+    assert (tuple(action.shape), action.dtype) == ((3,), torch.int64)
+
+
+def test_a_convolution_of_what_is_no_image_is_one_line(workload: Workloads) -> None:
+    """An environment's observation is known when it is made, not when the file is read."""
+    pytest.importorskip("gymnasium")
+    cell = workload(environment=GymEnvironment("CartPole-v1"), model=Model("nature_cnn"))
+    with pytest.raises(
+        ScenarioError, match=r"^model\.kind .+ at least 36; that of 'CartPole-v1' is \[4\]$"
+    ):
+        policies.build(cell, 0)
 
 
 def test_the_served_model_echoes_ids_and_logs_batches(workload: Workloads) -> None:

@@ -15,7 +15,7 @@ from slotbench.errors import RecordError, SlotbenchError
 from slotbench.records import Finding, Skipped
 from slotbench.report import _svg
 from slotbench.store import StoredRun
-from tests.slotbench.support import grids
+from tests.slotbench.support import grids, twins
 from tests.slotbench.support.pages import Page
 
 
@@ -265,3 +265,13 @@ def test_a_run_without_trials_has_no_report(stored: StoredRun) -> None:
     """There is nothing in it to read."""
     with pytest.raises(RecordError, match="holds no trials yet"):
         report.render([dataclasses.replace(stored, trials=(), path=Path("results/x"))])
+
+
+def test_twins_have_a_section_where_there_are_any(stored: StoredRun) -> None:
+    """On the page and in Markdown, without being asked for."""
+    pair = twins.pair()
+    title = "Real environments and their twins"
+
+    assert title in report.render([pair], "html")
+    assert f"### {title}" in report.render([pair], "md")
+    assert title not in report.render([stored], "html")

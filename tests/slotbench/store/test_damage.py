@@ -13,7 +13,7 @@ import pytest
 
 from slotbench.compute import histogram
 from slotbench.errors import RecordError
-from slotbench.records import RunRecord, TrialRecord
+from slotbench.records import SCHEMA_VERSION, RunRecord, TrialRecord
 from slotbench.store import RunFolder, all_runs, read
 from slotbench.store._sense import MAX_BUCKET
 from tests.slotbench.support.calibrations import calibration
@@ -106,9 +106,10 @@ def test_a_missing_trials_file(make_folder: MakeFolder) -> None:
 
 def test_a_newer_schema_is_named_before_anything_else(make_folder: MakeFolder) -> None:
     """A run of a later slotbench says which versions are at odds, whatever else it holds."""
-    file = edit_run(make_folder(1), schema_version=5, status="paused")
+    file = edit_run(make_folder(1), schema_version=SCHEMA_VERSION + 1, status="paused")
     assert error_of(file) == (
-        f"{file} has schema version 5, this slotbench reads up to 4: upgrade slotbench"
+        f"{file} has schema version {SCHEMA_VERSION + 1}, this slotbench reads up to "
+        f"{SCHEMA_VERSION}: upgrade slotbench"
     )
 
 
