@@ -64,6 +64,38 @@ LOSSES: Final = ROOT / "results/reference/losses"
 _LOSERS: Final = ("threading", "slot", "torchrl.slot[collate=lazy_stack]")
 REFERENCE: Final = ROOT / "results/reference"
 TWINS: Final = ("twin_cartpole", "twin_ant", "twin_pong", "twin_envpool_pong")
+COLLECTED: Final = (
+    ("nothing else to do", "collector", "model.latency_ms=0"),
+    (
+        "envs of 5 ms, policy of 20 ms",
+        "collector",
+        "model.latency_ms=20, think_time.distribution=constant, think_time.mean_ms=5",
+    ),
+    ("TorchRL's pixels and CNN", "collector_pixels", "num_slots=8"),
+    ("CartPole and an MLP", "collector_cartpole", "num_slots=8"),
+)
+BETWEEN_PROCESSES: Final = (
+    ("1 actor", "process_transports", "num_slots=1"),
+    ("8 actors", "process_transports", "num_slots=8, model.latency_ms=0"),
+    ("8, policy of 5 ms", "process_transports", "num_slots=8, model.latency_ms=5"),
+    (
+        "8, 28 kB of pixels",
+        "process_transports",
+        "observation.shape=[4,84,84], observation.dtype=uint8",
+    ),
+    (
+        "8, 2 ms of Python a step, policy of 1 ms",
+        "process_transports",
+        "think_time.distribution=constant, think_time.mode=busy, think_time.mean_ms=2, "
+        "model.latency_ms=1",
+    ),
+)
+OF_THE_LIBRARY: Final = (
+    ("`rl_pixels_8`", "rl_pixels_8", "all"),
+    ("`mujoco_ant_cpu`, envs wait", "mujoco_ant_cpu", "think_time.mode=idle"),
+    ("`mujoco_ant_cpu`, envs compute", "mujoco_ant_cpu", "think_time.mode=busy_nogil"),
+    ("`atari_torchbeast`", "atari_torchbeast", "all"),
+)
 PROFILE: Final = ROOT / "results/reference/quickstart-profile"
 
 
@@ -414,6 +446,39 @@ def library_table() -> str:
     return as_md.pipes(["scenario", "what it answers", "where it is from"], rows, range(3))
 
 
+def races_table(*columns: tuple[str, str, str]) -> str:
+    """A row a contender, a column a cell: requests per second, and the ratio to its run's baseline.
+
+    Args:
+        columns: heading, name of a run, and of one of its cells; a run that is not recorded is left out.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    shown = [one for one in columns if (REFERENCE / one[1] / "run.json").is_file()]
+    for heading, name, cell in shown:
+        for row in _rows(slotbench.load(REFERENCE / name), None):
+            if row.cell == cell:
+                found.setdefault(row.contender, {})[heading] = row
+    if not found:
+        return "No run of them is recorded here yet."
+    headings = [heading for heading, *_ in shown]
+    rows = [
+        [
+            f"`{label}`",
+            *(_raced(of[heading]) if heading in of else "–" for heading in headings),
+        ]
+        for label, of in found.items()
+    ]
+    return as_md.pipes(["contender", *headings], rows, {0})
+
+
+def _raced(row: Any) -> str:
+    if row.value is None:
+        return "n/a"
+    if row.is_baseline:
+        return f"**{_per_s(row.value)}**"
+    return _per_s(row.value) if row.ratio is None else _compared(row)
+
+
 def twins_table() -> str:
     """A row for every contender of every pair in the recorded runs of TWINS, and their count."""
     recorded = [name for name in TWINS if (REFERENCE / name / "run.json").is_file()]
@@ -492,6 +557,9 @@ BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ("docs/doctor.md", "doctor"): doctor_text,
     ("docs/scenarios.md", "library"): library_table,
     ("docs/real-environments.md", "twins"): twins_table,
+    ("docs/end-to-end.md", "collector"): functools.partial(races_table, *COLLECTED),
+    ("docs/end-to-end.md", "processes"): functools.partial(races_table, *BETWEEN_PROCESSES),
+    ("docs/end-to-end.md", "library"): functools.partial(races_table, *OF_THE_LIBRARY),
     **{
         ("docs/cli.md", f"help-{name}"): functools.partial(help_block, name)
         for name in COMMANDS
