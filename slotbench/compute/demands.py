@@ -60,6 +60,7 @@ class Demands:
         excess_s: Z less the mean think time that the scenario asks for; 0 for a real environment.
         num_cpus: that the trials could use; None where that is not known.
         source: where the numbers come from.
+        service_gil: of ``service``, what holds the GIL; 0 where that is not known.
     """
 
     think_s: float
@@ -70,6 +71,7 @@ class Demands:
     excess_s: float
     num_cpus: int | None
     source: Source
+    service_gil: ServiceTime = NO_TIME
 
 
 def is_timed(workload: Workload) -> bool:
@@ -180,6 +182,7 @@ def mean(found: Sequence[Demands]) -> Demands:
         excess_s=average(lambda one: one.excess_s),
         num_cpus=first.num_cpus,
         source=first.source,
+        service_gil=line(lambda one: one.service_gil),
     )
 
 
