@@ -18,7 +18,7 @@ import pytest
 import scipy.stats
 
 import slotbench
-from slotbench import store
+from slotbench import scenario, store
 from slotbench.api import Run
 from slotbench.compute import validity
 from slotbench.draw import as_md, render, selftest
@@ -398,6 +398,20 @@ def losses_table(run: Run) -> str:
     return as_md.pipes(header, rows, {0})
 
 
+def library_table() -> str:
+    """A row a scenario of the library: what it answers, and where its constants are from."""
+    rows = [
+        [
+            f"[`{one.name}`](../scenarios/{one.name}.toml)",
+            escape(one.question),
+            escape(one.citation),
+        ]
+        for one in scenario.available()
+        if one.citation and one.path.parent.name == "scenarios"
+    ]
+    return as_md.pipes(["scenario", "what it answers", "where it is from"], rows, range(3))
+
+
 BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ("README.md", "grid"): grid_answers,
     ("README.md", "profile"): profile_answers,
@@ -434,6 +448,7 @@ BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
         "from threading to slot: ledger, per request",
     ),
     ("docs/doctor.md", "doctor"): doctor_text,
+    ("docs/scenarios.md", "library"): library_table,
     **{
         ("docs/cli.md", f"help-{name}"): functools.partial(help_block, name)
         for name in COMMANDS

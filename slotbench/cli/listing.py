@@ -45,12 +45,7 @@ def list_all(
     if as_json:
         print(_json(catalogue))
         return
-    print("scenarios:")
-    print(
-        _table(
-            [{key: row[key] for key in ("name", "title")} for row in catalogue["scenarios"]]
-        )
-    )
+    print(_scenarios_text(catalogue["scenarios"]))
     print("\ncontenders:")
     print(_table(catalogue["contenders"]))
     print("  package.module:factory  (yours)")
@@ -70,10 +65,30 @@ def scenarios() -> list[dict[str, Any]]:
             "name": found.name,
             "title": found.title,
             "question": found.question,
+            "citation": found.citation,
             "path": str(found.path),
         }
         for found in scenario.available()
     ]
+
+
+def _scenarios_text(found: list[dict[str, Any]]) -> str:
+    """A line a scenario: those that ask of transports, then the workloads of others."""
+    lines = [{key: row[key] for key in ("name", "title")} for row in found]
+    width = max(len(row["name"]) for row in lines)
+    aligned = [{**row, "name": row["name"].ljust(width)} for row in lines]
+    own, cited = (
+        [
+            line
+            for line, row in zip(aligned, found, strict=True)
+            if bool(row["citation"]) is is_cited
+        ]
+        for is_cited in (False, True)
+    )
+    return (
+        f"scenarios:\n{_table(own)}\n\n"
+        f"scenarios after others' workloads, with their sources (docs/scenarios.md):\n{_table(cited)}"
+    )
 
 
 def contenders() -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -208,6 +209,8 @@ def _print_plan(scenario: "Scenario") -> None:
     from slotbench.measure import design, runner
 
     print(f"{scenario.name}: {scenario.title}")
+    if scenario.citation:
+        print(textwrap.fill(f"from {scenario.citation}", 100))
     print(f"\n{units.count(len(scenario.cells), 'cell')}:")
     for cell in scenario.cells:
         print(f"  {cell.name}")

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from slotbench.compute import validity
+from slotbench.compute import think_times, validity
 from slotbench.records import CalibrationRecord, ServicePoint, Workload
 
 Source = Literal["calibrated", "nominal"]
@@ -57,7 +57,7 @@ class Demands:
             real environment, and without a GIL.
         service: S(n).
         service_cpu: computing in it.
-        excess_s: Z less the mean think time that the scenario asks for; 0 for a real environment.
+        excess_s: what each think takes beside what the scenario asks for; 0 for a real environment.
         num_cpus: that the trials could use; None where that is not known.
         source: where the numbers come from.
         service_gil: of ``service``, what holds the GIL; 0 where that is not known.
@@ -76,11 +76,11 @@ class Demands:
 
 def is_timed(workload: Workload) -> bool:
     """Whether there is anything to wait for but the transport: else the floor alone bounds."""
-    model, think = workload.model, workload.think_time
+    model = workload.model
     if workload.environment is not None or model.kind not in {"sleep", "spin"}:
         return True
     takes_ms = model.latency_ms + model.latency_per_item_ms
-    return takes_ms > 0.0 or think.distribution != "none"
+    return takes_ms > 0.0 or think_times.takes_time(workload.think_time)
 
 
 def calibrated(workload: Workload, calibration: CalibrationRecord) -> Demands | None:
@@ -100,10 +100,9 @@ def calibrated(workload: Workload, calibration: CalibrationRecord) -> Demands | 
     ):
         return None
     service = fit([(p.batch_size, p.median_s) for p in calibration.service])
-    asked_s = _asked_s(workload)
     # A few dozen draws of a wide distribution have a mean of their own: the excess has not.
     excess_s = calibration.think_excess_s
-    think_s = calibration.think_mean_s if excess_s is None else asked_s + excess_s
+    think_s = calibration.think_mean_s if excess_s is None else _asked_s(workload, excess_s)
     think_cpu_s, think_gil_s = _think_computing(workload, calibration)
     has_gil = calibration.is_gil_enabled
     return Demands(
@@ -141,10 +140,9 @@ def nominal(workload: Workload) -> Demands | None:
     is_known = model.kind in {"sleep", "spin"} and workload.environment is None
     if not is_known or not is_timed(workload):
         return None
-    asked_s = _asked_s(workload)
     service = ServiceTime(model.latency_ms * _MS, model.latency_per_item_ms * _MS)
     return Demands(
-        think_s=asked_s,
+        think_s=_asked_s(workload),
         think_cpu_s=0.0,
         think_gil_s=0.0,
         service=service,
@@ -212,11 +210,11 @@ def fit(points: Sequence[tuple[int, float]]) -> ServiceTime:
     return ServiceTime(float(batch_s), float(row_s), float(misfit))
 
 
-def _asked_s(workload: Workload) -> float:
-    """Mean think time of the scenario; 0 for a real environment."""
-    think = workload.think_time
-    is_none = think.distribution == "none" or workload.environment is not None
-    return 0.0 if is_none else think.mean_ms * _MS
+def _asked_s(workload: Workload, excess_s: float = 0.0) -> float:
+    """Mean think time of the scenario, with what it takes beside; 0 for a real environment."""
+    if workload.environment is not None:
+        return 0.0
+    return think_times.mean_s(workload.think_time, workload.num_slots, excess_s)
 
 
 def _think_computing(

@@ -9,7 +9,7 @@ so is done by one thread at a time; a policy and a sleeping environment let it g
 from dataclasses import dataclass, replace
 from typing import Final
 
-from slotbench.compute import simulation
+from slotbench.compute import simulation, think_times
 from slotbench.compute.demands import NO_TIME, Demands, ServiceTime
 from slotbench.compute.simulation import Simulated
 from slotbench.compute.transport_costs import TransportCost
@@ -30,7 +30,7 @@ def nominal(workload: Workload, num_cpus: int | None) -> Demands:
     processor, and where ``mode`` says so the GIL, for that long.
     """
     think, model = workload.think_time, workload.model
-    think_s = 0.0 if think.distribution == "none" else think.mean_ms * 1e-3
+    think_s = think_times.mean_s(think, workload.num_slots)
     return Demands(
         think_s=think_s,
         think_cpu_s=0.0 if think.mode == "idle" else think_s,

@@ -37,8 +37,6 @@ _STEADY_CYCLES: Final = 50
 """Where nothing is drawn, a pattern repeats itself: so many requests show it, and so many of
 each actor."""
 
-_DRAWN_DISTRIBUTIONS: Final = frozenset({"exponential", "lognormal"})
-
 _WARMUP_CYCLES: Final = 5
 """Of one actor: that all ask at time 0 is forgotten by then."""
 
@@ -285,13 +283,10 @@ def of_cell(
         ValueError: nothing takes any time.
     """
     window = workload.window
-    think = workload.think_time
-    is_drawn = (
-        workload.environment is not None or think.distribution in _DRAWN_DISTRIBUTIONS
-    )
+    is_real = workload.environment is not None
+    is_drawn = is_real or think_times.is_drawn(workload.think_time)
     wanted = max(window.min_requests, WANTED_REPLIES_PER_ACTOR * workload.num_slots)
     steady = max(_STEADY_REQUESTS, steady_cycles * workload.num_slots)
-    is_real = workload.environment is not None
     share = demands.think_cpu_s / demands.think_s if demands.think_s > 0 else 0.0
     return simulate(
         _thinks_s(workload, demands, seed, thinks),
@@ -329,10 +324,7 @@ def _thinks_s(
 ) -> list[Iterator[float]]:
     """Each actor's think times; those that are not drawn, with the jitter that was calibrated."""
     num_slots = workload.num_slots
-    if (
-        workload.environment is None
-        and workload.think_time.distribution in _DRAWN_DISTRIBUTIONS
-    ):
+    if workload.environment is None and think_times.is_drawn(workload.think_time):
         return [
             _drawn_s(workload, demands.excess_s, think_times.actor_seed(seed, i))
             for i in range(num_slots)
@@ -345,7 +337,7 @@ def _thinks_s(
 
 def _drawn_s(workload: Workload, excess_s: float, seed: int) -> Iterator[float]:
     """Draw only for those who ask: thousands of actors may ask a few times each."""
-    drawn = think_times.draw_s(workload.think_time, seed)
+    drawn = think_times.draw_s(workload.think_time, seed) or [0.0]
     yield from (max(0.0, value + excess_s) for value in itertools.cycle(drawn))
 
 

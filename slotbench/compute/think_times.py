@@ -1,5 +1,11 @@
-"""Think times as a trial's actors draw them, and as anybody can draw them again."""
+"""Think times as a trial's actors draw them, and as anybody can draw them again.
 
+An environment's episodes end: every so many steps the actor also resets it. A reset is part of
+the think time of its step, so that whoever draws think times has them in: a trial's actors, the
+calibration, the simulation; `mean_s` is what they come to.
+"""
+
+import math
 from typing import Final
 
 import numpy as np
@@ -10,31 +16,108 @@ NUM_DRAWN: Final = 1024
 """Think times drawn per actor before the trial; they are used round and round."""
 
 _SEED_STEP: Final = 100_003
-"""Apart enough that actors of two blocks do not draw alike."""
+"""Apart enough that actors of two blocks do not draw alike: more than there can be actors."""
+
+_MS: Final = 1e-3
 
 
 def actor_seed(seed: int, index: int) -> int:
-    """Seed of one actor in a trial of that seed."""
+    """Seed of one actor in a trial of that seed; says which actor it is, see `actor_index`."""
     return seed * _SEED_STEP + index
+
+
+def actor_index(seed: int) -> int:
+    """Which actor a seed is of."""
+    return seed % _SEED_STEP
+
+
+def takes_time(think: ThinkTime) -> bool:
+    """Whether there is anything to think or to reset."""
+    return think.distribution != "none" or think.reset_every > 0
+
+
+def is_drawn(think: ThinkTime) -> bool:
+    """Whether think times differ from step to step."""
+    return think.distribution in {"exponential", "lognormal"} or think.reset_every > 0
 
 
 def draw_s(think: ThinkTime, seed: int) -> list[float]:
     """Draw an actor's think times.
 
+    Args:
+        think: what is asked for.
+        seed: of the actor, by `actor_seed`: which actor it is decides whether it resets.
+
     Returns:
-        1024 durations in seconds; empty where there is no think time. Lognormal ones
-        have mean ``mean_ms``: the underlying normal's mean is ln(mean) - sigma²/2.
+        Durations in seconds, to be used round and round: 1024 of them, or as many whole
+        episodes as hold so many, whose resets stay ``reset_every`` steps apart that way. The
+        step of the first reset is drawn, so that actors do not reset together. Empty where
+        nothing takes time. Lognormal ones have mean ``mean_ms``: the underlying normal's mean
+        is ln(mean) - sigma²/2.
     """
-    mean_s = think.mean_ms / 1e3
-    if think.distribution == "none":
-        return []
     rng = np.random.default_rng(seed)
+    times_s = _thinks_s(think, rng)
+    if not _resets(think, actor_index(seed)):
+        return times_s if think.distribution != "none" else []
+    every = think.reset_every
+    num_resets = math.ceil(NUM_DRAWN / every)
+    # Of one long episode the steps beyond those drawn share their times, not their memory.
+    episodes_s = [times_s[step % NUM_DRAWN] for step in range(num_resets * every)]
+    first = int(rng.integers(every))
+    resets_s = rng.uniform(*_reset_span_s(think), num_resets).tolist()
+    for step, reset_s in zip(range(first, len(episodes_s), every), resets_s, strict=True):
+        episodes_s[step] += reset_s
+    return episodes_s
+
+
+def _thinks_s(think: ThinkTime, rng: np.random.Generator) -> list[float]:
+    """Think times without resets."""
+    mean = think.mean_ms * _MS
     match think.distribution:
+        case "none":
+            return [0.0] * NUM_DRAWN
         case "constant":
-            return [mean_s] * NUM_DRAWN
+            return [mean] * NUM_DRAWN
         case "exponential":
-            drawn = rng.exponential(mean_s, NUM_DRAWN)
+            drawn = rng.exponential(mean, NUM_DRAWN)
         case "lognormal":
-            location = np.log(mean_s) - think.sigma**2 / 2
+            location = np.log(mean) - think.sigma**2 / 2
             drawn = rng.lognormal(location, think.sigma, NUM_DRAWN)
     return [float(duration_s) for duration_s in drawn]
+
+
+def mean_s(think: ThinkTime, num_slots: int, excess_s: float = 0.0) -> float:
+    """Mean think time of a request, where actors differ too, seconds.
+
+    Actors that reset make fewer requests. The harmonic mean of the actors' own means counts
+    each as often as it asks when it never waits; put into N/(Z + S) it gives no less than the sum
+    of the actors' 1/(Z_i + S), which is concave in 1/Z_i: a bound stays one.
+
+    Args:
+        think: what is asked for.
+        num_slots: actors.
+        excess_s: that each actor takes beside.
+    """
+    plain_s = max(0.0, think.mean_ms * _MS + excess_s)
+    if think.reset_every == 0:
+        return plain_s
+    reset_s = plain_s + sum(_reset_span_s(think)) / 2 / think.reset_every
+    num_resetting = sum(_resets(think, index) for index in range(num_slots))
+    if num_resetting == num_slots:
+        return reset_s
+    if plain_s == 0.0:
+        return 0.0
+    rate = num_resetting / reset_s + (num_slots - num_resetting) / plain_s
+    return num_slots / rate
+
+
+def _resets(think: ThinkTime, index: int) -> bool:
+    """Whether this actor's environment has episodes that end."""
+    of_first = think.reset_actors
+    return think.reset_every > 0 and (of_first is None or index < of_first)
+
+
+def _reset_span_s(think: ThinkTime) -> tuple[float, float]:
+    """Shortest and longest reset."""
+    longest_ms = think.reset_ms if think.reset_max_ms is None else think.reset_max_ms
+    return think.reset_ms * _MS, longest_ms * _MS

@@ -80,7 +80,7 @@ def cell_in_words(cell: Cell) -> str:
     if model.kind in {"sleep", "spin"}:
         policy = f"a {model.latency_ms:g} ms policy"
     else:
-        policy = f"a real network ({model.kind})"
+        policy = f"a real network ({model.policy or model.kind})"
     rest = [f"{k}={v}" for k, v in cell.coordinates.items() if k not in _AXES_IN_WORDS]
     slots = units.count(cell.workload.num_slots, "actor")
     return ", ".join((f"{slots} and {policy}", *rest))
@@ -187,7 +187,9 @@ def _where_it_matters(leader: Leader, comparison: Comparison) -> str:
         model = cell.workload.model
         is_timed = model.kind in {"sleep", "spin"}
         policy = (
-            f"{model.latency_ms:g} ms" if is_timed else f"a real network ({model.kind})"
+            f"{model.latency_ms:g} ms"
+            if is_timed
+            else f"a real network ({model.policy or model.kind})"
         )
         found = hit.setdefault((model.latency_ms, policy), set())
         beaten = behind.get(cell.name, set())

@@ -257,21 +257,44 @@ def _beside(record: Recommendation) -> list[str]:
 def _others(record: Recommendation) -> str:
     """What the transports that were not chosen cost, each under its best rule."""
     mine = record.choices[record.chosen]
-    best: dict[str, float] = {}
+    best: dict[str, Choice] = {}
     for one in record.choices:
         if one.contender != mine.contender and not one.needs:
-            ratio = _over(one, mine)
-            best[one.contender] = max(ratio, best.get(one.contender, 0.0))
-    far = {label: ratio for label, ratio in best.items() if ratio < 1 - DELTA}
-    if not far:
-        return (
-            "The transport does not matter here: every other one is within "
-            f"{units.percent(DELTA)} of it."
-        )
+            rival = best.setdefault(one.contender, one)
+            if _over(one, mine) > _over(rival, mine):
+                best[one.contender] = one
+    far = {
+        label: _over(one, mine)
+        for label, one in best.items()
+        if _is_worse(one, mine, is_paired=record.chosen == record.forecast)
+    }
+    near = ", ".join(label for label in best if label not in far)
     shown = ", ".join(f"{label} {units.ratio(ratio)}" for label, ratio in far.items())
-    same = [label for label in best if label not in far]
-    also = f"; as good: {', '.join(same)}" if same else ""
-    return f"Others, each under the best rule tried: {shown}{also}."
+    is_raced = mine.raced is not None
+    if not far:
+        how = "is told apart from it in this race" if is_raced else "differs by more than"
+        delta = "" if is_raced else f" {units.percent(DELTA)}"
+        return f"The transport does not matter here: no other one {how}{delta}."
+    also = "not told apart" if is_raced else "as good"
+    return f"Others, each under the best rule tried: {shown}" + (
+        f"; {also}: {near}." if near else "."
+    )
+
+
+def _is_worse(one: Choice, mine: Choice, *, is_paired: bool) -> bool:
+    """Beyond δ; where both were raced, with an interval that leaves out no difference.
+
+    Args:
+        one: a rival.
+        mine: the recommended choice.
+        is_paired: whether the race's ratios are over the recommended choice.
+    """
+    if _over(one, mine) >= 1 - DELTA:
+        return False
+    raced = one.raced
+    if raced is None or mine.raced is None or not is_paired:
+        return True
+    return raced.ratio_high is not None and raced.ratio_high < 1
 
 
 def choices(record: Recommendation) -> Table:
@@ -396,6 +419,12 @@ def _policy(record: Recommendation) -> str:
 def _uncovered(record: Recommendation) -> Iterator[str]:
     """What no recorded run tried."""
     leaves = record.workload.observation.leaves
+    paces = load().paces.values()
+    if record.is_pace_known and not min(paces) <= record.pace <= max(paces):
+        yield (
+            f"forecasts were checked at paces of {units.ratio(min(paces))} to "
+            f"{units.ratio(max(paces))} alone"
+        )
     names = {
         "num_slots": (record.workload.num_slots, "environments", units.significant),
         "observation_bytes": (observation_bytes(leaves), "an observation", units.size),

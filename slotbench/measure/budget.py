@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from slotbench.compute import validity
+from slotbench.compute import think_times, validity
 from slotbench.records import Scenario, Workload
 
 WORKER_START_S: Final = 5.0
@@ -56,9 +56,8 @@ def estimate_calibration_s(workload: Workload) -> float:
     # Two calls of each size to warm up.
     calls = MIN_CALIBRATION_CALLS + 2
     service_s = calls * sum(service_time_s(workload, size) for size in sizes)
-    think_s = 0.0
-    if workload.think_time.distribution != "none":
-        think_s = MIN_CALIBRATION_THINKS * workload.think_time.mean_ms / 1e3
+    # Of the first actor alone.
+    think_s = MIN_CALIBRATION_THINKS * think_times.mean_s(workload.think_time, 1)
     think_s = min(max(CALIBRATION_THINK_S, think_s), CALIBRATION_MAX_THINK_S)
     think_s += CALIBRATION_WORK_S
     return _CALIBRATION_OVERHEAD_S + think_s + max(CALIBRATION_SERVICE_S, service_s)
@@ -97,8 +96,7 @@ def estimate_trial_s(workload: Workload) -> float:
     cycle_s = service_time_s(
         workload, min(workload.num_slots, workload.batching.max_batch_size)
     )
-    if workload.think_time.distribution != "none":
-        cycle_s += workload.think_time.mean_ms / 1e3
+    cycle_s += think_times.mean_s(workload.think_time, workload.num_slots)
     needed_s = min_replies(workload) * cycle_s / workload.num_slots
     measure_s = max(window.measure_s, min(needed_s, window.max_measure_s))
     overhead_s = TRIAL_OVERHEAD_S + OVERHEAD_PER_SLOT_S * workload.num_slots

@@ -317,4 +317,7 @@ def _modules(scenario: Scenario) -> list[str]:
     modules = ["slotbench.measure.preload"]
     if any(cell.workload.environment is not None for cell in scenario.cells):
         modules.append("?gymnasium")
+    policies = (cell.workload.model.policy for cell in scenario.cells)
+    own = dict.fromkeys(name.partition(":")[0] for name in policies if name)
+    modules += [f"?{module}" for module in own]
     return modules + contender_modules(scenario.contenders)

@@ -1,22 +1,21 @@
-"""What the server runs on a batch: synthetic service times, and real networks.
+"""What the server runs on a batch: synthetic service times, real networks, the user's own.
 
 Every policy is used as TorchRL users use theirs: it reads leaves of the batch, writes its
-output leaf "action" into it, and returns it. All of the observation is read, so that a
-lazily stacked batch is really stacked.
+outputs into it, and returns it. All of the observation is read, so that a lazily stacked
+batch is really stacked.
 
 Threads: made by the main thread, called by the server's thread alone.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
-from tensordict import TensorDictBase
+from tensordict import TensorDict, TensorDictBase
 from torch import nn
 
-from slotbench.measure import waiting
+from slotbench.measure import custom, networks, waiting
 from slotbench.measure.environments import make_gym
 from slotbench.records import Leaf, Model, Workload
 
@@ -37,37 +36,60 @@ def service_time(model: Model) -> Callable[[int], None]:
 
 
 def build(workload: Workload, seed: int) -> Policy:
-    """Make the cell's policy; networks get weights from ``seed``."""
-    leaves, head = _interface(workload)
+    """Make the cell's policy; networks get weights from ``seed``.
+
+    Raises:
+        slotbench.errors.ScenarioError: the environment cannot be made, or the user's own
+            policy cannot be, or does not do what a policy does.
+    """
+    leaves, heads = _interface(workload)
     keys = [tuple(leaf.key.split(".")) for leaf in leaves]
     model = workload.model
     if model.kind in {"sleep", "spin"}:
-        return SyntheticPolicy(keys, head, service_time(model))
+        if model.outputs:
+            return AllocatingPolicy(keys, model.outputs, service_time(model))
+        return SyntheticPolicy(keys, heads[0], service_time(model))
     torch.manual_seed(seed)
-    if model.kind == "mlp":
-        num_inputs = sum(math.prod(leaf.shape) for leaf in leaves)
-        body: nn.Module = _mlp((num_inputs, *model.hidden, head.num_outputs))
-    else:
-        body = _NatureCNN(leaves[0].shape, head.num_outputs)
-    return NetworkPolicy(keys, head, body.eval())
+    if model.kind == "custom":
+        num_rows = min(2, workload.num_slots, workload.batching.max_batch_size)
+        wanted = "" if workload.environment is None else "action"
+        return custom.build(model.policy, _blank_batch(leaves, num_rows), wanted)
+    width = sum(head.num_outputs for head in heads)
+    return NetworkPolicy(keys, heads, networks.build(model, leaves, width).eval())
 
 
 class Head:
-    """Turns ``num_outputs`` numbers per row into the action.
+    """Turns ``num_outputs`` numbers per row into one output of the policy.
 
     Args:
-        num_outputs: width of the policy's last layer.
-        is_discrete: the action is the index of the greatest, an int64 scalar; otherwise
-            it is the numbers, as float32 [num_outputs].
+        num_outputs: how many of the last layer's numbers are its own.
+        is_discrete: it is the index of the greatest, an int64 scalar; otherwise it is the
+            numbers themselves.
+        key: of the output.
+        leaf: its shape and dtype, where it is not float32 [num_outputs].
     """
 
-    def __init__(self, num_outputs: int, *, is_discrete: bool) -> None:
+    def __init__(
+        self,
+        num_outputs: int,
+        *,
+        is_discrete: bool,
+        key: NestedKey = "action",
+        leaf: Leaf | None = None,
+    ) -> None:
         self.num_outputs = num_outputs
+        self.key = key
         self._is_discrete = is_discrete
+        self._shape = None if leaf is None else leaf.shape
+        self._dtype = None if leaf is None else getattr(torch, leaf.dtype)
 
-    def __call__(self, outputs: torch.Tensor) -> torch.Tensor:
-        """Return the actions of [n, num_outputs] outputs."""
-        return outputs.argmax(-1) if self._is_discrete else outputs
+    def __call__(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Return the output [n, …] of [n, num_outputs] numbers."""
+        if self._is_discrete:
+            return numbers.argmax(-1)
+        if self._shape is None:
+            return numbers
+        return numbers.reshape(len(numbers), *self._shape).to(self._dtype)
 
 
 class SyntheticPolicy:
@@ -101,12 +123,45 @@ class SyntheticPolicy:
         return batch.set("action", self._head(outputs))
 
 
-class NetworkPolicy:
-    """A torch module over all leaves of the observation, flattened and concatenated."""
+class AllocatingPolicy:
+    """Waits S(n); its outputs are zeros of the shapes asked for.
 
-    def __init__(self, keys: Sequence[NestedKey], head: Head, body: nn.Module) -> None:
+    Each is new memory for every batch, as what a network makes is, and written to; nothing
+    else is done, so that with no service time it is the transport that is measured.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[NestedKey],
+        outputs: Sequence[Leaf],
+        serve: Callable[[int], None],
+    ) -> None:
         self._keys = keys
-        self._head = head
+        self._serve = serve
+        self._outputs = [(_key(one), one.shape, _dtype(one)) for one in outputs]
+
+    def read(self, batch: TensorDictBase) -> list[torch.Tensor]:
+        """Read the observation [n, …]; a lazily stacked batch is stacked here."""
+        return [batch.get(key) for key in self._keys]
+
+    def __call__(self, batch: TensorDictBase) -> TensorDictBase:
+        """Write the batch's outputs into it."""
+        num_rows = self.read(batch)[0].shape[0]
+        self._serve(num_rows)
+        for key, shape, dtype in self._outputs:
+            batch.set(key, torch.zeros((num_rows, *shape), dtype=dtype))
+        return batch
+
+
+class NetworkPolicy:
+    """A torch module over all leaves of the observation, and what its numbers are."""
+
+    def __init__(
+        self, keys: Sequence[NestedKey], heads: Sequence[Head], body: nn.Module
+    ) -> None:
+        self._keys = keys
+        self._heads = heads
+        self._widths = [head.num_outputs for head in heads]
         self._body = body
 
     def read(self, batch: TensorDictBase) -> list[torch.Tensor]:
@@ -114,59 +169,17 @@ class NetworkPolicy:
         return [batch.get(key) for key in self._keys]
 
     def __call__(self, batch: TensorDictBase) -> TensorDictBase:
-        """Write the batch's actions into it."""
-        leaves = self.read(batch)
-        if len(leaves) == 1:
-            inputs = leaves[0]
-        else:
-            inputs = torch.cat([leaf.float().reshape(len(leaf), -1) for leaf in leaves], -1)
-        return batch.set("action", self._head(self._body(inputs)))
+        """Write the batch's outputs into it."""
+        numbers = self._body(*self.read(batch))
+        for head, part in zip(self._heads, numbers.split(self._widths, -1), strict=True):
+            batch.set(head.key, head(part))
+        return batch
 
 
-class _Flatten(nn.Module):
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return inputs.reshape(len(inputs), -1).float()
-
-
-def _mlp(widths: Sequence[int]) -> nn.Sequential:
-    """Linear layers of these widths with tanh between them."""
-    layers: list[nn.Module] = [_Flatten()]
-    for width, next_width in pairwise(widths):
-        layers += [nn.Linear(width, next_width), nn.Tanh()]
-    return nn.Sequential(*layers[:-1])
-
-
-class _NatureCNN(nn.Module):
-    """The network of Mnih et al. 2015 ("Human-level control…", Nature 518), Methods.
-
-    Shapes: input [n, C, H, W] with H, W ≥ 36, uint8 (scaled by 1/255) or float.
-    """
-
-    def __init__(self, shape: Sequence[int], num_outputs: int) -> None:
-        super().__init__()
-        self.convolutions = nn.Sequential(
-            nn.Conv2d(shape[0], 32, 8, stride=4), nn.ReLU(),
-            nn.Conv2d(32, 64, 4, stride=2), nn.ReLU(),
-            nn.Conv2d(64, 64, 3, stride=1), nn.ReLU(), nn.Flatten(),
-        )  # fmt: skip
-        with torch.no_grad():
-            width = self.convolutions(torch.zeros(1, *shape)).shape[1]
-        self.head = nn.Sequential(
-            nn.Linear(width, 512), nn.ReLU(), nn.Linear(512, num_outputs)
-        )
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        scaled = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
-        outputs: torch.Tensor = self.head(self.convolutions(scaled))
-        return outputs
-
-
-def _interface(workload: Workload) -> tuple[Sequence[Leaf], Head]:
-    """Say what the policy reads, and what its action is."""
+def _interface(workload: Workload) -> tuple[Sequence[Leaf], Sequence[Head]]:
+    """Say what the policy reads, and what its outputs are."""
     if workload.environment is None:
-        return workload.observation.leaves, Head(
-            workload.model.num_outputs, is_discrete=False
-        )
+        return workload.observation.leaves, _heads(workload.model)
     env: Any = make_gym(workload.environment)
     space = env.observation_space
     leaf = Leaf("observation", tuple(space.shape), str(space.dtype))
@@ -175,4 +188,35 @@ def _interface(workload: Workload) -> tuple[Sequence[Leaf], Head]:
         int(env.action_space.n) if is_discrete else math.prod(env.action_space.shape)
     )
     env.close()
-    return [leaf], Head(num_outputs, is_discrete=is_discrete)
+    return [leaf], [Head(num_outputs, is_discrete=is_discrete)]
+
+
+def _heads(model: Model) -> Sequence[Head]:
+    """Give each output its share of the last layer; a discrete action chooses of ``num_outputs``."""
+    if not model.outputs:
+        return [Head(model.num_outputs, is_discrete=False)]
+    heads = []
+    for leaf in model.outputs:
+        is_discrete = leaf == Leaf("action", (), "int64")
+        width = model.num_outputs if is_discrete else math.prod(leaf.shape)
+        heads.append(Head(width, is_discrete=is_discrete, key=_key(leaf), leaf=leaf))
+    return heads
+
+
+def _blank_batch(leaves: Sequence[Leaf], num_rows: int) -> TensorDictBase:
+    """Make a batch [num_rows] of zeros."""
+    batch = TensorDict({}, [num_rows])
+    for leaf in leaves:
+        batch.set(_key(leaf), torch.zeros((num_rows, *leaf.shape), dtype=_dtype(leaf)))
+    return batch
+
+
+def _key(leaf: Leaf) -> NestedKey:
+    """Say how a TensorDict calls it."""
+    name, *nested = leaf.key.split(".")
+    return (name, *nested) if nested else name
+
+
+def _dtype(leaf: Leaf) -> torch.dtype:
+    dtype: torch.dtype = getattr(torch, leaf.dtype)
+    return dtype

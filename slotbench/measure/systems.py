@@ -2,11 +2,8 @@
 
 import importlib
 import importlib.metadata
-import sys
-import traceback
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import torch
 from tensordict import TensorDict, TensorDictBase, lazy_stack, maybe_dense_stack
@@ -14,6 +11,7 @@ from tensordict import TensorDict, TensorDictBase, lazy_stack, maybe_dense_stack
 from slotbench import contenders
 from slotbench.errors import ContenderError
 from slotbench.measure import checkout
+from slotbench.measure.blame import told
 from slotbench.measure.floor import FloorSystem
 from slotbench.measure.recording import Collate
 from slotbench.measure.served import ServedModel
@@ -24,13 +22,6 @@ _COLLATE = {
     "maybe_dense_stack": maybe_dense_stack,
     "default": None,
 }
-
-
-_NOT_THEIRS: Final = sys.stdlib_module_names | {
-    *("slotbench", "transports", "torch", "tensordict", "torchrl", "numpy"),
-    "__main__",  # the worker
-}
-"""Packages in whose code an error is not where a contender's author would look for it."""
 
 
 class System(Protocol):
@@ -93,7 +84,7 @@ def build(
         transport = _build_transport(contender, num_slots)
     except (Exception, SystemExit) as error:
         raise ContenderError(
-            f"contender {contender.label!r} cannot be made: {_told(error, contender)}"
+            f"contender {contender.label!r} cannot be made: {told(error, contenders.package_of(contender))}"
         ) from error
     missing = [verb for verb in _VERBS if not callable(getattr(transport, verb, None))]
     if missing:
@@ -188,28 +179,6 @@ def _factory(contender: Contender) -> Callable[..., Any]:
     )
     loaded: Callable[..., Any] = entry_point.load()
     return loaded
-
-
-def _told(error: BaseException, contender: Contender) -> str:
-    """Say what was raised, and in which line of the contender's own code."""
-    text = f"{type(error).__name__}: {error}".removesuffix(": ")
-    others = _NOT_THEIRS - {contenders.package_of(contender)}
-    places = [
-        f"{_as_imported(frame.f_code.co_filename, module)}, line {line}"
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if (module := str(frame.f_globals.get("__name__"))).partition(".")[0] not in others
-    ]
-    # A SyntaxError's text names the place that matters, which is no frame's.
-    if not places or isinstance(error, SyntaxError):
-        return text
-    return f"{text} ({places[-1]})"
-
-
-def _as_imported(file: str, module: str) -> str:
-    """Name a module's file from its top-level package on: where that lies is not said."""
-    path = Path(file)
-    depth = len(module.split(".")) + (path.name == "__init__.py")
-    return "/".join(path.parts[-depth:])
 
 
 def _torchrl_factory(name: str) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ A profile is made of extra trials that carry probes. It lies in a folder of its 
 History of the format (``schema_version`` in profile.json, which holds for passes.jsonl too):
 
 1. First version.
+2. Fields of its scenario, as version 4 of a run's. All may be absent: version 1 reads as it is.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from slotbench.records.scenario import Scenario
 from slotbench.records.trial import TrialRecord
 from slotbench.records.workload import Scalar
 
-PROFILE_SCHEMA_VERSION: Final = 1
+PROFILE_SCHEMA_VERSION: Final = 2
 
 PassName = Literal["plain", "phases", "locks", "operations", "gil"]
 """What a profile's trial looks at. Each has its own probes, which disturb; so each looks at one

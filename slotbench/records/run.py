@@ -6,6 +6,8 @@ History of the format (``schema_version`` in run.json, which holds for its other
 2. ``resumptions`` and ``max_attempts`` of a run; ``num_cpus``, ``steal_s``, ``foreign_cpu_s``, ``throttled_s`` and
    ``replies_per_slice`` of a measurement. All may be absent: version 1 reads as it is.
 3. calibrations.jsonl beside trials.jsonl. It may be absent: versions 1 and 2 read as they are.
+4. Of a workload ``reset_*`` (think time), ``outputs``, ``output_activation``, ``channels``, ``kernel_sizes``, ``strides`` and
+   ``policy`` (model); ``citation`` of a scenario. All may be absent: versions 1 to 3 read as they are.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from typing import Final, Literal
 from slotbench.records.scenario import Scenario
 from slotbench.records.workload import Scalar
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ class Scenario:
         rounds: passes over all cells; blocks per cell, so also the sample size.
         seed: of the design and of everything random in a trial.
         threshold: δ, the ratio below which a difference does not matter (0.03 is 3 %).
+        citation: where the workload's constants are from; "" for one of no such claim.
     """
 
     name: str
@@ -32,3 +33,4 @@ class Scenario:
     rounds: int
     seed: int
     threshold: float
+    citation: str = ""

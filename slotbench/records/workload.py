@@ -12,7 +12,7 @@ Scalar = bool | int | float | str
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One tensor of an observation. ``key`` is dotted where it is nested ("state.joint")."""
+    """One tensor of a request or a reply; ``key`` is dotted where nested ("state.joint")."""
 
     key: str
     shape: tuple[int, ...]
@@ -45,12 +45,20 @@ class ThinkTime:
             deviation of the logarithm).
         mode: "idle" sleeps; "busy" computes and holds the GIL; "busy_nogil" computes
             without it.
+        reset_every: steps of an episode: so often a reset adds to the think time; 0 is never.
+        reset_ms: what a reset takes,
+        reset_max_ms: or, uniformly from ``reset_ms`` to this; None is ``reset_ms``.
+        reset_actors: only so many actors, the first, have resets; None is all.
     """
 
     distribution: Literal["none", "constant", "exponential", "lognormal"] = "none"
     mean_ms: float = 0.0
     sigma: float = 1.0
     mode: Literal["idle", "busy", "busy_nogil"] = "idle"
+    reset_every: int = 0
+    reset_ms: float = 0.0
+    reset_max_ms: float | None = None
+    reset_actors: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +67,33 @@ class Model:
 
     Attributes:
         kind: "sleep" waits S(n) = ``latency_ms`` + ``latency_per_item_ms``·n, as for a
-            policy on an accelerator; "spin" computes that long; "mlp" and "nature_cnn"
-            are real networks, whose time is what it is.
+            policy on an accelerator; "spin" computes that long; "mlp", "cnn" and
+            "nature_cnn" are real networks, whose time is what it is; "custom" is the
+            user's own policy.
         hold_gil: "spin" only: whether the computing holds the GIL.
-        hidden: "mlp" only: width of each hidden layer.
-        num_outputs: length of the float32 output "action"; with an environment its
-            action space decides instead.
+        hidden: "mlp" and "cnn": width of each hidden layer.
+        num_outputs: length of the float32 output "action", or of what an int64 scalar
+            "action" is the greatest of; with an environment its action space decides.
+        outputs: the tensors of one reply; () is "action" alone, as above.
+        output_activation: "mlp" and "cnn": what the last layer's numbers go through.
+        channels: "cnn" only: of each convolution's output,
+        kernel_sizes: and the side of its square kernel,
+        strides: and its stride.
+        policy: "custom" only: "package.module:name".
     """
 
-    kind: Literal["sleep", "spin", "mlp", "nature_cnn"] = "sleep"
+    kind: Literal["sleep", "spin", "mlp", "cnn", "nature_cnn", "custom"] = "sleep"
     latency_ms: float = 0.0
     latency_per_item_ms: float = 0.0
     hold_gil: bool = False
     hidden: tuple[int, ...] = (64, 64)
     num_outputs: int = 4
+    outputs: tuple[Leaf, ...] = ()
+    output_activation: Literal["none", "tanh"] = "none"
+    channels: tuple[int, ...] = (32, 64, 64)
+    kernel_sizes: tuple[int, ...] = (8, 4, 3)
+    strides: tuple[int, ...] = (4, 2, 1)
+    policy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

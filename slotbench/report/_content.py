@@ -221,6 +221,8 @@ def _measured(stored: StoredRun, compared: Comparison) -> dict[str, str]:
         "δ": cell_table.deltas(compared.thresholds),
         "window": _facts.window(compared.cells),
     }
+    if scenario.citation:
+        facts["constants from"] = scenario.citation
     if scenario.overrides:
         facts["changed"] = ", ".join(scenario.overrides)
     return facts | _facts.machine(environment)

@@ -151,6 +151,8 @@ def _profiled(stored: StoredProfile, baseline: str) -> dict[str, str]:
         "baseline": baseline,
         "window": _facts.window(cells),
     }
+    if record.scenario.citation:
+        facts["constants from"] = record.scenario.citation
     if record.scenario.overrides:
         facts["changed"] = ", ".join(record.scenario.overrides)
     return facts | _facts.machine(record.environment)

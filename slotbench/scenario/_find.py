@@ -21,12 +21,14 @@ class ScenarioInfo:
         title: "(cannot be read)" for a file that is not TOML; ``question`` says why.
         question: what the scenario answers.
         path: the file.
+        citation: where its constants are from; "" for one of no such claim.
     """
 
     name: str
     title: str
     question: str
     path: Path
+    citation: str = ""
 
 
 def find(reference: str) -> Path:
@@ -104,5 +106,8 @@ def _info(name: str, path: Path) -> ScenarioInfo:
         document = parse_toml(read_text(path, shown(path)), shown(path))
     except ScenarioError as error:
         return ScenarioInfo(name, "(cannot be read)", str(error), path)
-    title, question = (str(document.get(key, "")) for key in ("title", "question"))
-    return ScenarioInfo(name, title, " ".join(question.split()), path)
+    title, question, citation = (
+        " ".join(str(document.get(key, "")).split())
+        for key in ("title", "question", "citation")
+    )
+    return ScenarioInfo(name, title, question, path, citation)

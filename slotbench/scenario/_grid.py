@@ -40,7 +40,7 @@ _WORKLOAD: Final = field_names(Workload)
 _KNOWN: Final = tuple(_HEAD) + tuple(
     name for name, is_table in _WORKLOAD.items() if not is_table
 )
-_OPEN: Final = ("environment.options.", "observation.leaves.")
+_OPEN: Final = ("environment.options.", "observation.leaves.", "model.outputs.")
 _ALL: Final = "all"
 """Name of the cell of a grid without axes."""
 

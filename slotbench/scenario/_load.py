@@ -102,6 +102,7 @@ def loads(
         rounds=head.rounds,
         seed=head.seed,
         threshold=head.threshold,
+        citation=" ".join(head.citation.split()),
     )
 
 

@@ -48,7 +48,7 @@ def first_problem(error: ValidationError, known: Iterable[str] = ()) -> Problem:
 
 def unknown(field: str, known: Iterable[str]) -> str:
     """What to say of a field that does not exist."""
-    if field.startswith("observation.leaves."):
+    if field.startswith(("observation.leaves.", "model.outputs.")):
         leaf = field.rpartition(".")[0]
         known = (f"{leaf}.shape", f"{leaf}.dtype")
     return f"unknown field; {did_you_mean(field, known) or 'see scenarios/README.md'}"

@@ -23,8 +23,20 @@ from slotbench.scenario._table import Table
 
 MAX_CELL_BYTES: Final = 4 * 2**30
 RESERVED_LEAVES: Final = ("request_id", "action", "reply_id")
+RESERVED_OUTPUTS: Final = ("request_id", "reply_id")
+MAX_EPISODE: Final = 10_000
+"""Steps; an actor's think times are drawn before the trial, whole episodes of them."""
 
 _KEY: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+_POLICY: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_KINDS: Final = {
+    "output_activation": ("mlp", "cnn"),
+    "channels": ("cnn",),
+    "kernel_sizes": ("cnn",),
+    "strides": ("cnn",),
+    "policy": ("custom",),
+}
+"""Field of a model → the kinds that have it."""
 
 Dtype = Literal[
     "uint8",
@@ -80,10 +92,35 @@ def _dotted_leaves(value: object, prefix: str = "") -> object:
 
 
 class Leaf(Table):
-    """One tensor of an observation; its name is the table's."""
+    """One tensor of a request or a reply; its name is the table's."""
 
     shape: Shape
     dtype: Dtype = "float32"
+
+
+Leaves = Annotated[
+    dict[str, Leaf],
+    Field(min_length=1, max_length=1024),
+    BeforeValidator(_dotted_leaves),
+]
+Sizes = Annotated[
+    list[Annotated[int, Field(ge=1, le=65_536)]], Field(min_length=1, max_length=32)
+]
+
+
+def _check_names(leaves: dict[str, Leaf], what: str, reserved: tuple[str, ...]) -> None:
+    """Refuse names that are no Python names, and the harness's own."""
+    for key in leaves:
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"{what} {key!r}: use Python names, joined by dots")
+        if key.split(".")[0] in reserved:
+            raise ValueError(f"{what} {key!r} is reserved for the harness; rename it")
+
+
+def _records(leaves: dict[str, Leaf]) -> tuple[records.Leaf, ...]:
+    return tuple(
+        records.Leaf(key, tuple(leaf.shape), leaf.dtype) for key, leaf in leaves.items()
+    )
 
 
 class Observation(Table):
@@ -93,14 +130,7 @@ class Observation(Table):
     shape: Shape | None = None
     dtype: Dtype | None = None
     num_leaves: Annotated[int, Field(ge=1, le=1024)] | None = None
-    leaves: (
-        Annotated[
-            dict[str, Leaf],
-            Field(min_length=1, max_length=1024),
-            BeforeValidator(_dotted_leaves),
-        ]
-        | None
-    ) = None
+    leaves: Leaves | None = None
     device_metadata: bool = False
     reuse_request: bool = False
 
@@ -120,20 +150,13 @@ class Observation(Table):
             raise ValueError(
                 "leaves excludes shape, dtype and num_leaves; remove the one or the others"
             )
-        for key in self.leaves:
-            if not _KEY.fullmatch(key):
-                raise ValueError(f"leaf {key!r}: use Python names, joined by dots")
-            if key.split(".")[0] in RESERVED_LEAVES:
-                raise ValueError(f"leaf {key!r} is reserved for the harness; rename it")
+        _check_names(self.leaves, "leaf", RESERVED_LEAVES)
         return self
 
     def tensors(self) -> tuple[records.Leaf, ...]:
         """The leaves of one request, however they were written."""
         if self.leaves is not None:
-            return tuple(
-                records.Leaf(key, tuple(leaf.shape), leaf.dtype)
-                for key, leaf in self.leaves.items()
-            )
+            return _records(self.leaves)
         shape = (8,) if self.shape is None else tuple(self.shape)
         names = ["observation"]
         if self.num_leaves is not None:
@@ -153,6 +176,10 @@ class ThinkTime(Table):
     mean_ms: Milliseconds = 0.0
     sigma: Annotated[float, Field(gt=0, le=5)] = 1.0
     mode: Literal["idle", "busy", "busy_nogil"] = "idle"
+    reset_every: Annotated[int, Field(ge=0, le=MAX_EPISODE)] = 0
+    reset_ms: Milliseconds = 0.0
+    reset_max_ms: Milliseconds | None = None
+    reset_actors: Annotated[int, Field(ge=1, le=16_384)] | None = None
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -164,14 +191,30 @@ class ThinkTime(Table):
             raise ValueError(
                 f'mean_ms must be above 0 where distribution is "{self.distribution}"; set it'
             )
+        self._check_resets()
         return self
+
+    def _check_resets(self) -> None:
+        longest_ms = self.reset_ms if self.reset_max_ms is None else self.reset_max_ms
+        if self.reset_every == 0:
+            for name in ("reset_ms", "reset_max_ms", "reset_actors"):
+                if getattr(self, name):
+                    raise ValueError(
+                        f"{name} needs reset_every, steps of an episode; set it"
+                    )
+        elif longest_ms == 0:
+            raise ValueError("reset_every needs a reset that takes time; set reset_ms")
+        if longest_ms < self.reset_ms:
+            raise ValueError(
+                f"reset_max_ms {longest_ms:g} is below reset_ms {self.reset_ms:g}; raise it"
+            )
 
 
 class Model(Table):
     """``[model]``: what the server runs on a batch."""
 
     record = records.Model
-    kind: Literal["sleep", "spin", "mlp", "nature_cnn"] = "sleep"
+    kind: Literal["sleep", "spin", "mlp", "cnn", "nature_cnn", "custom"] = "sleep"
     latency_ms: Milliseconds = 0.0
     latency_per_item_ms: Milliseconds = 0.0
     hold_gil: bool = False
@@ -179,18 +222,72 @@ class Model(Table):
         list[Annotated[int, Field(ge=1, le=65_536)]], Field(max_length=32)
     ] = Field(default=[64, 64])
     num_outputs: Annotated[int, Field(ge=1, le=65_536)] = 4
+    outputs: Leaves | None = None
+    output_activation: Literal["none", "tanh"] = "none"
+    channels: Sizes = Field(default=[32, 64, 64])
+    kernel_sizes: Sizes = Field(default=[8, 4, 3])
+    strides: Sizes = Field(default=[4, 2, 1])
+    policy: str = ""
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if self.hold_gil and self.kind != "spin":
             raise ValueError(f'hold_gil is for kind "spin", not "{self.kind}"; remove it')
-        if self.kind in {"mlp", "nature_cnn"} and (
+        if self.kind not in {"sleep", "spin"} and (
             self.latency_ms or self.latency_per_item_ms
         ):
             raise ValueError(
                 f'a latency is for kinds "sleep" and "spin"; "{self.kind}" takes what it takes'
             )
+        if self.kind == "cnn":
+            self._check_convolutions()
+        self._check_fields_of_other_kinds()
+        self._check_outputs()
+        if self.kind == "custom" and not _POLICY.fullmatch(self.policy):
+            raise ValueError(
+                f'kind "custom" needs policy = "package.module:name", not "{self.policy}"'
+            )
         return self
+
+    def _check_fields_of_other_kinds(self) -> None:
+        """Refuse what would be read over."""
+        for name, kinds in _KINDS.items():
+            if name in self.model_fields_set and self.kind not in kinds:
+                wanted = " or ".join(f'"{kind}"' for kind in kinds)
+                raise ValueError(
+                    f'{name} is for kind {wanted}, not "{self.kind}"; remove it'
+                )
+
+    def _check_convolutions(self) -> None:
+        lengths = {
+            name: len(getattr(self, name))
+            for name in ("channels", "kernel_sizes", "strides")
+        }
+        if len(set(lengths.values())) > 1:
+            said = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+            raise ValueError(f"a number for each convolution: {said}; make them as many")
+
+    def _check_outputs(self) -> None:
+        if self.outputs is None:
+            return
+        if self.kind == "custom":
+            raise ValueError('outputs are what kind "custom" returns; remove them')
+        _check_names(self.outputs, "output", RESERVED_OUTPUTS)
+        if "num_outputs" in self.model_fields_set and not self._has_discrete_action:
+            raise ValueError(
+                'with outputs, num_outputs is how many an int64 scalar "action" is chosen of; '
+                "remove it"
+            )
+
+    @property
+    def _has_discrete_action(self) -> bool:
+        action = (self.outputs or {}).get("action")
+        return action is not None and not action.shape and action.dtype == "int64"
+
+    def to_record(self) -> records.Model:
+        """Builds the record."""
+        model: records.Model = super().to_record()
+        return dataclasses.replace(model, outputs=_records(self.outputs or {}))
 
 
 class Batching(Table):
@@ -276,13 +373,13 @@ class Workload(Table):
         leaves = self.observation.tensors()
         if self.environment is not None:
             self._check_environment()
-        elif self.model.kind == "nature_cnn" and not (
-            len(leaves) == 1
-            and len(leaves[0].shape) == 3
-            and min(leaves[0].shape[1:]) >= 36
-        ):
+        else:
+            self._check_image(leaves)
+            self._check_reply(leaves)
+        of_first = self.think_time.reset_actors
+        if of_first is not None and of_first > self.num_slots:
             raise ValueError(
-                'model.kind "nature_cnn" needs one leaf of shape [C, H, W] with H and W of at least 36'
+                f"think_time.reset_actors {of_first} is above num_slots {self.num_slots}; lower it"
             )
         size = workloads.observation_bytes(leaves)
         if self.num_slots * size > MAX_CELL_BYTES:
@@ -292,6 +389,42 @@ class Workload(Table):
             )
         return self
 
+    def _check_image(self, leaves: tuple[records.Leaf, ...]) -> None:
+        """Refuse observations that a convolutional network cannot read."""
+        images = [leaf for leaf in leaves if len(leaf.shape) == 3]
+        if self.model.kind == "nature_cnn" and not (
+            len(leaves) == len(images) == 1 and min(images[0].shape[1:]) >= 36
+        ):
+            raise ValueError(
+                'model.kind "nature_cnn" needs one leaf of shape [C, H, W] with H and W of at least 36'
+            )
+        if self.model.kind != "cnn":
+            return
+        if len(images) != 1:
+            raise ValueError(
+                f'model.kind "cnn" needs one leaf of shape [C, H, W], its image; there are {len(images)}'
+            )
+        height_width = images[0].shape[1:]
+        for layer, (kernel, stride) in enumerate(
+            zip(self.model.kernel_sizes, self.model.strides, strict=True)
+        ):
+            if min(height_width) < kernel:
+                raise ValueError(
+                    f"convolution {layer}: a kernel of {kernel} is larger than what it reads, "
+                    f"{height_width[0]} × {height_width[1]}; lower model.kernel_sizes[{layer}]"
+                )
+            height_width = tuple((side - kernel) // stride + 1 for side in height_width)
+
+    def _check_reply(self, leaves: tuple[records.Leaf, ...]) -> None:
+        """Refuse a name that would have to be a tensor and a table of tensors."""
+        names = [*(self.model.outputs or {}), *(leaf.key for leaf in leaves)]
+        for name in self.model.outputs or {}:
+            for other in names:
+                if other.startswith(f"{name}.") or name.startswith(f"{other}."):
+                    raise ValueError(
+                        f"model.outputs: {name!r} and {other!r} exclude each other; rename one"
+                    )
+
     def _check_environment(self) -> None:
         if self.observation.says_what:
             raise ValueError(
@@ -300,8 +433,12 @@ class Workload(Table):
             )
         if self.think_time.model_fields_set:
             raise ValueError("environment takes the place of think_time; remove think_time")
-        if self.model.kind == "nature_cnn":
-            raise ValueError('with an environment, model.kind is "sleep", "spin" or "mlp"')
+        if self.model.kind in {"cnn", "nature_cnn"}:
+            raise ValueError(
+                'with an environment, model.kind is "sleep", "spin", "mlp" or "custom"'
+            )
+        if self.model.outputs is not None:
+            raise ValueError("environment decides the action; remove model.outputs")
 
     def to_record(self) -> records.Workload:
         """Builds the record; an environment decides its own leaves."""
@@ -320,6 +457,7 @@ class Head(Table):
     rounds: Annotated[int, Field(ge=1, le=10_000)] = 8
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.03
+    citation: Annotated[str, Field(max_length=2000)] = ""
 
 
 class Entry(Table):

@@ -220,8 +220,8 @@ def test_a_damaged_profile_is_refused_with_its_place(
     )
     refused(
         head,
-        lambda t: t.replace('"schema_version": 1', '"schema_version": 99'),
-        "schema version 99, this slotbench reads up to 1",
+        lambda t: t.replace('"schema_version": 2', '"schema_version": 99'),
+        "schema version 99, this slotbench reads up to 2",
     )
     refused(lines, lambda t: t.replace('"slot"', '"slut"', 1), "no contender 'slut'")
     refused(lines, lambda t: t.replace("{", "", 1), r"passes\.jsonl line 1 is damaged")

@@ -179,12 +179,22 @@ FIELDS = [
     ("think_time.mean_ms", (0,), (-1, "nan", "inf", 60_001)),
     ("think_time.sigma", (0.1, 5), (0, 5.1, "nan")),
     ("think_time.mode", ('"idle"', '"busy_nogil"'), ('"sleep"',)),
-    ("model.kind", ('"sleep"', '"spin"', '"mlp"'), ('"cnn"', "1")),
+    ("think_time.reset_every", (0,), (-1, 10_001, 1.5)),
+    ("think_time.reset_ms", (0,), (-1, 60_001, "nan")),
+    ("think_time.reset_max_ms", (), (-1, 60_001)),
+    ("think_time.reset_actors", (), (0, 16_385)),
+    ("model.kind", ('"sleep"', '"spin"', '"mlp"'), ('"rnn"', "1")),
     ("model.latency_ms", (0, 60_000), (-0.1, "nan", "inf", "-inf", 60_001, "true", '"1"')),
     ("model.latency_per_item_ms", (0, 0.5), (-0.1, "nan")),
     ("model.hold_gil", ("false",), (1, '"false"')),
     ("model.hidden", ("[]", "[1]", "[65536]"), ("64", "[0]", "[65537]", "[true]", f"{[1] * 33}")),
     ("model.num_outputs", (1, 65_536), (0, 65_537)),
+    ("model.outputs.a.shape", ("[]", "[1]"), ("[0]", "1")),
+    ("model.output_activation", (), ('"relu"', "1")),
+    ("model.channels", (), ("[]", "[0]", "[65537]", "1")),
+    ("model.kernel_sizes", (), ("[]", "[0]")),
+    ("model.strides", (), ("[]", "[0]")),
+    ("citation", ('""', '"a paper"'), (1, "true")),
     ("batching.min_batch_size", (1, 64, '"num_slots"'), (0, -1, 1.5, '"all"', "true")),
     ("batching.max_batch_size", (1, 16_384, '"num_slots"'), (0, 16_385, '"all"', "true")),
     ("batching.timeout_ms", (0.1, 60_000), (0, -1, "nan", "inf")),
@@ -205,7 +215,7 @@ def test_limits_hold_in_a_file_in_a_grid_and_on_the_command_line(
 ) -> None:
     """A good value loads; a bad one is one line that begins with its place."""
     rest = CARTPOLE if field.startswith("environment.options") else ""
-    is_head = field in {"rounds", "seed", "threshold"}
+    is_head = field in {"rounds", "seed", "threshold", "citation"}
     for value in good:
         scenario(f"{rest}{field} = {value}\n")
     for value in bad:
@@ -229,8 +239,8 @@ def test_limits_hold_in_a_file_in_a_grid_and_on_the_command_line(
         ("num_slots = true", "num_slots: true is not allowed; it should be a valid integer"),
         ("model.latency_ms = nan",
          "model.latency_ms: nan is not allowed; it should be a finite number"),
-        ("model.kind = 'cnn'",
-         "model.kind: \"cnn\" is not allowed; it should be 'sleep', 'spin', 'mlp' or 'nature_cnn'"),
+        ("model.kind = 'rnn'",
+         "model.kind: \"rnn\" is not allowed; it should be 'sleep', 'spin', 'mlp', 'cnn', 'nature_cnn' or 'custom'"),
         ("batching.max_batch_size = 'all'",
          'batching.max_batch_size: "all" is not allowed; it should be a whole number or "num_slots"'),
         ("model.hidden = [1, 0]",

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from slotbench.errors import ScenarioError
-from slotbench.records import Scenario, Workload
+from slotbench.records import Leaf, Model, Scenario, Workload
 from slotbench.scenario import loads
 
 HEAD = 'title = "t"\nquestion = "q"\n'
@@ -40,6 +40,46 @@ def raises(message: str) -> pytest.RaisesExc[ScenarioError]:
         ("model.hold_gil = true", 'model: hold_gil is for kind "spin", not "sleep"; remove it'),
         ("model = { kind = 'mlp', latency_ms = 1 }",
          'model: a latency is for kinds "sleep" and "spin"; "mlp" takes what it takes'),
+        ("think_time = { distribution = 'constant', mean_ms = 1, reset_ms = 1 }",
+         "think_time: reset_ms needs reset_every, steps of an episode; set it"),
+        ("think_time.reset_max_ms = 1",
+         "think_time: reset_max_ms needs reset_every, steps of an episode; set it"),
+        ("think_time.reset_actors = 1",
+         "think_time: reset_actors needs reset_every, steps of an episode; set it"),
+        ("think_time.reset_every = 16",
+         "think_time: reset_every needs a reset that takes time; set reset_ms"),
+        ("think_time = { reset_every = 16, reset_ms = 20, reset_max_ms = 10 }",
+         "think_time: reset_max_ms 10 is below reset_ms 20; raise it"),
+        ("think_time = { reset_every = 16, reset_ms = 20, reset_actors = 5 }",
+         "think_time.reset_actors 5 is above num_slots 4; lower it"),
+        ("model.channels = [16]", 'model: channels is for kind "cnn", not "sleep"; remove it'),
+        ("model = { kind = 'nature_cnn', output_activation = 'tanh' }\nobservation.shape = [4, 84, 84]",
+         'model: output_activation is for kind "mlp" or "cnn", not "nature_cnn"; remove it'),
+        ("model.policy = 'm:f'", 'model: policy is for kind "custom", not "sleep"; remove it'),
+        ("model = { kind = 'cnn', channels = [16, 32] }\nobservation.shape = [4, 84, 84]",
+         "model: a number for each convolution: channels has 2, kernel_sizes has 3, strides has 3; make them as many"),
+        ("model.kind = 'cnn'",
+         'model.kind "cnn" needs one leaf of shape [C, H, W], its image; there are 0'),
+        ("model.kind = 'cnn'\nobservation.shape = [4, 84, 19]",
+         "convolution 1: a kernel of 4 is larger than what it reads, 20 × 3; lower model.kernel_sizes[1]"),
+        ("model.kind = 'custom'",
+         'model: kind "custom" needs policy = "package.module:name", not ""'),
+        ("model = { kind = 'custom', policy = 'm' }",
+         'model: kind "custom" needs policy = "package.module:name", not "m"'),
+        ("model = { kind = 'custom', policy = 'm:f', outputs.a.shape = [] }",
+         'model: outputs are what kind "custom" returns; remove them'),
+        ("model = { kind = 'custom', policy = 'm:f', latency_ms = 1 }",
+         'model: a latency is for kinds "sleep" and "spin"; "custom" takes what it takes'),
+        ("model.outputs.reply_id.shape = [3]",
+         "model: output 'reply_id' is reserved for the harness; rename it"),
+        ("model.outputs.request_id.a.shape = [3]",
+         "model: output 'request_id.a' is reserved for the harness; rename it"),
+        ("model.outputs.'a b'.shape = [3]",
+         "model: output 'a b': use Python names, joined by dots"),
+        ("model = { num_outputs = 2, outputs.action.shape = [] }",
+         'model: with outputs, num_outputs is how many an int64 scalar "action" is chosen of; remove it'),
+        ("model.outputs.observation.a.shape = []",
+         "model.outputs: 'observation.a' and 'observation' exclude each other; rename one"),
         ("batching.min_batch_size = 65",
          "batching: min_batch_size 65 is above max_batch_size 64; lower the one or raise the other"),
         ("batching = { min_batch_size = 5, max_batch_size = 'num_slots' }",
@@ -67,7 +107,9 @@ def raises(message: str) -> pytest.RaisesExc[ScenarioError]:
         (f"{CARTPOLE}think_time.mode = 'idle'",
          "environment takes the place of think_time; remove think_time"),
         (f"{CARTPOLE}model.kind = 'nature_cnn'",
-         'with an environment, model.kind is "sleep", "spin" or "mlp"'),
+         'with an environment, model.kind is "sleep", "spin", "mlp" or "custom"'),
+        (f"{CARTPOLE}model.outputs.action.shape = []",
+         "environment decides the action; remove model.outputs"),
     ],
 )  # fmt: skip
 def test_fields_that_disagree_are_named_with_the_cell(fields: str, message: str) -> None:
@@ -109,7 +151,7 @@ def test_limits_between_fields_are_inclusive() -> None:
             "4294967297", "65537, 65536"))  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["mlp", "nature_cnn"])
+@pytest.mark.parametrize("kind", ["mlp", "nature_cnn", "cnn"])
 def test_the_floor_needs_a_known_service_time(kind: str) -> None:
     """With a real network it would be a floor of nothing, and is refused."""
     leaves = 'observation.shape = [4, 84, 84]\n[[contenders]]\nname = "floor"\n'
@@ -119,3 +161,56 @@ def test_the_floor_needs_a_known_service_time(kind: str) -> None:
     ):
         scenario(f'model.kind = "{kind}"\n{leaves}')
     assert scenario(f'model.kind = "sleep"\n{leaves}').cells
+
+
+def test_the_floor_does_not_know_a_users_policy() -> None:
+    """Nor what it takes."""
+    with pytest.raises(ScenarioError, match=r"no service time for model\.kind custom"):
+        scenario(
+            "model = { kind = 'custom', policy = 'm:f' }\n[[contenders]]\nname = 'floor'\n"
+        )
+
+
+def test_outputs_are_leaves_of_the_reply() -> None:
+    """Nested as observations are; one may have the name of a leaf it takes the place of."""
+    made = workload(
+        """
+        observation.leaves.state.shape = [2]
+        model.num_outputs = 6
+        [model.outputs]
+        action = { shape = [], dtype = "int64" }
+        "policy.logits" = { shape = [6] }
+        state = { shape = [2] }
+        """
+    )
+    assert made.model.outputs == (
+        Leaf("action", (), "int64"),
+        Leaf("policy.logits", (6,), "float32"),
+        Leaf("state", (2,), "float32"),
+    )
+    with raises(
+        "x.toml: model.outputs.a.dtyp: unknown field; did you mean model.outputs.a.dtype or model.outputs.a.shape?"
+    ):
+        scenario("model.outputs.a = { shape = [1], dtyp = 'bool' }")
+
+
+def test_the_convolutions_of_torchrls_benchmark() -> None:
+    """benchmarks/bench_collectors.py: 16, 32, 32 channels, 256 hidden units, tanh at the end."""
+    made = workload(
+        """
+        observation = { shape = [3, 84, 84], dtype = "uint8" }
+        [model]
+        kind = "cnn"
+        channels = [16, 32, 32]
+        hidden = [256]
+        num_outputs = 6
+        output_activation = "tanh"
+        """
+    )
+    assert made.model == Model(
+        kind="cnn",
+        channels=(16, 32, 32),
+        hidden=(256,),
+        num_outputs=6,
+        output_activation="tanh",
+    )

@@ -35,9 +35,26 @@ def test_json_says_the_same_and_more(slotbench: Any) -> None:
     assert {"name": "latency_p99", "unit": "s", "better": "lower"} in found["metrics"]
     assert found["scenarios"]
     for scenario in found["scenarios"]:
-        assert scenario.keys() == {"name", "title", "question", "path"}
+        assert scenario.keys() == {"name", "title", "question", "citation", "path"}
     names = [contender["name"] for contender in found["contenders"]]
     assert len(set(names)) == len(names) >= 5
+
+
+def test_scenarios_after_others_stand_apart(slotbench: Any) -> None:
+    """A line each, no longer than a terminal of 100 columns; the quickstart is among the first."""
+    text = slotbench("list").stdout
+    own, _, rest = text.partition("scenarios after others' workloads")
+    cited, _, _ = rest.partition("\n\n")
+
+    assert "  quickstart " in own
+    assert "rl_pixels_8" not in own
+    assert "  rl_pixels_8 " in cited
+    assert "quickstart" not in cited
+    assert all(
+        len(line) <= 100 for line in (own + rest.partition("contenders:")[0]).splitlines()
+    )
+    columns = {line.index(line.split()[1], 3) for line in cited.splitlines()[1:]}
+    assert len(columns) == 1
 
 
 def test_a_contender_that_is_not_installed_says_so(

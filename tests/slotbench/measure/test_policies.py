@@ -8,10 +8,12 @@ import pytest
 import torch
 from tensordict import TensorDict, lazy_stack
 
-from slotbench.measure import policies
+from slotbench import contenders
+from slotbench.measure import policies, systems
 from slotbench.measure.identity import REPLY_ID, REQUEST_ID
 from slotbench.measure.served import ServedModel
 from slotbench.records import GymEnvironment, Leaf, Model, Observation, Workload
+from tests.slotbench.support import trials
 
 Workloads = Callable[..., Workload]
 
@@ -42,6 +44,8 @@ PIXELS = (Leaf("pixels", (4, 84, 84), "uint8"),)
         (Model("mlp", hidden=(16,), num_outputs=3), VECTOR),
         (Model("mlp", hidden=(), num_outputs=3), SCALARS),
         (Model("nature_cnn", num_outputs=3), PIXELS),
+        (Model("cnn", channels=(16, 32, 32), hidden=(16,), num_outputs=3), PIXELS),
+        (Model("cnn", hidden=(), num_outputs=3), (*SCALARS, *PIXELS)),
     ],
 )
 def test_every_policy_gives_an_action_per_row(
@@ -184,3 +188,113 @@ def test_the_echo_is_the_very_tensor_the_model_was_given(workload: Workloads) ->
     ids = given.get(REQUEST_ID)
 
     assert served(given).get(REPLY_ID) is ids
+
+
+OUTPUTS = (
+    Leaf("action", (), "int64"),
+    Leaf("policy.logits", (6,), "float32"),
+    Leaf("state", (2, 3), "float16"),
+    Leaf("done", (1,), "bool"),
+)
+
+
+@pytest.mark.parametrize("kind", ["sleep", "mlp"])
+def test_a_reply_has_the_outputs_that_were_asked_for(
+    kind: Any, workload: Workloads
+) -> None:
+    """Each of its shape and dtype, in memory that no other batch has."""
+    model = Model(kind, outputs=OUTPUTS, num_outputs=6)
+    policy = policies.build(workload(model=model), seed=0)
+    with torch.no_grad():
+        first, second = policy(batch(VECTOR, 5)), policy(batch(VECTOR, 5))
+
+    for leaf in OUTPUTS:
+        key = tuple(leaf.key.split("."))
+        tensor, other = first.get(key), second.get(key)
+        assert (tuple(tensor.shape), str(tensor.dtype)) == (
+            (5, *leaf.shape),
+            f"torch.{leaf.dtype}",
+        )
+        assert tensor.data_ptr() != other.data_ptr()
+
+
+def test_a_networks_outputs_are_parts_of_its_last_layer(workload: Workloads) -> None:
+    """The action is the greatest of numbers of its own; the others follow, in their order."""
+    model = Model("mlp", hidden=(), outputs=OUTPUTS[:3], num_outputs=4)
+    given = batch(VECTOR, 5).contiguous()
+    policy = policies.build(workload(model=model), seed=1)
+    torch.manual_seed(1)
+    layer = torch.nn.Linear(8, 4 + 6 + 6)
+    with torch.no_grad():
+        numbers = layer(given["observation"])
+        result = policy(given)
+
+    assert torch.equal(result["action"], numbers[:, :4].argmax(-1))
+    assert torch.equal(result["policy", "logits"], numbers[:, 4:10])
+    assert torch.equal(result["state"], numbers[:, 10:].reshape(5, 2, 3).half())
+
+
+def test_torchrls_benchmark_network_is_expressible(workload: Workloads) -> None:
+    """benchmarks/bench_collectors.py: ConvNet, MLP, tanh; the same weights, the same actions."""
+    torchrl_modules = pytest.importorskip("torchrl.modules")
+    shape = (3, 84, 84)
+    model = Model(
+        "cnn",
+        channels=(16, 32, 32),
+        hidden=(256,),
+        num_outputs=6,
+        output_activation="tanh",
+    )
+    pixels = torch.randint(256, (4, *shape), dtype=torch.uint8)
+    observation = Observation((Leaf("pixels", shape, "uint8"),))
+    policy = policies.build(workload(model=model, observation=observation), seed=5)
+    torch.manual_seed(5)
+    convolutions = torchrl_modules.ConvNet(
+        in_features=3,
+        activation_class=torch.nn.ReLU,
+        num_cells=[16, 32, 32],
+        kernel_sizes=[8, 4, 3],
+        strides=[4, 2, 1],
+    )
+    perceptron = torchrl_modules.MLP(
+        in_features=32 * 7 * 7,
+        out_features=6,
+        num_cells=[256],
+        activation_class=torch.nn.ReLU,
+    )
+    with torch.no_grad():
+        action = policy(TensorDict({"pixels": pixels}, [4]))["action"]
+        theirs = torch.tanh(perceptron(convolutions(pixels.float() / 255)))
+
+    torch.testing.assert_close(action, theirs)
+
+
+@pytest.mark.parametrize(
+    "contender",
+    ["slot", "slot[preallocate]", "threading", "torchrl.slot[collate=lazy_stack]"],
+)
+def test_every_output_comes_back(contender: str) -> None:
+    """Nested ones too: an actor's reply has them all, its own row of them."""
+    if contender.startswith("torchrl"):
+        pytest.importorskip("torchrl")
+    model = Model("mlp", outputs=OUTPUTS, num_outputs=6)
+    one = trials.workload(model=model, num_slots=3)
+    system = systems.build(
+        contenders.parse(contender),
+        3,
+        one.batching,
+        ServedModel(policies.build(one, 0), lambda size: None, max_batches=1),
+    )
+    client = system.client()
+    system.start()
+    request = batch(VECTOR, 3)[2].clone()
+    try:
+        reply = client(request)
+    finally:
+        assert system.shutdown(5.0)
+    with torch.no_grad():
+        alone = policies.build(one, 0)(batch(VECTOR, 3)[2:3])[0]
+
+    for leaf in OUTPUTS:
+        key = tuple(leaf.key.split("."))
+        torch.testing.assert_close(reply.get(key), alone.get(key), rtol=1e-3, atol=1e-3)

@@ -106,9 +106,9 @@ def test_a_missing_trials_file(make_folder: MakeFolder) -> None:
 
 def test_a_newer_schema_is_named_before_anything_else(make_folder: MakeFolder) -> None:
     """A run of a later slotbench says which versions are at odds, whatever else it holds."""
-    file = edit_run(make_folder(1), schema_version=4, status="paused")
+    file = edit_run(make_folder(1), schema_version=5, status="paused")
     assert error_of(file) == (
-        f"{file} has schema version 4, this slotbench reads up to 3: upgrade slotbench"
+        f"{file} has schema version 5, this slotbench reads up to 4: upgrade slotbench"
     )
 
 
