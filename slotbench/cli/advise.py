@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -143,8 +144,7 @@ def advise(  # noqa: PLR0917  # a command's options, given by name
       slotbench advise --num-envs 64 --step-ms 5 --policy-ms 20 --policy-per-item-ms 0.1
       slotbench advise --num-envs 16 --environment CartPole-v1 --policy my.module:policy
       slotbench advise --num-envs 256 --step-ms 2 --step-mode busy --policy-ms 1 --no-measure
-      slotbench advise --num-envs 32 --observation 'pixels=uint8[3,84,84]' --policy-ms 3 \
-        --max-latency-ms 20
+      slotbench advise --num-envs 32 --observation 'uint8[3,84,84]' --policy-ms 3 --max-latency-ms 20
     """
     if num_envs is None:
         if len(sys.argv) <= 2 and observation is None and step_ms is None:
@@ -200,6 +200,14 @@ def advise(  # noqa: PLR0917  # a command's options, given by name
     else:
         print(recommendation.render(found.record, format_name, stdout_screen()), end="")
     return EXIT_OK
+
+
+def _given(context: typer.Context) -> Iterator[str]:
+    """Names of the options that stand on the command line."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            yield name
 
 
 def _say(text: str) -> None:

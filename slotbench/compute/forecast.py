@@ -2,7 +2,8 @@
 
 The server's work on a batch is the policy's S(n) and the transport's c + d·n; an actor's cycle is its
 think time and what it does for a request. What the transport takes, on either side, holds the GIL and
-so is done by one thread at a time; a policy and a sleeping environment let it go.
+so is done by one thread at a time; a policy and a sleeping environment let it go. The server is taken to
+get the GIL when it asks, and actors to go without meanwhile.
 `transports.SlotTransport` waits for actors that come right back, which is simulated, too.
 """
 
@@ -114,7 +115,7 @@ class Shares:
         found: dict[Regime, float] = {
             "transport": self.transport,
             "policy": self.policy,
-            "think": max(self.think, self.environments_gil),
+            "think": max(self.think, self.environments_gil, self.processors),
         }
         return max(found, key=lambda name: found[name])
 

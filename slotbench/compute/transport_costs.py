@@ -1,7 +1,7 @@
 """What each transport costs by itself, and how far predictions made of it were off.
 
 The numbers are in transport_costs.json beside this module: fitted to recorded runs of one machine by
-``python tests/slotbench/support/transport_fit.py``, which writes the file; a test refits them.
+``python -m tests.slotbench.support.transport_fit``, which writes the file; a test refits them.
 A machine, or an hour of it, has a **pace**: how much longer its Python takes than that of the run
 called the reference there. All costs are multiplied by it.
 """
