@@ -147,7 +147,7 @@ def advise(  # noqa: PLR0917  # a command's options, given by name
       slotbench advise --num-envs 32 --observation 'uint8[3,84,84]' --policy-ms 3 --max-latency-ms 20
     """
     if num_envs is None:
-        if len(sys.argv) <= 2 and observation is None and step_ms is None:
+        if not any(_given(context)):
             print(context.get_help())
             return EXIT_OK
         raise typer.BadParameter("how many environments? give --num-envs")

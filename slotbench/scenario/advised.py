@@ -212,8 +212,8 @@ def _question(asked: Asked, what: str) -> str:
 
 
 def _toml(value: Scalar) -> str:
-    """A JSON text, number or bool is a TOML one, but for DEL."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """A JSON text, number or bool is a TOML one; of DEL, where it is not, nothing here has any."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _check_name(option: str, value: str, known: Sequence[str]) -> None:
