@@ -26,7 +26,7 @@ from slotbench.records.recommendation import ForecastLimit, Origin, Regime
 FORMATS: Final = ("text", "md", "json")
 
 REGIMES: Final[dict[Regime, str]] = {
-    "transport": "the transport, or nothing, takes most of the time",
+    "transport": "nothing to wait for, or the transport takes most of the time",
     "policy": "the policy takes most of the time",
     "think": "the environments take most of the time",
 }
@@ -467,7 +467,7 @@ def error_rows(errors: Sequence[ForecastError]) -> list[tuple[str, ...]]:
             "timed" if one.is_pace_known else "assumed",
             f"{units.ratio(one.low)} … {units.ratio(one.high)}",
             units.ratio(one.median),
-            f"{one.num_values} in {one.num_runs} runs",
+            f"{one.num_values} in {units.count(one.num_runs, 'run')}",
         )
         for one in errors
     ]
