@@ -10,7 +10,7 @@ import pytest
 import slotbench
 from slotbench.api import _advising
 from slotbench.api._advising import Timed
-from slotbench.compute import transport_costs
+from slotbench.compute import advice, transport_costs
 from slotbench.draw import recommendation as drawn
 from slotbench.errors import RecordError, SlotbenchError
 from slotbench.records import ServicePoint
@@ -166,6 +166,10 @@ def test_a_window_is_as_long_as_the_time_allows() -> None:
 def test_advice_with_a_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From end to end, smallest: timed, forecast, raced, recorded as a run like any other."""
     monkeypatch.chdir(tmp_path)
+    # TorchRL's take as long to import as all the rest.
+    monkeypatch.setattr(
+        advice, "contenders", lambda *_, **__: ("slot", "threading", "slot[inline]")
+    )
     told: list[str] = []
     found = slotbench.advise(
         *(2,),

@@ -64,7 +64,9 @@ def test_the_text_is_the_advice(slotbench: Any) -> None:
     assert len(outcome.stdout.splitlines()) < 50
 
 
-def test_files_are_written_and_not_over_others(slotbench: Any, tmp_path: Path) -> None:
+def test_files_are_written_and_not_over_others(
+    slotbench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The advice and its scenario; what is there already is refused before anything is done."""
     words = ("advise", "--num-envs", "4", "--policy-ms", "2", "--no-measure")
     files = ("--format", "md", "-o", "advice.md", "--scenario", "race.toml")
@@ -74,12 +76,17 @@ def test_files_are_written_and_not_over_others(slotbench: Any, tmp_path: Path) -
     assert loads((tmp_path / "race.toml").read_text(), name="race").cells
     assert "slotbench run race.toml" in outcome.stderr
 
-    (tmp_path / "advice.md").unlink()
-    outcome = slotbench(*words, *files)
-    assert outcome.code == 2
-    assert "race.toml exists already" in outcome.stderr
-    assert not (tmp_path / "advice.md").exists()
     assert slotbench(*words, *files, "--force").code == 0
+
+    monkeypatch.setattr("slotbench.api.advise", None)  # nothing is asked of it any more
+    for left in ("advice.md", "race.toml"):
+        other = "race.toml" if left == "advice.md" else "advice.md"
+        (tmp_path / other).unlink(missing_ok=True)
+        (tmp_path / left).write_text("mine")
+        outcome = slotbench(*words, *files)
+        assert outcome.code == 2
+        assert f"{left} exists already" in outcome.stderr
+        assert (tmp_path / left).read_text() == "mine"
 
 
 @pytest.mark.parametrize(
