@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "Advised",
     "Doctor",
     "Profile",
     "__version__",
+    "advise",
     "doctor",
     "load",
+    "load_advice",
     "load_diagnosis",
     "load_profile",
     "profile",
@@ -22,10 +25,13 @@ __all__ = [
 
 if TYPE_CHECKING:
     from slotbench.api import (
+        Advised,
         Doctor,
         Profile,
+        advise,
         doctor,
         load,
+        load_advice,
         load_diagnosis,
         load_profile,
         profile,

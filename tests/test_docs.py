@@ -3,6 +3,7 @@
 ``python tests/test_docs.py`` writes every block anew.
 """
 
+import dataclasses
 import functools
 import html
 import os
@@ -20,8 +21,8 @@ import scipy.stats
 import slotbench
 from slotbench import scenario, store
 from slotbench.api import Run
-from slotbench.compute import validity
-from slotbench.draw import as_md, render, selftest, twin_table
+from slotbench.compute import transport_costs, validity
+from slotbench.draw import as_md, recommendation, render, selftest, twin_table, units
 from slotbench.draw import profile as drawn
 from slotbench.draw.as_md import escape
 from slotbench.exports import primitives
@@ -54,8 +55,8 @@ TARGETS: Final = [
 
 
 COMMANDS: Final = (
-    *("run", "compare", "profile", "report", "plot", "show", "export", "check", "doctor"),
-    *("selftest", "list"),
+    *("run", "advise", "compare", "profile", "report", "plot", "show", "export", "check"),
+    *("doctor", "selftest", "list"),
 )
 DOCTOR: Final = ROOT / "results/reference/doctor.json"
 PRIMITIVES: Final = ROOT / "results/reference/primitives.json"
@@ -519,6 +520,34 @@ def twins_table() -> str:
     return f"Over all of it {counts}.\n\n{as_md.pipes(header, rows, {0, 2, 3, 7, 8})}"
 
 
+def advice_example() -> str:
+    """What the first example of ``slotbench advise`` prints, without its race."""
+    told = slotbench.advise(
+        64, step_ms=5, policy_ms=20, policy_per_item_ms=0.1, measure=False
+    )
+    return f"```text\n{told}".rstrip() + "\n```"
+
+
+def advice_errors() -> str:
+    """How far forecasts were off, by metric, regime and whether the pace was timed."""
+    header = ("", "where", "pace", "95 % between", "median", "measured")
+    rows = recommendation.error_rows(transport_costs.load().errors)
+    return as_md.pipes(header, rows, range(3))
+
+
+def advice_costs() -> str:
+    """A row a contender: its fitted costs."""
+    header = (
+        *("transport", "a request, in its actor", "a batch", "a row"),
+        *("a row's 1 024 B", "a further leaf"),
+    )
+    rows = [
+        (f"`{label}`", *(units.seconds(cost) for cost in dataclasses.astuple(costs)))
+        for label, costs in transport_costs.load().costs.items()
+    ]
+    return as_md.pipes(header, rows, {0})
+
+
 BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ("README.md", "grid"): grid_answers,
     ("README.md", "profile"): profile_answers,
@@ -555,6 +584,9 @@ BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
         "from threading to slot: ledger, per request",
     ),
     ("docs/doctor.md", "doctor"): doctor_text,
+    ("docs/advise.md", "advice-example"): advice_example,
+    ("docs/advise.md", "advice-errors"): advice_errors,
+    ("docs/advise.md", "advice-costs"): advice_costs,
     ("docs/scenarios.md", "library"): library_table,
     ("docs/real-environments.md", "twins"): twins_table,
     ("docs/end-to-end.md", "collector"): functools.partial(races_table, *COLLECTED),

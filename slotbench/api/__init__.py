@@ -1,11 +1,12 @@
 """What a notebook uses: runs and profiles as tidy frames, comparisons, plots and reports.
 
-`load` reads a recorded run, `load_profile` a recorded profile; `run`, `profile` and
+`load` reads a recorded run, `load_profile` a recorded profile; `run`, `profile`, `advise` and
 `doctor` measure. Loads no
 torch; pandas and matplotlib only when a frame or a plot is asked for. Objects show themselves as
 HTML in a notebook.
 """
 
+from slotbench.api._advise import Advised, advise, load_advice
 from slotbench.api._doctor import Doctor, doctor, load_diagnosis
 from slotbench.api._measure import profile, run
 from slotbench.api._profile import Profile, ShownDifference, load_profile
@@ -13,6 +14,7 @@ from slotbench.api._run import Run, ShownComparison, ShownTwoRuns, load
 from slotbench.api._shown import Plots
 
 __all__ = [
+    "Advised",
     "Doctor",
     "Plots",
     "Profile",
@@ -20,8 +22,10 @@ __all__ = [
     "ShownComparison",
     "ShownDifference",
     "ShownTwoRuns",
+    "advise",
     "doctor",
     "load",
+    "load_advice",
     "load_diagnosis",
     "load_profile",
     "profile",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import slotbench
+from slotbench.cli.advise import advise
 from slotbench.cli.check import check
 from slotbench.cli.compare import compare
 from slotbench.cli.doctor import doctor
@@ -87,6 +88,7 @@ def _root(
 
 app.callback(invoke_without_command=True, help=help_text(_root))(_root)
 app.command("run", help=help_text(run))(run)
+app.command("advise", help=help_text(advise))(advise)
 app.command("compare", help=help_text(compare))(compare)
 app.command("profile", help=help_text(profile), epilog=tools_help())(profile)
 app.command("report", help=help_text(report))(report)

@@ -63,6 +63,7 @@ class Demands:
         excess_s: what each think takes beside what the scenario asks for; 0 for a real environment.
         num_cpus: that the trials could use; None where that is not known.
         source: where the numbers come from.
+        service_gil: of ``service``, what holds the GIL; 0 where that is not known.
     """
 
     think_s: float
@@ -73,6 +74,7 @@ class Demands:
     excess_s: float
     num_cpus: int | None
     source: Source
+    service_gil: ServiceTime = NO_TIME
 
 
 def is_timed(workload: Workload) -> bool:
@@ -181,6 +183,7 @@ def mean(found: Sequence[Demands]) -> Demands:
         excess_s=average(lambda one: one.excess_s),
         num_cpus=first.num_cpus,
         source=first.source,
+        service_gil=line(lambda one: one.service_gil),
     )
 
 

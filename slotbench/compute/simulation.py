@@ -16,6 +16,7 @@ there is the oracle of its test.
 
 import heapq
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -49,12 +50,14 @@ class Simulated:
         mean_batch_size: rows per batch.
         mean_latency_s: from request to reply.
         num_requests: replied in the window.
+        latency_p99_s: of these, by nearest rank; the greatest of less than a hundred.
     """
 
     per_s: float
     mean_batch_size: float
     mean_latency_s: float
     num_requests: int
+    latency_p99_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Processors:
         think_gil_s: of ``think_cpu_s``, what holds the GIL.
         service_cpu_s: computing of a batch of n. The server never waits for a processor; what
             it takes, actors go without.
+        service_gil_s: of a batch of n, what holds the GIL, likewise.
     """
 
     num_cpus: int | None = None
@@ -75,6 +79,7 @@ class Processors:
     think_cpu_share: float = 0.0
     think_gil_s: float = 0.0
     service_cpu_s: Callable[[int], float] = NO_TIME.of
+    service_gil_s: Callable[[int], float] = NO_TIME.of
 
 
 def simulate(
@@ -88,6 +93,7 @@ def simulate(
     max_requests: int = MAX_REQUESTS,
     processors: Processors = Processors(),
     starts_s: Sequence[float] | None = None,
+    takes_turns: bool = False,
 ) -> Simulated:
     """Simulate until the window is long enough and holds enough, or is full.
 
@@ -101,6 +107,9 @@ def simulate(
         max_requests: and at most, up to the end of a cycle.
         processors: what limits computing.
         starts_s: when each actor requests for the first time; None is at time 0.
+        takes_turns: as `transports.SlotTransport` does: where most of those answered last come
+            right back, wait for all of them, unless a full batch is there and the policy
+            takes longer than they do.
 
     Raises:
         ValueError: no actors, no room in a batch, or nothing that takes any time.
@@ -108,9 +117,9 @@ def simulate(
     if not thinks_s or batching.max_batch_size < 1:
         raise ValueError("a simulation needs an actor, and room for it in a batch")
     starts_s = [0.0] * len(thinks_s) if starts_s is None else starts_s
-    return _Simulation(thinks_s, batching, service_s, processors, starts_s).run(
-        warmup_s, measure_s, min_requests, max_requests
-    )
+    return _Simulation(
+        thinks_s, batching, service_s, processors, starts_s, takes_turns=takes_turns
+    ).run(warmup_s, measure_s, min_requests, max_requests)
 
 
 class _Simulation:
@@ -123,6 +132,8 @@ class _Simulation:
         service_s: Callable[[int], float],
         processors: Processors,
         starts_s: Sequence[float],
+        *,
+        takes_turns: bool,
     ) -> None:
         self._thinks_s = thinks_s
         self._service_s = service_s
@@ -136,18 +147,24 @@ class _Simulation:
         heapq.heapify(self._requests)
         self._waiting: deque[tuple[float, int]] = deque()
         self._free_at = 0.0
+        self._takes_turns = takes_turns
+        # Of those answered last: when each asks again, and when the last of them is awake.
+        self._asks_s: list[float] = []
+        self._awake_at = 0.0
+        self._service_took_s = 0.0
 
     def run(
         self, warmup_s: float, measure_s: float, min_requests: int, max_requests: int
     ) -> Simulated:
         """Serve batch after batch; see `simulate`."""
         replies = batches = 0
-        latency_s = 0.0
+        latencies_s: list[float] = []
         begin_s = None
         warmup_edges = _WARMUP_CYCLES
         while True:
             started_s, taken = self._gather()
-            end_s = started_s + self._service_s(len(taken))
+            self._service_took_s = self._service_s(len(taken))
+            end_s = started_s + self._service_took_s
             self._compute(len(taken), started_s)
             self._reply(taken, end_s)
             # From one reply of an actor to another of its replies: whole cycles, also of
@@ -160,7 +177,7 @@ class _Simulation:
                 continue
             replies += len(taken)
             batches += 1
-            latency_s += sum(end_s - asked_s for asked_s, _ in taken)
+            latencies_s += [end_s - asked_s for asked_s, _ in taken]
             is_long = end_s - begin_s >= measure_s and replies >= min_requests
             if is_edge and (is_long or replies >= max_requests):
                 break
@@ -168,12 +185,18 @@ class _Simulation:
         if window_s <= 0.0:
             raise ValueError("nothing takes any time: there is no rate to simulate")
         return Simulated(
-            replies / window_s, replies / batches, latency_s / replies, replies
+            per_s=replies / window_s,
+            mean_batch_size=replies / batches,
+            mean_latency_s=math.fsum(latencies_s) / replies,
+            num_requests=replies,
+            latency_p99_s=sorted(latencies_s)[math.ceil(0.99 * replies) - 1],
         )
 
     def _gather(self) -> tuple[float, list[tuple[float, int]]]:
         """Wait as the server does; return when it starts, and what it took."""
         requests, waiting = self._requests, self._waiting
+        if self._takes_turns:
+            self._await_turn()
         self._come(self._free_at)
         if not waiting:
             waiting.append(heapq.heappop(requests))
@@ -189,6 +212,17 @@ class _Simulation:
         number = min(len(waiting), self._most)
         return now_s, [waiting.popleft() for _ in range(number)]
 
+    def _await_turn(self) -> None:
+        """Let the server be free when those come back that it has just answered."""
+        back = sum(asks_s <= self._awake_at for asks_s in self._asks_s)
+        self._come(self._free_at)
+        is_full = len(self._waiting) >= self._most
+        is_short = self._service_took_s < self._awake_at - self._free_at
+        if self._asks_s and 2 * back >= len(self._asks_s) and (is_short or not is_full):
+            self._free_at = self._awake_at
+            # With the last of them, who asks just then.
+            self._come(math.nextafter(self._awake_at, math.inf))
+
     def _come(self, until_s: float) -> None:
         """Move requests that came before then to those that wait."""
         requests, waiting = self._requests, self._waiting
@@ -200,10 +234,13 @@ class _Simulation:
         cpus, limits = self._cpus_free_at, self._processors
         if cpus and (cpu_s := limits.service_cpu_s(rows)):
             heapq.heapreplace(cpus, max(cpus[0], at_s) + cpu_s)
+        if gil_s := limits.service_gil_s(rows):
+            self._gil_free_at = max(self._gil_free_at, at_s) + gil_s
 
     def _reply(self, taken: Sequence[tuple[float, int]], at_s: float) -> None:
         """Let the actors compute, think, and ask again."""
-        self._free_at = at_s
+        self._free_at = self._awake_at = at_s
+        self._asks_s = []
         cpus, limits = self._cpus_free_at, self._processors
         for _, actor in taken:
             think_s = next(self._thinks_s[actor])
@@ -215,7 +252,8 @@ class _Simulation:
                 began_s = max(began_s, cpus[0])
                 heapq.heapreplace(cpus, began_s + cpu_s)
             if limits.think_gil_s:
-                self._gil_free_at = began_s + limits.think_gil_s
+                self._gil_free_at = self._awake_at = began_s + limits.think_gil_s
+            self._asks_s.append(began_s + think_s)
             heapq.heappush(self._requests, (began_s + think_s, actor))
 
 
@@ -225,6 +263,8 @@ def of_cell(
     *,
     seed: int,
     thinks: Histogram | None = None,
+    takes_turns: bool = False,
+    steady_cycles: int = _STEADY_CYCLES,
 ) -> Simulated:
     """Simulate a trial of a cell: its think times, its warm-up and its window.
 
@@ -236,6 +276,8 @@ def of_cell(
         demands: of one round.
         seed: of the block.
         thinks: as calibrated, in nanoseconds; drawn from anew where the scenario draws none.
+        takes_turns: see `simulate`.
+        steady_cycles: replies of each actor that show a pattern, where nothing is drawn.
 
     Raises:
         ValueError: nothing takes any time.
@@ -244,7 +286,7 @@ def of_cell(
     is_real = workload.environment is not None
     is_drawn = is_real or think_times.is_drawn(workload.think_time)
     wanted = max(window.min_requests, WANTED_REPLIES_PER_ACTOR * workload.num_slots)
-    steady = max(_STEADY_REQUESTS, _STEADY_CYCLES * workload.num_slots)
+    steady = max(_STEADY_REQUESTS, steady_cycles * workload.num_slots)
     share = demands.think_cpu_s / demands.think_s if demands.think_s > 0 else 0.0
     return simulate(
         _thinks_s(workload, demands, seed, thinks),
@@ -260,8 +302,10 @@ def of_cell(
             think_cpu_share=min(1.0, share) if is_real else 0.0,
             think_gil_s=demands.think_gil_s,
             service_cpu_s=demands.service_cpu.of,
+            service_gil_s=demands.service_gil.of,
         ),
         starts_s=_starts_s(workload, demands, seed),
+        takes_turns=takes_turns,
     )
 
 

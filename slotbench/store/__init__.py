@@ -4,7 +4,12 @@ Importing this loads neither pydantic nor pyperf; `read` and `environment.collec
 import what they need.
 """
 
-from slotbench.store.documents import document, read_diagnosis, read_selftest
+from slotbench.store.documents import (
+    document,
+    read_diagnosis,
+    read_recommendation,
+    read_selftest,
+)
 from slotbench.store.finder import PROFILE_ENDING, all_runs, find, kind_of
 from slotbench.store.folder import (
     ProfileFolder,
@@ -30,5 +35,6 @@ __all__ = [
     "read",
     "read_diagnosis",
     "read_profile",
+    "read_recommendation",
     "read_selftest",
 ]

@@ -20,6 +20,7 @@ from slotbench.records import (
     Diagnosis,
     ProfileRecord,
     ProfileTrial,
+    Recommendation,
     RunRecord,
     SelfTest,
     TrialRecord,
@@ -42,6 +43,7 @@ Record = (
     | ProfileRecord
     | ProfileTrial
     | Diagnosis
+    | Recommendation
     | SelfTest
 )
 

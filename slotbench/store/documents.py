@@ -1,4 +1,4 @@
-"""Records that are one JSON file each: a diagnosis, a self-test. Written whole, read back."""
+"""Records that are one JSON file each: a diagnosis, a self-test, a recommendation. Written whole, read back."""
 
 from functools import cache
 from pathlib import Path
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from slotbench.records import (
     DIAGNOSIS_SCHEMA_VERSION,
+    RECOMMENDATION_SCHEMA_VERSION,
     SELFTEST_SCHEMA_VERSION,
     Diagnosis,
+    Recommendation,
     SelfTest,
 )
 from slotbench.store._files import encode
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 
-def document(record: Diagnosis | SelfTest) -> bytes:
+def document(record: Diagnosis | Recommendation | SelfTest) -> bytes:
     """Give the file's text, fields as in the record, ending in a line feed.
 
     Raises:
@@ -33,6 +35,16 @@ def read_diagnosis(path: str | Path) -> Diagnosis:
         RecordError: it cannot be read, is damaged, or is of a later slotbench.
     """
     found: Diagnosis = _read(path, Diagnosis, DIAGNOSIS_SCHEMA_VERSION)
+    return found
+
+
+def read_recommendation(path: str | Path) -> Recommendation:
+    """Read what ``slotbench advise --format json`` wrote.
+
+    Raises:
+        RecordError: it cannot be read, is damaged, or is of a later slotbench.
+    """
+    found: Recommendation = _read(path, Recommendation, RECOMMENDATION_SCHEMA_VERSION)
     return found
 
 

@@ -13,6 +13,7 @@ HEAVY = {"torch", "pandas", "matplotlib", "numpy", "scipy", "pyperf", "rich"}
 # In the order in which `slotbench --help` lists them.
 COMMANDS = (
     "run",
+    "advise",
     "compare",
     "profile",
     "report",
@@ -38,6 +39,7 @@ COMMANDS = (
         (["selftest", "--help"], HEAVY),
         (["list", "--help"], HEAVY),
         (["doctor", "--help"], HEAVY),
+        (["advise", "--help"], HEAVY),
         ([], HEAVY),
     ],
 )

@@ -1,0 +1,208 @@
+"""A recommendation in words and tables: each sentence is said where it is true."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from slotbench.draw import recommendation as drawn
+from slotbench.draw.screen import Screen
+from slotbench.errors import SlotbenchError
+from slotbench.records import Recommendation, ThinkTime
+from tests.slotbench.support.recommendations import choice, raced, recommendation
+
+
+def said(**changes: Any) -> str:
+    return " ".join(drawn.sentences(recommendation(**changes)))
+
+
+def test_it_opens_with_what_to_use() -> None:
+    """Contender, sizes, timeout; then what to expect, with its ends."""
+    first, second, *_ = drawn.sentences(recommendation())
+    assert first == (
+        "For 8 environments use slot with min_batch_size=4, max_batch_size=8 and a timeout of 10 ms."
+    )
+    assert "about 1 000 requests/s (800 to 1 200)" in second
+    assert "nothing was raced" in second
+
+
+def test_without_a_minimum_no_timeout_is_named() -> None:
+    """It would do nothing; and a maximum is never above the environments there are."""
+    rule = replace(
+        recommendation().choices[0].batching, min_batch_size=1, max_batch_size=64
+    )
+    assert "use slot with min_batch_size=1 and max_batch_size=8." in said(
+        choices=(choice("slot", 1000.0, batching=rule),)
+    )
+
+
+def test_the_bound_stands_beside_what_limits() -> None:
+    """Where nothing takes time there is none."""
+    assert "exceed 1 250 requests/s; this is 80 % of it" in said()
+    assert "Nothing else takes any time." in said(bound_per_s=None)
+
+
+def test_others_are_told_apart_beyond_delta_alone() -> None:
+    """Forecasts by their ratio; where all are near, the transport does not matter."""
+    assert "torchrl.slot 0.80×; as good: threading." in said()
+    near = recommendation().choices[:2]
+    assert "The transport does not matter here" in said(choices=near)
+
+
+def test_raced_others_are_told_apart_by_their_intervals() -> None:
+    """A ratio of 0.9 whose interval holds 1 is no difference."""
+    choices = (
+        choice("slot", 1000.0, raced=raced(1000.0)),
+        choice("threading", 990.0, raced=raced(900.0, 0.9, spread=0.2)),
+        choice("torchrl.slot", 800.0, raced=raced(800.0, 0.8)),
+    )
+    text = said(choices=choices, run="results/x")
+    assert "torchrl.slot 0.80×; not told apart: threading." in text
+    assert "no other one is told apart" in said(choices=choices[:2], run="results/x")
+
+
+def test_a_race_is_told_beside_its_forecast() -> None:
+    """With its interval; and where it is outside of the forecast's, that too."""
+    inside = said(choices=(choice("slot", 1000.0, raced=raced(1100.0)),), run="r")
+    assert "about 1 100 requests/s, as raced here (1 090 to 1 110)" in inside
+    assert "forecast were 1 000 (800 to 1 200)" in inside
+    assert "trust the race" not in inside
+    outside = said(choices=(choice("slot", 1000.0, raced=raced(1300.0)),), run="r")
+    assert "outside of what the forecast allowed" in outside
+
+
+def test_a_forecast_that_lost_is_said_to_have() -> None:
+    """With the ratio that the race shows."""
+    text = said(
+        choices=(
+            choice("threading", 900.0, raced=raced(1200.0, 1.2)),
+            choice("slot", 1000.0, raced=raced(1000.0)),
+        ),
+        chosen=0,
+        forecast=1,
+        run="r",
+    )
+    assert "use threading" in text
+    assert "The forecast had recommended slot" in text
+    assert "1.20× [1.19, 1.21] of it, and is followed" in text
+
+
+def test_a_race_without_a_number_is_said_to_have_none() -> None:
+    """What is expected is then forecast alone."""
+    assert "no usable number in the race" in said(run="r")
+
+
+def test_processes_are_named_where_the_gil_limits() -> None:
+    """With what threads can make at most, and what the processors could."""
+    times = replace(recommendation().times, think_cpu_s=0.005, think_gil_s=0.005)
+    text = said(choices=(choice("slot", 190.0, limit="GIL"),), times=times)
+    assert "Environments in processes would be better" in text
+    assert "holds the GIL for 5.00 ms a step, so that threads make at most 200" in text
+    assert "2 processors could step up to 400" in text
+    assert "processes" not in said()
+
+
+def test_a_limit_on_latency_is_kept_or_said_not_to_be() -> None:
+    """As raced where that is known."""
+    assert "at most 10.0 ms (forecast); 20.0 ms were asked" in said(max_latency_s=0.020)
+    slow = choice("slot", 1000.0, is_fast_enough=False, raced=raced(1000.0))
+    text = said(choices=(slow,), max_latency_s=0.001, run="r")
+    assert "Nothing tried keeps 99 % of replies within 1.00 ms" in text
+    assert "12.3 ms (as raced)" in text
+
+
+def test_what_needs_something_is_beside() -> None:
+    """With what must hold, and what it brings."""
+    inline = choice("slot[inline]", 1500.0, needs="it may")
+    text = said(choices=(inline, choice("slot", 1000.0)), chosen=1, forecast=1, beside=(0,))
+    assert "Where it may: slot[inline] with" in text
+    assert "makes 1.50× of that" in text
+
+
+def test_what_was_assumed_is_said() -> None:
+    """Each number with where it is from; what no recorded run covers."""
+    text = " ".join(drawn.assumptions(recommendation()))
+    assert "5.00 ms on average (always the same); they wait" in text
+    assert "2.00 ms a batch and 0 s a row, as given" in text
+    assert "1.50× the time of the reference machine's, as timed" in text
+    assert "never checked" not in text
+
+    times = replace(recommendation().times, think_origin="assumed", policy_origin="assumed")
+    unknown = recommendation(times=times, is_pace_known=False)
+    text = " ".join(drawn.assumptions(unknown))
+    assert "give --step-ms or --environment" in text
+    assert "give --policy-ms or --policy" in text
+    assert "leave out --no-measure to time it" in text
+
+    many = replace(recommendation().workload, num_slots=5000)
+    text = " ".join(drawn.assumptions(recommendation(workload=many, pace=3.0)))
+    assert "never checked beyond 256 environments" in text
+    assert "at paces of 1.00× to 2.04× alone" in text
+
+    misfit = replace(recommendation().times, misfit_ratio=0.25, policy_origin="measured")
+    text = " ".join(drawn.assumptions(recommendation(times=misfit)))
+    assert "off by up to 25 %" in text
+    assert "timed here" in text
+
+
+def test_computing_environments_of_a_race_are_said_to_be_simulated() -> None:
+    """Since theirs ends at a time of day."""
+    busy = replace(
+        recommendation().workload, think_time=ThinkTime("constant", 5.0, 1.0, "busy")
+    )
+    raced_text = " ".join(drawn.assumptions(recommendation(workload=busy, run="r")))
+    assert "until a time of day" in raced_text
+    told = " ".join(drawn.assumptions(recommendation(workload=busy)))
+    assert "until a time of day" not in told
+    assert "they compute and hold the GIL" in told
+
+
+def shown_rows(record: Recommendation) -> list[str]:
+    return [row[0] for row in drawn.choices(record).rows]
+
+
+def test_the_table_has_every_contender_at_its_best_and_the_chosen_one_throughout() -> None:
+    """So that what another rule costs is seen, and the table stays short."""
+    one = replace(recommendation().choices[0].batching, min_batch_size=1)
+    record = recommendation(
+        choices=(
+            choice("slot", 1000.0),
+            choice("threading", 990.0),
+            choice("slot", 900.0, batching=one),
+            choice("threading", 700.0, batching=one),
+        )
+    )
+    assert shown_rows(record) == ["slot ◀", "threading", "slot"]
+    header = drawn.choices(record).header
+    assert "raced" not in header
+    with_race = recommendation(
+        choices=(choice("slot", 1000.0, raced=raced(1100.0)),), run="r"
+    )
+    assert "raced" in drawn.choices(with_race).header
+
+
+@pytest.mark.parametrize("width", [20, 60, 100, 200])
+def test_text_is_never_cut(width: int) -> None:
+    """Every sentence and number, in any terminal; no line wider than it."""
+    record = recommendation(
+        notes=("A note of some length that has to be broken somewhere.",)
+    )
+    text = drawn.show(record, Screen(width=width))
+    assert " ".join(drawn.sentences(record)) in " ".join(text.split())
+    if width >= 60:
+        assert max(map(len, text.splitlines())) <= width
+
+
+def test_formats() -> None:
+    """Markdown and HTML say the same; JSON is the record; an unknown one is said in a line."""
+    record = recommendation()
+    markdown = drawn.render(record, "md")
+    assert markdown.startswith("**For 8 environments use slot with min\\_batch\\_size=4")
+    assert "| `slot ◀` | 4 | 8 |" in markdown
+    assert "<strong>For 8 environments" in drawn.fragment(record)
+    assert json.loads(drawn.render(record, "json"))["schema_version"] == 1
+    assert drawn.render(record, "text") == drawn.show(record)
+    for ask in (drawn.check_format, lambda name: drawn.render(record, name)):
+        with pytest.raises(SlotbenchError, match="unknown format 'jsn': did you mean json"):
+            ask("jsn")
