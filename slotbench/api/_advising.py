@@ -305,7 +305,7 @@ def _twin(
     How much of its computing holds the GIL is not known: all of it is taken to.
     """
     from slotbench.compute.histogram import edges_ns
-    from slotbench.measure.environments import make_gym
+    from slotbench.measure import libraries
 
     assert workload.environment is not None
     assert timed.think_mean_s is not None
@@ -315,7 +315,7 @@ def _twin(
     mean_s = math.fsum(middle * count for middle, count in pairs) / number
     variance = math.fsum((middle - mean_s) ** 2 * n for middle, n in pairs) / number
     sigma = min(_MAX_SIGMA, math.sqrt(math.log1p(variance / mean_s**2)))
-    env = make_gym(workload.environment)
+    env = libraries.make(workload.environment, seed=0)
     space = env.observation_space
     env.close()
     cpu_s = min(think_s, max(0.0, (timed.think_cpu_s or 0.0) - work_s))

@@ -49,7 +49,9 @@ def list_all(
     print("\ncontenders:")
     print(_table(catalogue["contenders"]))
     print("  package.module:factory  (yours)")
-    print("\nOptions and server follow the name: 'slot[preallocate]', 'slot@torchrl'.")
+    print(
+        "\nOptions and server follow the name: 'slot[preallocate]', 'slot@torchrl', 'slot@collector'."
+    )
     print("\nmetrics:")
     print(_table(catalogue["metrics"]))
     print("\nplots:")
