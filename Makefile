@@ -60,6 +60,7 @@ wheel: $(STAMP)
 	build/wheel-venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/slotbench-*.whl
 	cd / && $(CURDIR)/build/wheel-venv/bin/slotbench run quickstart --dry-run
 	cd / && $(CURDIR)/build/wheel-venv/bin/slotbench list
+	cd / && $(CURDIR)/build/wheel-venv/bin/slotbench advise --num-envs 8 --policy-ms 1 --no-measure
 	cd / && $(CURDIR)/build/wheel-venv/bin/slotbench report $(CURDIR)/results/reference/quickstart -o $(CURDIR)/build/report.html --force
 
 clean:

@@ -397,12 +397,12 @@ def _race_notes(stored: "StoredRun") -> list[str]:
     """What went wrong in a race, a sentence a kind."""
     notes = []
     problems = blocks.find_problems(stored.run, stored.trials)
-    for kind in ("failed", "INVALID"):
+    for kind, words in (("failed", "failed"), ("INVALID", "were INVALID")):
         of_kind = [one for one in problems if one.kind == kind and one.is_counted]
         if of_kind:
             first = of_kind[0]
             notes.append(
                 f"In the race {len({one.trial_id for one in of_kind})} of {len(stored.trials)} "
-                f"trials were {kind}, the first of {first.contender}: {first.detail}."
+                f"trials {words}, the first of {first.contender}: {first.detail}."
             )
     return notes

@@ -311,10 +311,9 @@ def choices(record: Recommendation) -> Table:
         rows.append(
             (
                 one.contender + (" ◀" if place == record.chosen else ""),
-                units.whole(one.batching.min_batch_size),
-                units.whole(min(one.batching.max_batch_size, num_envs)),
-                _per_s(one.per_s),
-                f"{_per_s(one.low)} … {_per_s(one.high)}",
+                f"{units.whole(one.batching.min_batch_size)} … "
+                f"{units.whole(min(one.batching.max_batch_size, num_envs))}",
+                f"{_per_s(one.per_s)} [{_per_s(one.low)}, {_per_s(one.high)}]",
                 *([units.MISSING if raced is None else _per_s(raced.per_s)] * is_raced),
                 units.ratio(_over(one, mine)),
                 units.value(tail, "s"),
@@ -322,7 +321,8 @@ def choices(record: Recommendation) -> Table:
         )
     timeouts = {one.batching.timeout_ms for one in record.choices}
     notes = [
-        "Requests/s; 95 % of recorded measurements lay between the two ends of such forecasts. Over: "
+        "Batch: least … largest. Requests/s, forecast between the two ends of which 95 % of recorded "
+        "measurements lay. Over: "
         f"by {'what was raced' if is_raced else 'forecast'}, over the recommended one (◀). p99: "
         f"99 % of replies came within, {'as raced' if is_raced else 'by forecast'}.",
         "The timeout is "
@@ -334,7 +334,7 @@ def choices(record: Recommendation) -> Table:
     return Table(
         "choices",
         (
-            *("transport", "min batch", "max batch", "forecast", "from … to"),
+            *("transport", "batch", "forecast"),
             *(["raced"] * is_raced),
             *("over", "p99"),
         ),

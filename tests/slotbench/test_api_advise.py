@@ -16,6 +16,7 @@ from slotbench.errors import RecordError, SlotbenchError
 from slotbench.records import ServicePoint
 from tests.slotbench.support.calibrations import calibration
 
+REFERENCE = Path(__file__).parents[2] / "results/reference"
 OURS = {"slot", "threading", "slot[inline]"}
 
 
@@ -147,6 +148,28 @@ def test_a_policy_that_raises_is_said_in_a_line(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SlotbenchError, match="RuntimeError: no accelerator"):
         slotbench.advise(2, policy="no_policy_here:policy", measure=False)
+
+
+def test_without_torchrl_ours_alone_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And that TorchRL's were left out is said, with the reason."""
+    monkeypatch.setattr(
+        _advising.contenders, "missing_requirement", lambda _: "torchrl is not installed"
+    )
+    record = slotbench.advise(8, policy_ms=2, measure=False).record
+    assert {one.contender for one in record.choices} == OURS
+    assert record.notes == (
+        "TorchRL's transports were left out: torchrl is not installed.",
+    )
+    assert "optional" not in record.scenario
+
+
+def test_what_went_wrong_in_a_race_is_said() -> None:
+    """How many trials, and the first one's reason; a clean race has nothing to say."""
+    limits = slotbench.load("limits", results_dir=REFERENCE).stored
+    [note] = _advising._race_notes(limits)
+    assert note.startswith("In the race 1 of 1800 trials were INVALID, the first of ")
+    losses = slotbench.load("losses", results_dir=REFERENCE).stored
+    assert _advising._race_notes(losses) == []
 
 
 def test_a_window_is_as_long_as_the_time_allows() -> None:

@@ -194,12 +194,23 @@ def test_text_is_never_cut(width: int) -> None:
         assert max(map(len, text.splitlines())) <= width
 
 
+def test_the_longest_names_stand_in_columns() -> None:
+    """In a terminal of 100, also with a race."""
+    long = "torchrl.threading[collate=lazy_stack]"
+    slow = choice(long, 12_345.0, raced=raced(12_345.0, 0.5))
+    record = recommendation(
+        choices=(choice("slot", 24_690.0, raced=raced(24_690.0)), slow), run="r"
+    )
+    [line] = [x for x in drawn.show(record).splitlines() if x.startswith(f"{long}  ")]
+    assert "12 300 [9 880, 14 800]" in line
+
+
 def test_formats() -> None:
     """Markdown and HTML say the same; JSON is the record; an unknown one is said in a line."""
     record = recommendation()
     markdown = drawn.render(record, "md")
     assert markdown.startswith("**For 8 environments use slot with min\\_batch\\_size=4")
-    assert "| `slot ◀` | 4 | 8 |" in markdown
+    assert "| `slot ◀` | 4 … 8 | 1 000 [800, 1 200] |" in markdown
     assert "<strong>For 8 environments" in drawn.fragment(record)
     assert json.loads(drawn.render(record, "json"))["schema_version"] == 1
     assert drawn.render(record, "text") == drawn.show(record)
