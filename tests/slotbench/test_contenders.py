@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slotbench import contenders
-from slotbench.contenders import available, make, missing_requirement, parse
+from slotbench.contenders import _installed, available, make, missing_requirement, parse
 from slotbench.errors import ContenderError
 from slotbench.records import Contender
 
@@ -308,7 +308,7 @@ def test_torchrl_is_missing_where_it_is_not_installed(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TorchRL's transports and TorchRL's server both need it."""
-    monkeypatch.setattr(contenders, "_can_find", lambda module: module != "torchrl")
+    monkeypatch.setattr(_installed, "_can_find", lambda module: module != "torchrl")
     assert missing_requirement(parse(text)) == (
         "torchrl is not installed; pip install 'slotbench[torchrl]'"
     )

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from slotbench import contenders as contenders_module
 from slotbench.cli import _progress
 from slotbench.cli.check import _Stop
+from slotbench.contenders import _installed
 from slotbench.measure import checking
 
 SUPPORT = str(Path(__file__).parent.parent / "support")
@@ -176,7 +176,7 @@ def test_torchrl_that_is_missing_is_one_line(
     slotbench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With what to install."""
-    monkeypatch.setattr(contenders_module, "_can_find", lambda module: module != "torchrl")
+    monkeypatch.setattr(_installed, "_can_find", lambda module: module != "torchrl")
     outcome = slotbench("check", "torchrl.slot")
 
     assert outcome.code == 2

@@ -1,0 +1,222 @@
+"""What is known of each contender before anything is imported: options, defaults, servers, actors.
+
+The tables here are all that tells one built-in contender from another.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Final, Literal, cast, get_args
+
+from slotbench.contenders._values import did_you_mean, is_scalar, shown
+from slotbench.errors import ContenderError
+from slotbench.records import Contender, Scalar
+from slotbench.records.contender import Server
+
+COLLATES: Final = ("default", "maybe_dense_stack", "lazy_stack")
+CHECKOUT: Final = "from"
+"""Option that every contender with a package of its own has: the folder to import it from."""
+
+ACTORS: Final = "actors"
+"""Option of every contender whose clients may be used by other processes: where actors run."""
+
+COLLECTOR_OPTIONS: Final = ("env_backend", "frames_per_batch")
+"""Options of TorchRL's collector, by its own names."""
+
+HARNESS_OPTIONS: Final = frozenset({"collate", CHECKOUT, ACTORS, *COLLECTOR_OPTIONS})
+"""Options that are not the transport's."""
+
+FRAMES_PER_BATCH: Final = 64
+"""What a collector collects before it hands it on. TorchRL has no default; its benchmarks have 200
+and 256, with which a window that is long against what is buffered takes several times as long."""
+
+Actors = Literal["threads", "processes", "collector"]
+"""Who asks: threads of the server's process, processes of their own, or TorchRL's collector."""
+
+_CHOICES: Final = {
+    "collate": COLLATES,
+    ACTORS: ("threads", "processes"),
+    "env_backend": ("threading", "multiprocessing"),
+}
+"""Option of the harness → what it may be."""
+
+_SERVERS: Final = ("reference", "torchrl", "collector")
+BUILT_IN: Final[dict[str, dict[str, bool]]] = {
+    "floor": {},
+    "slot": {"preallocate": False, "inline": False},
+    "threading": {},
+    "torchrl.slot": {"preallocate": False},
+    "torchrl.threading": {},
+    "torchrl.process_slot": {"copy_result": True},
+    "torchrl.shared_memory": {"copy_result": True},
+    "torchrl.mp": {},
+    "torchrl.ray": {},
+}
+"""Built-in contender → its own options, all of them flags, with their defaults."""
+
+TORCHRLS: Final = tuple(name for name in BUILT_IN if name.startswith("torchrl."))
+
+_BETWEEN_PROCESSES: Final = frozenset(
+    {"torchrl.process_slot", "torchrl.shared_memory", "torchrl.mp"}
+)
+"""Built-in contenders whose actors are processes, unless ``actors=threads``."""
+
+_COLLECTED: Final = frozenset(
+    {"slot", "threading", "torchrl.slot", "torchrl.threading", "torchrl.process_slot"}
+)
+"""Built-in contenders that TorchRL's collector is given."""
+
+
+def needs_torchrl(contender: Contender) -> bool:
+    """Says whether the contender is TorchRL's, or runs in TorchRL's server or collector."""
+    if contender.server in {"torchrl", "collector"}:
+        return True
+    return contender.name.startswith("torchrl.") and ":" not in contender.name
+
+
+def actors_of(contender: Contender) -> Actors:
+    """Says who asks."""
+    if contender.server == "collector":
+        return "collector"
+    default = "processes" if contender.name in _BETWEEN_PROCESSES else "threads"
+    return cast("Actors", contender.options.get(ACTORS, default))
+
+
+def shares_gil(contender: Contender) -> bool:
+    """Says whether its actors compute in one process, a thread at a time where there is a GIL."""
+    actors = actors_of(contender)
+    return actors == "threads" or (
+        actors == "collector" and env_backend_of(contender) == "threading"
+    )
+
+
+def env_backend_of(contender: Contender) -> str:
+    """Says where a collector's contender has its envs, in TorchRL's word for it."""
+    chosen = contender.options.get("env_backend", _default_env_backend(contender.name))
+    return str(chosen)
+
+
+def check_option(name: str, key: str, value: Scalar) -> None:
+    if not re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII):
+        raise ContenderError(f"contender {name}: {key!r} is no option; use a Python name")
+    if name == "floor":
+        raise ContenderError(f"contender floor: it takes no options; remove {key}")
+    if key == CHECKOUT:
+        if name.startswith("torchrl.") and ":" not in name:
+            raise ContenderError(
+                f"contender {name}: it is TorchRL's, as installed; remove {key}"
+            )
+        if not isinstance(value, str) or not value:
+            raise ContenderError(
+                f"contender {name}: {key} is the path of a folder, not {shown(value)}"
+            )
+    elif key in _CHOICES and (key != ACTORS or _may_have_processes(name)):
+        if value not in _CHOICES[key]:
+            raise ContenderError(
+                f"contender {name}: {key} is {' or '.join(_CHOICES[key])}, not {shown(value)}"
+            )
+    elif key == "frames_per_batch":
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 10**6:
+            raise ContenderError(
+                f"contender {name}: {key} is a whole number from 1 to 1000000, "
+                f"not {shown(value)}"
+            )
+    elif name in BUILT_IN and key not in BUILT_IN[name]:
+        raise ContenderError(f"contender {name}: {_unknown_option(name, key)}")
+    elif name in BUILT_IN and not isinstance(value, bool):
+        raise ContenderError(
+            f"contender {name}: {key} is true or false, not {shown(value)}"
+        )
+    elif not is_scalar(value):
+        raise ContenderError(
+            f"contender {name}: {key} is {shown(value)}; "
+            "give true, false, a finite number of at most 64 bits, or text"
+        )
+
+
+def _unknown_option(name: str, key: str) -> str:
+    """What to do about an option that a built-in contender does not have."""
+    if key == ACTORS:
+        return (
+            "its actors are threads of the server's process, which is all it connects; "
+            f"remove {ACTORS}"
+        )
+    own = () if name in TORCHRLS else (CHECKOUT,)
+    own = (*own, ACTORS) if _may_have_processes(name) else own
+    known = (*BUILT_IN[name], "collate", *own)
+    near = did_you_mean(key, known) or f"it has {' and '.join(known)}"
+    return f"unknown option {key}; {near}"
+
+
+def _may_have_processes(name: str) -> bool:
+    """Whether actors may be processes: of built-in contenders few, of others who knows."""
+    return name in _BETWEEN_PROCESSES or name not in BUILT_IN
+
+
+def check_together(name: str, options: Mapping[str, Scalar], server: Server) -> None:
+    """Refuse options that the server has no use for."""
+    if CHECKOUT in options and server in {"torchrl", "collector"} and name in BUILT_IN:
+        raise ContenderError(
+            f"contender {name}: {CHECKOUT} and @{server} do not go together: the adapter to "
+            "TorchRL belongs to the installed slotbench"
+        )
+    excluded = ("collate", ACTORS) if server == "collector" else COLLECTOR_OPTIONS
+    for key in excluded:
+        if key in options:
+            reason = (
+                "TorchRL's collector has its own"
+                if server == "collector"
+                else "it is TorchRL's collector's; write …@collector"
+            )
+            raise ContenderError(
+                f"contender {name}: {key} does not go with @{server}: {reason}"
+            )
+    if server != "collector":
+        return
+    if name in BUILT_IN and name not in _COLLECTED:
+        raise ContenderError(
+            f"contender {name}: TorchRL's collector is given {', '.join(sorted(_COLLECTED))} "
+            "or package.module:factory; remove @collector"
+        )
+    backend = options.get("env_backend")
+    if name in _BETWEEN_PROCESSES and backend not in {None, "multiprocessing"}:
+        raise ContenderError(
+            f"contender {name}: its envs are processes; remove env_backend={backend}"
+        )
+
+
+def is_default(name: str, key: str, options: Mapping[str, Scalar], server: Server) -> bool:
+    value = options[key]
+    if key == "collate":
+        return value == "default"
+    if key == ACTORS:
+        return value == ("processes" if name in _BETWEEN_PROCESSES else "threads")
+    if server == "collector" and key in COLLECTOR_OPTIONS:
+        default = _default_env_backend(name) if key == "env_backend" else FRAMES_PER_BATCH
+        return value == default
+    return name in BUILT_IN and value is BUILT_IN[name].get(key)
+
+
+def _default_env_backend(name: str) -> str:
+    return "multiprocessing" if name in _BETWEEN_PROCESSES else "threading"
+
+
+def default_server(name: str) -> Server:
+    if name == "floor":
+        return "none"
+    return "torchrl" if name in TORCHRLS else "reference"
+
+
+def check_server(name: str, server: str | None) -> Server:
+    default = default_server(name)
+    if server is None or server == default:
+        return default
+    if name == "floor":
+        raise ContenderError(f"contender floor: it brings its own server; remove @{server}")
+    if server not in _SERVERS or server not in get_args(Server):
+        near = did_you_mean(server, _SERVERS) or "use one of these"
+        raise ContenderError(
+            f"contender {name}: unknown server {json.dumps(server[:60])}; {near} "
+            f"({', '.join(_SERVERS)})"
+        )
+    return cast("Server", server)
