@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -241,11 +242,13 @@ def test_one_thread_that_waits_for_a_lock_does_not_wait_for_the_gil() -> None:
 def test_of_more_threads_than_are_looked_at_the_waiters_are_estimated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Half of eight that compute, drawn by chance: that one waits is then not to be known."""
-    monkeypatch.setattr(pass_gil, "_MAX_THREADS", 4)
+    """Some of eight that compute, drawn by chance: that one waits is then not to be known."""
+    monkeypatch.setattr(pass_gil, "_MAX_THREADS", 6)
+    # Of these none waits; how many are drawn is chance, and those drawn stand for all.
+    num_others = len(list(Path("/proc/self/task").iterdir()))
     counts = gil_while(lambda: sum(range(100)), 8)
     assert "gil_wanted" not in counts
-    assert 2.0 < counts["gil_waiters"] <= 8.0
+    assert 2.0 < counts["gil_waiters"] <= 8.0 + num_others
 
 
 def test_a_gil_that_was_not_seen_is_not_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
