@@ -51,6 +51,7 @@ BUILT_IN: Final[dict[str, dict[str, bool]]] = {
     "torchrl.shared_memory": {"copy_result": True},
     "torchrl.mp": {},
     "torchrl.ray": {},
+    "torchrl.parallel": {},
 }
 """Built-in contender → its own options, all of them flags, with their defaults."""
 
@@ -65,6 +66,11 @@ _COLLECTED: Final = frozenset(
     {"slot", "threading", "torchrl.slot", "torchrl.threading", "torchrl.process_slot"}
 )
 """Built-in contenders that TorchRL's collector is given."""
+
+_PARALLEL: Final = "torchrl.parallel"
+"""A collection without a transport: no server is its own but the collector, its envs are processes."""
+
+_ENVS_IN_PROCESSES: Final = _BETWEEN_PROCESSES | {_PARALLEL}
 
 
 def needs_torchrl(contender: Contender) -> bool:
@@ -173,13 +179,13 @@ def check_together(name: str, options: Mapping[str, Scalar], server: Server) -> 
             )
     if server != "collector":
         return
-    if name in BUILT_IN and name not in _COLLECTED:
+    if name in BUILT_IN and name not in _COLLECTED and name != _PARALLEL:
         raise ContenderError(
             f"contender {name}: TorchRL's collector is given {', '.join(sorted(_COLLECTED))} "
             "or package.module:factory; remove @collector"
         )
     backend = options.get("env_backend")
-    if name in _BETWEEN_PROCESSES and backend not in {None, "multiprocessing"}:
+    if name in _ENVS_IN_PROCESSES and backend not in {None, "multiprocessing"}:
         raise ContenderError(
             f"contender {name}: its envs are processes; remove env_backend={backend}"
         )
@@ -198,12 +204,14 @@ def is_default(name: str, key: str, options: Mapping[str, Scalar], server: Serve
 
 
 def _default_env_backend(name: str) -> str:
-    return "multiprocessing" if name in _BETWEEN_PROCESSES else "threading"
+    return "multiprocessing" if name in _ENVS_IN_PROCESSES else "threading"
 
 
 def default_server(name: str) -> Server:
     if name == "floor":
         return "none"
+    if name == _PARALLEL:
+        return "collector"
     return "torchrl" if name in TORCHRLS else "reference"
 
 
@@ -211,8 +219,10 @@ def check_server(name: str, server: str | None) -> Server:
     default = default_server(name)
     if server is None or server == default:
         return default
-    if name == "floor":
-        raise ContenderError(f"contender floor: it brings its own server; remove @{server}")
+    if name in {"floor", _PARALLEL}:
+        raise ContenderError(
+            f"contender {name}: it brings its own server; remove @{server}"
+        )
     if server not in _SERVERS or server not in get_args(Server):
         near = did_you_mean(server, _SERVERS) or "use one of these"
         raise ContenderError(

@@ -112,6 +112,8 @@ def buffered_frames(workload: Workload, contender: Contender) -> int:
     if actors_of(contender) != "collector":
         return 0
     batch = int(contender.options.get("frames_per_batch", FRAMES_PER_BATCH))
+    if contender.name == "torchrl.parallel":
+        return batch  # all envs are at the same step
     of_envs = 1
     if contender.name == "torchrl.process_slot":
         of_envs = min(max(batch // workload.num_slots, _CHUNK_FRAMES), batch)

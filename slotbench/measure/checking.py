@@ -111,7 +111,7 @@ def check(
         if contender.server == "collector":
             raise ContenderError(
                 f"contender {contender.label!r}: TorchRL's collector has no clients that could be "
-                f"checked; check {contender.name} or {contender.name}@torchrl"
+                "checked; check its transport alone, such as slot@torchrl"
             )
         _admit(by, contender)
     num_done, num_all = 0, len(contenders) * len(checks)

@@ -1,19 +1,22 @@
 """TorchRL's ``AsyncBatchedCollector`` around a transport, as both the system and the crew of a trial.
 
 The collector has actors of its own: threads, or processes, that step an env and ask the policy. So
-what an actor does elsewhere, an env does here: `RecordedEnv` is an actor's environment in TorchRL's
-form, which stamps and checks as an actor does, from the moment at which it hands out an
-observation to the moment at which it is given the action. Latency is then the way through the
-collector, its env pool, `PolicyClientModule` and the transport, and a reply is a step. A thread
-iterates over the collector, does nothing with what it gets, and counts it: the frames.
+what an actor does elsewhere, an env does here (`slotbench.measure.recorded_env`). Latency is then the
+way through the collector, its env pool, `PolicyClientModule` and the transport, and a reply is a
+step. A thread iterates over the collector, does nothing with what it gets, and counts it: the
+frames.
 
-Once stopped, an env keeps the action it was given and asks no more, until all that was counted
-has been read; only then is the collector shut down.
+``torchrl.parallel`` is the collection without a transport: TorchRL's ``Collector`` over a
+``ParallelEnv``, a process an env, all stepped together and then asked for together.
 
-Source: torchrl 0.14.1, ``torchrl.collectors._async_batched`` and ``torchrl.envs.async_envs``.
+The trial's end: the envs are told to ask no more; when all that was counted has been read they are
+released, and only then is the collector shut down.
+
+Source: torchrl 0.14.1, ``torchrl.collectors._async_batched``, ``torchrl.collectors._single`` and
+``torchrl.envs.async_envs``.
 """
 
-import math
+import functools
 import multiprocessing
 import threading
 import time
@@ -21,116 +24,24 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import torch
-from tensordict import TensorDictBase, maybe_dense_stack
-from torchrl.collectors import AsyncBatchedCollector
-from torchrl.data import Bounded, Categorical, Composite, Unbounded
-from torchrl.envs import EnvBase
+from tensordict import maybe_dense_stack
+from torchrl.collectors import AsyncBatchedCollector, Collector
+from torchrl.envs import ParallelEnv
 from torchrl.modules.inference_server import ProcessSlotTransport
 
 from slotbench import contenders
-from slotbench.compute import think_times
-from slotbench.measure import environments, systems
+from slotbench.measure import systems
 from slotbench.measure.crew import WATCH_STEP_S, settled
-from slotbench.measure.identity import IdentityCheck
 from slotbench.measure.layouts import Layouts
+from slotbench.measure.recorded_env import RecordedEnv
 from slotbench.measure.recording import Collate
 from slotbench.measure.served import SharedServedModel
-from slotbench.measure.shared import SharedFlag
+from slotbench.measure.shared import SharedFlag, reserve
 from slotbench.measure.shared_log import SharedLog
-from slotbench.records import TrialSpec, Workload
+from slotbench.records import TrialSpec
 
 _START_TIMEOUT_S: Final = 60.0
 _HELD_STEP_S: Final = 0.005
-
-
-class RecordedEnv(EnvBase):  # type: ignore[misc]  # torchrl is untyped
-    """An actor's environment in TorchRL's form, with an actor's stamps and checks.
-
-    Args:
-        log: of the actor, in memory that all processes share.
-        workload: of the cell.
-        seed: of the trial.
-        sample: what a request and a reply look like.
-        is_lent: the action comes in memory that is written to again.
-        stop: the trial is over.
-        release: what was counted has been read; go on, so that the collector can end.
-
-    Threads: one at a time, whichever the collector steps it in.
-    """
-
-    def __init__(
-        self,
-        log: SharedLog,
-        workload: Workload,
-        seed: int,
-        *,
-        sample: Layouts,
-        is_lent: bool,
-        stop: SharedFlag,
-        release: SharedFlag,
-    ) -> None:
-        super().__init__(device=None, batch_size=[])
-        self._log = log
-        self._stop = stop
-        self._release = release
-        self._identity = IdentityCheck(log.index, copies=is_lent)
-        self._environment = environments.build(
-            workload,
-            self._identity.ids,
-            has_payload=True,
-            seed=think_times.actor_seed(seed, log.index),
-        )
-        self._num_submitted = 0
-        self.observation_spec = _spec_of(sample.request)
-        # All that the policy says is the action, so that the collector brings the id's echo, too.
-        self.full_action_spec = _spec_of(sample.reply)
-        self.reward_spec = Unbounded(shape=(1,))
-        self.done_spec = Categorical(2, dtype=torch.bool, shape=(1,))
-
-    def _reset(self, tensordict: TensorDictBase | None = None, **_: Any) -> TensorDictBase:
-        del tensordict
-        return self._ask()
-
-    def _step(self, tensordict: TensorDictBase) -> TensorDictBase:
-        replied_ns = time.perf_counter_ns()
-        i = self._num_submitted - 1
-        if i >= 0 and not self._release.is_set():
-            self._log.replied_ns[i] = replied_ns
-            try:
-                self._identity.add(tensordict)
-                self._environment.step(tensordict)
-            except BaseException:
-                self._log.tell(traceback.format_exc(), self._identity.problem)
-                self._stop.set()
-                raise
-        found = self._ask()
-        return found.update({"reward": torch.zeros(1)})
-
-    def _ask(self) -> TensorDictBase:
-        """Make the next request, and stamp it; hold it back where the trial is over."""
-        if self._num_submitted >= len(self._log.submitted_ns):
-            self._stop.set()
-        if self._stop.is_set():
-            self._finish()
-        request: TensorDictBase = self._environment.request().clone(recurse=False)
-        done = torch.zeros(1, dtype=torch.bool)
-        request.update({"done": done, "terminated": done.clone()})
-        if not self._release.is_set():
-            i = self._num_submitted
-            self._num_submitted = i + 1
-            self._log.submitted_ns[i] = time.perf_counter_ns()
-        return request
-
-    def _finish(self) -> None:
-        """Check the last replies, and wait until the collector is being shut down."""
-        if not self._release.is_set():
-            self._identity.finish()
-            self._log.tell("", self._identity.problem)
-        self._release.wait(math.inf, step_s=_HELD_STEP_S)
-
-    def _set_seed(self, seed: int | None) -> None:
-        """Its seed is its trial's."""
 
 
 class Collection:
@@ -159,7 +70,6 @@ class Collection:
         # The pools of TorchRL take the default: what is forked has the memory that is shared.
         multiprocessing.set_start_method("fork", force=True)
         sample = layouts()
-        transport = systems.build_transport(contender, workload.num_slots, lambda: sample)
         self._logs = [SharedLog(i, max_requests) for i in range(workload.num_slots)]
         self._stop = SharedFlag()
         self._release = SharedFlag()
@@ -169,34 +79,22 @@ class Collection:
             target=self._consume, name="consumer", daemon=True
         )
         self._has_ended = False
-        batching = workload.batching
-        is_of_processes = isinstance(transport, ProcessSlotTransport)
-        policy = {"policy_factory": lambda: model} if is_of_processes else {"policy": model}
         env_backend = contenders.env_backend_of(contender)
         self._model = model
 
-        def env_of(log: SharedLog) -> Callable[[], RecordedEnv]:
-            return lambda: RecordedEnv(
-                log,
-                workload,
-                spec.seed,
-                sample=sample,
-                is_lent=env_backend == "multiprocessing",
-                stop=self._stop,
-                release=self._release,
-            )
-
-        self._collector = AsyncBatchedCollector(
-            [env_of(log) for log in self._logs],
-            **policy,
-            transport=transport,
-            env_backend=env_backend,
-            frames_per_batch=contender.options.get(
-                "frames_per_batch", contenders.FRAMES_PER_BATCH
-            ),
-            max_batch_size=batching.max_batch_size,
-            min_batch_size=batching.min_batch_size,
-            server_timeout=batching.timeout_ms / 1e3,
+        env_of = functools.partial(
+            RecordedEnv,
+            workload=workload,
+            seed=spec.seed,
+            sample=sample,
+            is_lent=env_backend == "multiprocessing",
+            in_step=reserve(1) if contender.name == "torchrl.parallel" else None,
+            stop=self._stop,
+            release=self._release,
+        )
+        make = _parallel if contender.name == "torchrl.parallel" else _asynchronous
+        self._collector = make(
+            spec, [functools.partial(env_of, log) for log in self._logs], model, sample
         )
 
     # The system.
@@ -216,6 +114,10 @@ class Collection:
 
         What is served from now on does not count.
         """
+        replied = [log.stamps_ns()[1] for log in self._logs]
+        if isinstance(self._collector, Collector) and all(map(len, replied)):
+            # It calls its policy when it is made, and once more than it steps when it begins.
+            self._model.forget_rehearsals(min(int(stamps[0]) for stamps in replied))
         self._model.freeze()
         self._release.set()
         ending = threading.Thread(target=self._shut_down, daemon=True)
@@ -225,6 +127,9 @@ class Collection:
         return self._has_ended
 
     def _shut_down(self) -> None:
+        if isinstance(self._collector, Collector):
+            # It works in the consumer's thread, which takes one more batch and ends.
+            self._consumer.join()
         self._collector.shutdown()
         self._has_ended = True
 
@@ -288,10 +193,58 @@ class Collection:
             for batch in self._collector:
                 num_frames += batch.numel()
                 self._frames.append((time.perf_counter_ns(), num_frames))
+                if self._release.is_set():
+                    return
         except Exception as error:  # noqa: BLE001  # reported: the trial must hear of it
             if not self._release.is_set():
                 self._error = _told(error)
                 self._stop.set()
+
+
+def _asynchronous(
+    spec: TrialSpec,
+    envs: list[Callable[[], Any]],
+    model: SharedServedModel,
+    sample: Layouts,
+) -> Any:
+    """TorchRL's collector with an inference server, around the contender's transport."""
+    workload, contender = spec.workload, spec.contender
+    transport = systems.build_transport(contender, workload.num_slots, lambda: sample)
+    is_of_processes = isinstance(transport, ProcessSlotTransport)
+    policy = {"policy_factory": lambda: model} if is_of_processes else {"policy": model}
+    batching = workload.batching
+    return AsyncBatchedCollector(
+        envs,
+        **policy,
+        transport=transport,
+        env_backend=contenders.env_backend_of(contender),
+        frames_per_batch=_frames_per_batch(spec),
+        max_batch_size=batching.max_batch_size,
+        min_batch_size=batching.min_batch_size,
+        server_timeout=batching.timeout_ms / 1e3,
+    )
+
+
+def _parallel(
+    spec: TrialSpec,
+    envs: list[Callable[[], Any]],
+    model: SharedServedModel,
+    sample: Layouts,  # noqa: ARG001  # one signature
+) -> Any:
+    """TorchRL's collector without a server: the policy is called with all observations at once."""
+    num_slots = spec.workload.num_slots
+    # Whole steps of all envs; TorchRL would round up, and say so on stderr.
+    frames = -(-_frames_per_batch(spec) // num_slots) * num_slots
+    return Collector(
+        ParallelEnv(num_slots, envs, mp_start_method="fork"),
+        model,
+        frames_per_batch=frames,
+        total_frames=-1,
+    )
+
+
+def _frames_per_batch(spec: TrialSpec) -> int:
+    return int(spec.contender.options.get("frames_per_batch", contenders.FRAMES_PER_BATCH))
 
 
 def _told(error: BaseException) -> str:
@@ -301,17 +254,3 @@ def _told(error: BaseException) -> str:
         root = root.__cause__
     first = [] if root is error else traceback.format_exception(error, chain=False)
     return "".join([*first, *traceback.format_exception(root)])
-
-
-def _spec_of(sample: TensorDictBase) -> Composite:
-    """The form of a TensorDict, for TorchRL: keys, shapes and dtypes, any values."""
-    found = Composite(shape=sample.batch_size)
-    for key, leaf in sample.items(include_nested=True, leaves_only=True):
-        if leaf.dtype == torch.bool:
-            found[key] = Categorical(2, dtype=torch.bool, shape=leaf.shape)
-        elif leaf.dtype.is_floating_point:
-            found[key] = Unbounded(shape=leaf.shape, dtype=leaf.dtype)
-        else:
-            limits = torch.iinfo(leaf.dtype)
-            found[key] = Bounded(limits.min, limits.max, shape=leaf.shape, dtype=leaf.dtype)
-    return found

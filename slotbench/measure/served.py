@@ -86,7 +86,17 @@ class SharedServedModel(ServedModel):
         self._begin_ns = shared.reserve(max_batches)
         self._end_ns = shared.reserve(max_batches)
         self._size = shared.reserve(max_batches)
+        self._num_forgotten = 0
         self._frozen: tuple[Column, Column, Column] | None = None
+
+    def forget_rehearsals(self, first_reply_ns: int) -> None:
+        """Forget all batches before the one that the first reply is of. Of the process that reads.
+
+        Args:
+            first_reply_ns: when the first actor had it; of actors that are all in every batch.
+        """
+        began_ns = self.log()[0]
+        self._num_forgotten = max(0, int((began_ns < first_reply_ns).sum()) - 1)
 
     def freeze(self) -> None:
         """Forget of all later batches. Of the process that reads."""
@@ -101,5 +111,9 @@ class SharedServedModel(ServedModel):
         """Return begin and end stamps [ns] and sizes [rows] of the batches so far."""
         if self._frozen is not None:
             return self._frozen
-        n = shared.num_filled(self._end_ns)
-        return first(n, self._begin_ns), first(n, self._end_ns), first(n, self._size)
+        n, since = shared.num_filled(self._end_ns), self._num_forgotten
+        begin_ns, end_ns, size = (
+            first(n, column)[since:]
+            for column in (self._begin_ns, self._end_ns, self._size)
+        )
+        return begin_ns, end_ns, size

@@ -67,6 +67,7 @@ def raises(message: str) -> pytest.RaisesExc[ContenderError]:
             "torchrl.process_slot[env_backend=multiprocessing]@collector",
             "torchrl.process_slot@collector",
         ),
+        ("torchrl.parallel[frames_per_batch=64]@collector", "torchrl.parallel"),
         ("m:f[frames_per_batch=200]@collector", "m:f[frames_per_batch=200]@collector"),
         ("my.mod:make[b=false,a,n=3]", "my.mod:make[a,b=false,n=3]"),
         (
@@ -205,6 +206,11 @@ def test_bad_syntax_is_shown_with_the_grammar(text: str) -> None:
          "remove @collector"),
         ("torchrl.process_slot[env_backend=threading]@collector",
          "contender torchrl.process_slot: its envs are processes; remove env_backend=threading"),
+        ("torchrl.parallel@torchrl",
+         "contender torchrl.parallel: it brings its own server; remove @torchrl"),
+        ("torchrl.parallel[collate=lazy_stack]",
+         "contender torchrl.parallel: collate does not go with @collector: TorchRL's collector has "
+         "its own"),
         ("floor@collector", "contender floor: it brings its own server; remove @collector"),
         ("slot[from=x]@collector",
          "contender slot: from and @collector do not go together: the adapter to TorchRL belongs "
@@ -369,6 +375,7 @@ def test_what_cannot_come_from_a_checkout(text: str, message: str) -> None:
         ("slot@collector", "collector", "threading"),
         ("slot[env_backend=multiprocessing]@collector", "collector", "multiprocessing"),
         ("torchrl.process_slot@collector", "collector", "multiprocessing"),
+        ("torchrl.parallel", "collector", "multiprocessing"),
     ],
 )
 def test_who_asks_and_where_envs_are(text: str, actors: str, env_backend: str) -> None:

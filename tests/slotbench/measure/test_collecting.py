@@ -55,6 +55,7 @@ def invalid(record: TrialRecord) -> set[str]:
         "wrong_transports:honest[frames_per_batch=8]@collector",
         "slot[env_backend=multiprocessing,frames_per_batch=8]@collector",
         "torchrl.process_slot[frames_per_batch=8]@collector",
+        "torchrl.parallel[frames_per_batch=8]",
     ],
 )
 def test_a_collector_gives_valid_numbers(
