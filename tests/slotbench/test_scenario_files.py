@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic_core import PydanticUndefined
 
-from slotbench import scenario
+from slotbench import contenders, scenario
 from slotbench.errors import ScenarioError
 from slotbench.measure import runner
 from slotbench.scenario import _find
@@ -259,7 +259,8 @@ def test_the_readme_has_every_field_with_its_default() -> None:
     text = (ROOT / "scenarios" / "README.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| `([\w.]+)` \| [^|]* \| ([^|]*) \|", text, re.MULTILINE))
     known = field_names(Head) | field_names(Workload)
-    options = {"name", "server", "baseline", "optional", "collate", "preallocate", "inline"}
+    options = {"name", "server", "baseline", "optional", "preallocate", "inline"}
+    options |= {"copy_result", *contenders.HARNESS_OPTIONS} - {contenders.CHECKOUT}
     assert set(rows) - options == {name for name, is_table in known.items() if not is_table}
     for field, default in (defaults(Head) | defaults(Workload)).items():
         shown = f'"{default}"' if isinstance(default, str) else str(default).lower()
