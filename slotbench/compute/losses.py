@@ -26,7 +26,7 @@ from slotbench.compute.demands import Demands
 from slotbench.compute.metrics import get as get_metric
 from slotbench.compute.simulation import Simulated
 from slotbench.compute.statistics import RatioEstimate
-from slotbench.contenders import shares_gil
+from slotbench.contenders import actors_of, shares_gil
 from slotbench.records import (
     CalibrationRecord,
     Cell,
@@ -90,6 +90,7 @@ class Loss:
     Attributes:
         cell, contender: names.
         yardsticks: of the cell.
+        is_collected: TorchRL's collector is around the transport, and its share is in the loss.
         measured_per_s: the contender's own.
         mean_batch_size: its rows per batch.
         transport: floor over contender, paired by block; below 1 the transport is ahead of the
@@ -101,6 +102,7 @@ class Loss:
     cell: str
     contender: str
     yardsticks: Yardsticks
+    is_collected: bool
     measured_per_s: float
     mean_batch_size: float | None
     transport: RatioEstimate | None
@@ -371,6 +373,7 @@ def _of_cell(
             cell=cell.name,
             contender=who.label,
             yardsticks=yardsticks,
+            is_collected=actors_of(who) == "collector",
             measured_per_s=measured,
             mean_batch_size=pairing.mean_batch_size(cell.name, who.label),
             transport=comparison.paired(below, values),

@@ -90,9 +90,9 @@ def make(
             ``transports`` that Python finds is not slotbench's.
     """
     _check_name(name)
-    for key, value in options.items():
-        check_option(name, key, value)
     chosen = check_server(name, server)
+    for key, value in options.items():
+        check_option(name, key, value, chosen)
     check_together(name, options, chosen)
     kept = {
         key: options[key]

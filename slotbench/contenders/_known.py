@@ -70,6 +70,9 @@ _COLLECTED: Final = frozenset(
 _PARALLEL: Final = "torchrl.parallel"
 """A collection without a transport: no server is its own but the collector, its envs are processes."""
 
+_OF_TORCHRLS_SERVER: Final = _BETWEEN_PROCESSES | {"torchrl.ray"}
+"""Built-in contenders whose replies hold what TorchRL's server adds, or that need its liveness."""
+
 _ENVS_IN_PROCESSES: Final = _BETWEEN_PROCESSES | {_PARALLEL}
 
 
@@ -102,7 +105,7 @@ def env_backend_of(contender: Contender) -> str:
     return str(chosen)
 
 
-def check_option(name: str, key: str, value: Scalar) -> None:
+def check_option(name: str, key: str, value: Scalar, server: Server) -> None:
     if not re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII):
         raise ContenderError(f"contender {name}: {key!r} is no option; use a Python name")
     if name == "floor":
@@ -128,7 +131,7 @@ def check_option(name: str, key: str, value: Scalar) -> None:
                 f"not {shown(value)}"
             )
     elif name in BUILT_IN and key not in BUILT_IN[name]:
-        raise ContenderError(f"contender {name}: {_unknown_option(name, key)}")
+        raise ContenderError(f"contender {name}: {_unknown_option(name, key, server)}")
     elif name in BUILT_IN and not isinstance(value, bool):
         raise ContenderError(
             f"contender {name}: {key} is true or false, not {shown(value)}"
@@ -140,16 +143,19 @@ def check_option(name: str, key: str, value: Scalar) -> None:
         )
 
 
-def _unknown_option(name: str, key: str) -> str:
+def _unknown_option(name: str, key: str, server: Server) -> str:
     """What to do about an option that a built-in contender does not have."""
     if key == ACTORS:
         return (
             "its actors are threads of the server's process, which is all it connects; "
             f"remove {ACTORS}"
         )
-    own = () if name in TORCHRLS else (CHECKOUT,)
-    own = (*own, ACTORS) if _may_have_processes(name) else own
-    known = (*BUILT_IN[name], "collate", *own)
+    if server == "collector":
+        known = (*BUILT_IN[name], *COLLECTOR_OPTIONS)
+    else:
+        own = () if name in TORCHRLS else (CHECKOUT,)
+        own = (*own, ACTORS) if _may_have_processes(name) else own
+        known = (*BUILT_IN[name], "collate", *own)
     near = did_you_mean(key, known) or f"it has {' and '.join(known)}"
     return f"unknown option {key}; {near}"
 
@@ -219,6 +225,10 @@ def check_server(name: str, server: str | None) -> Server:
     default = default_server(name)
     if server is None or server == default:
         return default
+    if server == "reference" and name in _OF_TORCHRLS_SERVER:
+        raise ContenderError(
+            f"contender {name}: TorchRL's server alone serves it; remove @reference"
+        )
     if name in {"floor", _PARALLEL}:
         raise ContenderError(
             f"contender {name}: it brings its own server; remove @{server}"

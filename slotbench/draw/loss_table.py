@@ -22,6 +22,11 @@ _LIMITS: Final = {
 }
 """What a bound comes from, in words."""
 
+_WITH_COLLECTOR: Final = {
+    "transport": "collector and transport",
+    "waking and transport": "waking, collector and transport",
+}
+
 _APART: Final = " · actors in processes of their own"
 
 LEGEND: Final = (
@@ -74,6 +79,8 @@ def _row(loss: Loss) -> tuple[str, ...]:
         lost = "waking and transport", _ratio(loss.overhead)
     else:
         lost = "", ""
+    if loss.is_collected and lost[0]:
+        lost = _WITH_COLLECTOR[lost[0]], lost[1]
     added = "" if loss.added_s is None else units.signed(loss.added_s, "s")
     batch = units.value(loss.mean_batch_size, "rows")
     return (

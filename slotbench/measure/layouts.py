@@ -8,7 +8,7 @@ from tensordict import TensorDictBase
 
 from slotbench.measure import environments, policies
 from slotbench.measure.identity import REPLY_ID, REQUEST_ID, IdentityCheck
-from slotbench.records import Workload
+from slotbench.records import ThinkTime, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,7 @@ class Layouts:
 
 def of_workload(workload: Workload, seed: int) -> Layouts:
     """Ask the workload's environment once, and its policy without its service time."""
-    model = replace(workload.model, latency_ms=0.0, latency_per_item_ms=0.0)
-    quick = replace(workload, model=model)
+    quick = without_waits(workload)
     ids = IdentityCheck(0).ids
     environment = environments.build(quick, ids, has_payload=True, seed=seed)
     policy = policies.build(quick, seed)
@@ -38,6 +37,12 @@ def of_workload(workload: Workload, seed: int) -> Layouts:
         return policy(batch).set(REPLY_ID, echoed)
 
     return of_model(environment.request(), echo)
+
+
+def without_waits(workload: Workload) -> Workload:
+    """The workload with a policy that answers at once, and actors that do not think."""
+    model = replace(workload.model, latency_ms=0.0, latency_per_item_ms=0.0)
+    return replace(workload, model=model, think_time=ThinkTime())
 
 
 def of_model(

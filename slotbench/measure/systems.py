@@ -279,9 +279,10 @@ def _ray_transport(num_slots: int) -> Any:
 
     class _RayTransport(RayTransport):  # type: ignore[misc]  # torchrl is untyped
         def get_ready(self) -> None:
-            """Wait until every queue's process is there: a size is asked of it."""
+            """Wait until every queue's process is there and has passed something once."""
             for queue in (self._request_queue, *self._response_queues.values()):
-                queue.qsize()
+                queue.put(None)
+                queue.get()
 
     if not ray.is_initialized():
         # A queue is a Ray actor, which wants no processor but while it starts.

@@ -18,7 +18,7 @@ from tensordict import TensorDictBase
 
 from slotbench.compute import think_times, validity
 from slotbench.contenders import actors_of
-from slotbench.errors import SlotbenchError
+from slotbench.errors import ScenarioError, SlotbenchError
 from slotbench.measure import budget, environments, layouts, machine, policies, systems
 from slotbench.measure.actors import Actor
 from slotbench.measure.crew import WATCH_STEP_S, Crew, ThreadCrew, num_replied
@@ -76,13 +76,37 @@ def check(contender: Contender | None, workload: Workload) -> str:
     small = replace(workload, window=window, num_slots=1, batching=Batching())
     try:
         if contender is None:
-            policies.build(small, seed=0)
-            environments.build(small, IdentityCheck(0).ids, has_payload=True, seed=0)
+            _check_step(small)
         else:
             _Trial(TrialSpec("check", 0, "", 0, 0, 0, contender, small, 0, 0.0))
     except SlotbenchError as error:
         return str(error)
     return ""
+
+
+def _check_step(workload: Workload) -> None:
+    """Let the policy answer the environment once, and the environment act on that.
+
+    Raises:
+        ScenarioError: one of them cannot be made, or the action is nothing for the environment.
+    """
+    quick = layouts.without_waits(workload)
+    policy = policies.build(quick, seed=0)
+    ids = IdentityCheck(0).ids
+    environment = environments.build(quick, ids, has_payload=True, seed=0)
+    if quick.environment is None:
+        return
+    with torch.no_grad():
+        reply = policy(torch.stack([environment.request()]))[0]
+    try:
+        environment.step(reply)
+    except Exception as error:
+        action = reply.get("action", None)
+        form = "none" if action is None else f"{action.dtype} {list(action.shape)}"
+        raise ScenarioError(
+            f"environment {quick.environment.id!r} cannot take the policy's action ({form} a row): "
+            f"{type(error).__name__}: {error}; a discrete action is one integer a row, int64 []"
+        ) from error
 
 
 class _Trial:

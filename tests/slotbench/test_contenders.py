@@ -206,6 +206,11 @@ def test_bad_syntax_is_shown_with_the_grammar(text: str) -> None:
          "remove @collector"),
         ("torchrl.process_slot[env_backend=threading]@collector",
          "contender torchrl.process_slot: its envs are processes; remove env_backend=threading"),
+        ("torchrl.process_slot@reference",
+         "contender torchrl.process_slot: TorchRL's server alone serves it; remove @reference"),
+        ("slot[foo=1]@collector",
+         "contender slot: unknown option foo; it has preallocate and inline and env_backend and "
+         "frames_per_batch"),
         ("torchrl.parallel@torchrl",
          "contender torchrl.parallel: it brings its own server; remove @torchrl"),
         ("torchrl.parallel[collate=lazy_stack]",

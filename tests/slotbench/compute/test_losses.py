@@ -279,7 +279,7 @@ def test_a_loss_is_judged_by_intervals(
 ) -> None:
     """Never by points alone."""
     of = Yardsticks("c", 8, batching=interval(batching), waking=interval(waking))
-    assert Loss("c", "slot", of, 1.0, 1.0, interval(transport), None).verdict == expected
+    assert Loss("c", "slot", of, False, 1.0, 1.0, interval(transport), None).verdict == expected
 
 
 def test_bounds_are_the_losses_own() -> None:
@@ -296,7 +296,7 @@ def test_bounds_are_the_losses_own() -> None:
 def test_flat_fields_hold_no_infinity() -> None:
     """JSON has none: an end that is not finite is missing."""
     wild = RatioEstimate(2.0, 0.0, math.inf, 2, 9.0)
-    flat = losses.flat(Loss("c", "slot", Yardsticks("c", 8), 1.0, 1.0, wild, None))
+    flat = losses.flat(Loss("c", "slot", Yardsticks("c", 8), False, 1.0, 1.0, wild, None))
 
     assert (flat["transport"], flat["transport_low"], flat["transport_high"]) == (
         2.0,

@@ -109,6 +109,21 @@ def test_an_environment_needs_an_action(workload: Workloads) -> None:
     )
 
 
+def test_an_action_that_the_environment_cannot_take_is_said_before_the_run(
+    workload: Workloads,
+) -> None:
+    """With the action's form, and what a discrete one is."""
+    pytest.importorskip("gymnasium")
+    environment = GymEnvironment("CartPole-v1")
+    problem = check(None, workload(model=own("logits"), environment=environment))
+
+    assert problem.startswith(
+        "environment 'CartPole-v1' cannot take the policy's action (torch.float32 [2] a row): "
+    )
+    assert problem.endswith("; a discrete action is one integer a row, int64 []")
+    assert "\n" not in problem
+
+
 def test_a_worker_serves_it(
     spec: Callable[..., TrialSpec], scenario: Callable[..., Scenario], workload: Workloads
 ) -> None:

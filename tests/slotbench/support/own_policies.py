@@ -75,3 +75,8 @@ def a_row(batch: TensorDictBase) -> TensorDictBase:
 def needs_module() -> Any:
     """Raise where it is made."""
     raise RuntimeError("no weights")
+
+
+def logits(batch: TensorDictBase) -> TensorDictBase:
+    """Two numbers a row, where CartPole's action is one integer."""
+    return batch.set("action", torch.zeros(batch.batch_size[0], 2))
