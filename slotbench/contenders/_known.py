@@ -146,10 +146,7 @@ def check_option(name: str, key: str, value: Scalar, server: Server) -> None:
 def _unknown_option(name: str, key: str, server: Server) -> str:
     """What to do about an option that a built-in contender does not have."""
     if key == ACTORS:
-        return (
-            "its actors are threads of the server's process, which is all it connects; "
-            f"remove {ACTORS}"
-        )
+        return f"its actors are threads of the server's process; remove {ACTORS}"
     if server == "collector":
         known = (*BUILT_IN[name], *COLLECTOR_OPTIONS)
     else:

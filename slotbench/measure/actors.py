@@ -95,8 +95,12 @@ class Actor:
 
     @property
     def problem(self) -> str:
-        """What was wrong with its first wrong reply; "" while all were right."""
-        return "" if self.identity is None else self.identity.problem
+        """What was wrong with its first wrong reply; "" while all were right.
+
+        The main thread's to read once the trial is over: an actor that still thinks adds no reply.
+        """
+        identity = self.identity
+        return "" if identity is None else identity.problem or identity.rest_problem()
 
     def stamps_ns(self) -> tuple[Column, Column]:
         """Return when each replied request was submitted, and when its reply was back."""

@@ -22,6 +22,7 @@ _STARTUP_PER_SLOT_S: Final = 0.05
 _SETTLE_S: Final = 3.0
 _SETTLE_PER_SLOT_S: Final = 0.005
 """For transports that serve a few hundred actors a second where thousands contend."""
+_MAX_WAITED_THINK_S: Final = 10.0
 REPLIES_PER_ACTOR: Final = validity.WANTED_REPLIES_PER_ACTOR
 """What a window holds on average before it may end, and a third of it before warm-up may:
 shorter, and latencies are those of the start, censored at the window's end."""
@@ -94,11 +95,19 @@ def settle_s(workload: Workload) -> float:
     return settle_s + num_batches * batch_s
 
 
+def longest_think_s(workload: Workload) -> float:
+    """Return what a think may take but for its distribution's tail, at most `_MAX_WAITED_THINK_S`."""
+    think = workload.think_time
+    reset_ms = max(think.reset_ms, think.reset_max_ms or 0.0)
+    return min(_MAX_WAITED_THINK_S, (3 * think.mean_ms + reset_ms) / 1e3)
+
+
 def deadline_s(workload: Workload) -> float:
     """Return when a trial that has not ended by itself no longer runs Python, and is killed."""
     window = workload.window
     starting_s = _STARTUP_ALLOWANCE_S + _STARTUP_PER_SLOT_S * workload.num_slots
-    return starting_s + 2 * window.max_measure_s + window.warmup_s + 2 * settle_s(workload)
+    settling_s = settle_s(workload) + longest_think_s(workload)
+    return starting_s + 2 * window.max_measure_s + window.warmup_s + 2 * settling_s
 
 
 def min_replies(workload: Workload, contender: Contender) -> int:
@@ -115,7 +124,8 @@ def buffered_frames(workload: Workload, contender: Contender) -> int:
     if contender.name == "torchrl.parallel":
         return batch  # all envs are at the same step
     of_envs = 1
-    if contender.name == "torchrl.process_slot":
+    is_anybodys = ":" in contender.name and env_backend_of(contender) == "multiprocessing"
+    if contender.name == "torchrl.process_slot" or is_anybodys:
         of_envs = min(max(batch // workload.num_slots, _CHUNK_FRAMES), batch)
     return batch + of_envs * workload.num_slots
 

@@ -31,6 +31,7 @@ from slotbench.measure.budget import (
 )
 from slotbench.measure.columns import Column
 from slotbench.measure.identity import REPLY_ID, REQUEST_ID, IdentityCheck
+from slotbench.measure.outcomes import raised
 from slotbench.measure.served import ServedModel
 from slotbench.records import CalibrationRecord, ServicePoint, ThinkTime, Workload
 
@@ -120,7 +121,7 @@ def _think(workload: Workload, seed: int, *, for_s: float = CALIBRATION_THINK_S)
     actor.loop(client, stop)
     cpu_ns = clock() - cpu_ns - client.cpu_ns
     if actor.error:
-        raise RuntimeError(actor.error.strip().splitlines()[-1])
+        raise RuntimeError(raised(actor.error))
     submitted_ns, replied_ns = actor.stamps_ns()
     times_ns = submitted_ns[1:] - replied_ns[:-1]
     warmup = min(_WARMUP_THINKS, len(times_ns) // 5)

@@ -33,6 +33,7 @@ from slotbench import contenders
 from slotbench.measure import systems
 from slotbench.measure.crew import WATCH_STEP_S, settled
 from slotbench.measure.layouts import Layouts
+from slotbench.measure.outcomes import raised
 from slotbench.measure.recorded_env import RecordedEnv
 from slotbench.measure.recording import Collate
 from slotbench.measure.served import SharedServedModel
@@ -40,7 +41,6 @@ from slotbench.measure.shared import SharedFlag, reserve
 from slotbench.measure.shared_log import SharedLog
 from slotbench.records import TrialSpec
 
-_START_TIMEOUT_S: Final = 60.0
 _HELD_STEP_S: Final = 0.005
 
 
@@ -74,6 +74,7 @@ class Collection:
         self._stop = SharedFlag()
         self._release = SharedFlag()
         self._error = ""
+        self._start_timeout_s = spec.deadline_s / 2
         self._frames: list[tuple[int, int]] = [(time.perf_counter_ns(), 0)]
         self._consumer = threading.Thread(
             target=self._consume, name="consumer", daemon=True
@@ -149,10 +150,10 @@ class Collection:
         if serve is None:
             return  # as a system: it starts with its envs
         self._consumer.start()
-        deadline = time.monotonic() + _START_TIMEOUT_S
+        deadline = time.monotonic() + self._start_timeout_s
         while not all(log.num_submitted for log in self._logs):
             if self._error:
-                raise RuntimeError(self._error.strip().splitlines()[-1])
+                raise RuntimeError(raised(self._error))
             if time.monotonic() > deadline:
                 raise RuntimeError("an env of the collector has not asked for an action")
             time.sleep(WATCH_STEP_S)
@@ -177,9 +178,10 @@ class Collection:
             has_ended=lambda index: self._logs[index].is_over.is_set(),
             join=lambda index, wait_s: self._logs[index].is_over.wait(wait_s),
             timeout_s=timeout_s,
+            grace_s=timeout_s,
         )
         if self._error:
-            self._logs[0].tell(self._error, "")
+            self._logs[0].end(self._error)
         return stuck
 
     def num_frames_at(self, at_ns: int) -> int:

@@ -53,8 +53,6 @@ class Crew(Protocol):
 
     Attributes:
         actors: one log each, by index.
-        num_frames: what a consumer has been handed of the steps, at a moment of ``perf_counter_ns``;
-            None where there is no consumer but the actors.
     """
 
     @property
@@ -160,6 +158,7 @@ def settled(
     has_ended: Callable[[int], bool],
     join: Callable[[int, float], object],
     timeout_s: float,
+    grace_s: float = THINKING_GRACE_S,
 ) -> list[int]:
     """Wait as `Crew.settle` says.
 
@@ -168,11 +167,13 @@ def settled(
         has_ended: whether the actor of that index has.
         join: waits for its end, for at most so many seconds.
         timeout_s: for all together.
+        grace_s: of it, for those that think; where only an actor itself can tell what it met, it
+            is waited for.
     """
     began = time.monotonic()
     for actor in actors:
         while not has_ended(actor.index) and time.monotonic() < began + timeout_s:
-            may_submit = time.monotonic() < began + THINKING_GRACE_S
+            may_submit = time.monotonic() < began + grace_s
             if not (may_submit or actor.num_submitted > actor.num_replied):
                 break
             join(actor.index, WATCH_STEP_S)

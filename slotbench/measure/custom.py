@@ -86,7 +86,9 @@ def _try(
         said = f"a TensorDict of batch size {list(result.batch_size)}"
         if result.batch_size == batch.batch_size:
             said = f"no leaf {wanted!r}"
-            if not wanted or result.get(wanted, None) is not None:
+            if result.is_locked:
+                said = "a locked TensorDict, to which no server could add"
+            elif not wanted or result.get(wanted, None) is not None:
                 return
     leaf = f" with {wanted!r}" if wanted else ""
     raise ScenarioError(

@@ -7,6 +7,7 @@ did. Reading a tensor's value drops the GIL, which in an actor thread costs more
 most of the request, so replies are kept and read `RING` at a time.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import torch
@@ -29,6 +30,7 @@ class IdentityCheck:
 
     Args:
         actor: its index.
+        on_problem: told the first problem, at once.
         copies: a reply is lent: its memory may be written to once the actor asks again, so the id
             is copied, which elsewhere would hide that a result changed after it was returned.
 
@@ -39,11 +41,19 @@ class IdentityCheck:
         problem: what was wrong with the first wrong reply; "" while all were right.
     """
 
-    def __init__(self, actor: int, *, copies: bool = False) -> None:
+    def __init__(
+        self,
+        actor: int,
+        *,
+        on_problem: Callable[[str], None] = lambda _: None,
+        copies: bool = False,
+    ) -> None:
         self._expected = [(actor << _ACTOR_SHIFT) | i for i in range(RING)]
         self.ids: tuple[torch.Tensor, ...] = torch.tensor(self._expected).unbind(0)
         self._actor = actor
         self._copies = copies
+        self._on_problem = on_problem
+        self._num_compared = 0
         self._replies: list[torch.Tensor] = []
         self.problem = ""
 
@@ -51,9 +61,8 @@ class IdentityCheck:
         """Keep the reply's id; compare when `RING` of them are there."""
         reply_id = reply.get(REPLY_ID, None)
         if reply_id is None:
-            self.problem = (
-                self.problem
-                or f"actor {self._actor} got a reply without {REPLY_ID!r}: no output of the model"
+            self._found(
+                f"actor {self._actor} got a reply without {REPLY_ID!r}: no output of the model"
             )
             reply_id = _NO_ID
         self._replies.append(reply_id.clone() if self._copies else reply_id)
@@ -62,18 +71,33 @@ class IdentityCheck:
 
     def finish(self) -> None:
         """Compare what is left. Each reply must be the answer to its own request."""
-        if not self._replies:
-            return
-        got = torch.stack(self._replies).tolist()
-        expected = self._expected[: len(got)]
-        if got != expected and not self.problem:
-            i = next(
-                i
-                for i, pair in enumerate(zip(got, expected, strict=True))
-                if pair[0] != pair[1]
-            )
-            self.problem = f"actor {self._actor} asked as {_name(expected[i])} and got the reply to {_name(got[i])}"
+        problem = self.rest_problem()
+        self._num_compared += len(self._replies)
         self._replies.clear()
+        if problem:
+            self._found(problem)
+
+    def rest_problem(self) -> str:
+        """Say what is wrong with the replies not yet compared; "" if nothing is.
+
+        Also for the main thread, while the actor thinks and so adds none.
+        """
+        replies = list(self._replies)
+        if not replies:
+            return ""
+        got = torch.stack(replies).tolist()
+        start = self._num_compared
+        expected = [self._expected[(start + i) % RING] for i in range(len(got))]
+        wrong = [pair for pair in zip(expected, got, strict=True) if pair[0] != pair[1]]
+        if not wrong:
+            return ""
+        asked, answered = wrong[0]
+        return f"actor {self._actor} asked as {_name(asked)} and got the reply to {_name(answered)}"
+
+    def _found(self, problem: str) -> None:
+        if not self.problem:
+            self.problem = problem
+            self._on_problem(problem)
 
 
 def _name(request_id: int) -> str:

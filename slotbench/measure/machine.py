@@ -9,7 +9,7 @@ Source: proc_stat(5); the kernel's "Control Group v2", CPU interface files.
 
 import os
 import resource
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -103,25 +103,56 @@ class Usage:
     involuntary: int
 
 
-def usage(of: Iterable[int] = ()) -> Usage:
-    """Read what this process and its companions have used; never raises.
+def usage(of: Iterable[int] = ()) -> dict[int, Usage]:
+    """Read what this process and its companions have used, by process; never raises.
 
     Args:
-        of: the companions.
+        of: the companions; one that has ended is left out.
     """
     own = resource.getrusage(resource.RUSAGE_SELF)
     cpu_s = own.ru_utime + own.ru_stime
-    voluntary, involuntary = own.ru_nvcsw, own.ru_nivcsw
+    found = {os.getpid(): Usage(cpu_s, own.ru_nvcsw, own.ru_nivcsw)}
     for pid in of:
-        for thread in _PROC.glob(f"{pid}/task/[0-9]*"):
-            # Nanoseconds on a CPU come first (the kernel's "Scheduler Statistics"); "stat" has ticks.
-            on_cpu = _text(thread / "schedstat").split()
-            cpu_s += int(on_cpu[0]) / 1e9 if on_cpu else 0.0
-            lines = (line.split() for line in _text(thread / "status").splitlines())
-            counts = {line[0]: line[1] for line in lines if len(line) == 2}
-            voluntary += int(counts.get("voluntary_ctxt_switches:", 0))
-            involuntary += int(counts.get("nonvoluntary_ctxt_switches:", 0))
-    return Usage(cpu_s, voluntary, involuntary)
+        threads = list(_PROC.glob(f"{pid}/task/[0-9]*"))
+        if threads:
+            switches = [_switches(thread) for thread in threads]
+            found[pid] = Usage(
+                sum(map(_on_cpu_s, threads)),
+                sum(voluntary for voluntary, _ in switches),
+                sum(involuntary for _, involuntary in switches),
+            )
+    return found
+
+
+def grown(begin: Mapping[int, Usage], end: Mapping[int, Usage]) -> Usage:
+    """Sum what processes have used between two readings; one that is in one of them alone is left out.
+
+    So is what a process's threads had used that ended in between, where that is more than it grew.
+    """
+    pairs = [(begin[pid], end[pid]) for pid in begin.keys() & end.keys()]
+    return Usage(
+        sum(max(0.0, after.cpu_s - before.cpu_s) for before, after in pairs),
+        sum(max(0, after.voluntary - before.voluntary) for before, after in pairs),
+        sum(max(0, after.involuntary - before.involuntary) for before, after in pairs),
+    )
+
+
+def _on_cpu_s(thread: Path) -> float:
+    """CPU time of a thread: nanoseconds (the kernel's "Scheduler Statistics"), or ticks without these."""
+    on_cpu = _text(thread / "schedstat").split()
+    if on_cpu:
+        return int(on_cpu[0]) / 1e9
+    return sum(_fields_of(thread / "stat")[_UTIME : _STIME + 1]) / os.sysconf("SC_CLK_TCK")
+
+
+def _switches(thread: Path) -> tuple[int, int]:
+    """Voluntary and involuntary context switches of a thread."""
+    lines = (line.split() for line in _text(thread / "status").splitlines())
+    counts = {line[0]: line[1] for line in lines if len(line) == 2}
+    return (
+        int(counts.get("voluntary_ctxt_switches:", 0)),
+        int(counts.get("nonvoluntary_ctxt_switches:", 0)),
+    )
 
 
 def between(begin: Reading, end: Reading) -> MachineUse:
@@ -179,11 +210,15 @@ def _cpu_times() -> tuple[float | None, float | None]:
 
 
 def _fields(pid: int) -> list[int]:
-    """Read a process's ``stat`` from its parent on; [] where it has ended.
+    return _fields_of(_PROC / str(pid) / "stat")
+
+
+def _fields_of(stat: Path) -> list[int]:
+    """Read a ``stat`` from its parent on; [] where it has ended.
 
     Its name, in brackets, may hold anything; its state is a letter and left out.
     """
-    fields = _text(_PROC / str(pid) / "stat").rpartition(")")[2].split()[1:]
+    fields = _text(stat).rpartition(")")[2].split()[1:]
     return [int(field) for field in fields[: _STIME + 1]]
 
 

@@ -24,6 +24,13 @@ def folded(error: str) -> str:
     return " ".join(error.split())[:_MAX_ERROR_CHARACTERS]
 
 
+def raised(trace: str) -> str:
+    """Return what a traceback says was raised, in one line: type and whole message."""
+    lines = trace.strip().splitlines()
+    indented = [i for i, line in enumerate(lines) if line.startswith("  ")]
+    return folded(" ".join(lines[indented[-1] + 1 :] if indented else lines) or trace)
+
+
 def identity(spec: TrialSpec) -> dict[str, Any]:
     """Return the fields that a record repeats of its spec."""
     return {

@@ -21,12 +21,11 @@ from slotbench.measure.actors import Actor, Stop
 from slotbench.measure.crew import settled
 from slotbench.measure.environments import ActorEnvironment
 from slotbench.measure.identity import IdentityCheck
+from slotbench.measure.outcomes import raised
 from slotbench.measure.shared import SharedFlag
 from slotbench.measure.shared_log import SharedLog
 from slotbench.records import Workload
 
-_START_TIMEOUT_S: Final = 60.0
-"""For all processes to be forked and their environments built."""
 _LOOK_S: Final = 0.5
 _BEGIN_STEP_S: Final = 0.001
 
@@ -51,6 +50,7 @@ class ProcessCrew:
         max_requests: room for stamps of each actor.
         client: called once per actor, in order, with its index, in the main thread.
         is_lent: replies come in memory that is written to again once an actor asks again.
+        start_timeout_s: for all processes to be forked and their environments built.
 
     Threads: the main thread's, which must be the only one when `start` is called, but for what a
     transport has started.
@@ -64,7 +64,9 @@ class ProcessCrew:
         client: Callable[[int], Callable[[Any], Any]],
         *,
         is_lent: bool = False,
+        start_timeout_s: float = 60.0,
     ) -> None:
+        self._start_timeout_s = start_timeout_s
         self._is_lent = is_lent
         self._logs = [SharedLog(i, max_requests) for i in range(workload.num_slots)]
         self._workload = workload
@@ -101,11 +103,11 @@ class ProcessCrew:
             )
             process.start()
             self._processes.append(process)
-        deadline = time.monotonic() + _START_TIMEOUT_S
+        deadline = time.monotonic() + self._start_timeout_s
         for log in self._logs:
             while not log.is_ready.wait(_LOOK_S):
                 if self._has_ended(log.index):
-                    raise RuntimeError(log.error.strip().splitlines()[-1])
+                    raise RuntimeError(raised(log.error))
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"actor {log.index} hangs before its first step")
         serve()
@@ -120,8 +122,14 @@ class ProcessCrew:
         return self._stop.is_set()
 
     def wait(self, timeout_s: float) -> bool:
-        """See `slotbench.measure.crew.Crew.wait`."""
-        return self._stop.wait(timeout_s)
+        """See `slotbench.measure.crew.Crew.wait`; a process that dies ends the trial, too."""
+        deadline = time.monotonic() + timeout_s
+        while not self._stop.wait(min(_LOOK_S, max(0.0, deadline - time.monotonic()))):
+            if any(self._has_died(log.index) for log in self._logs):
+                self._stop.set()
+            elif time.monotonic() >= deadline:
+                return False
+        return True
 
     def settle(self, timeout_s: float) -> list[int]:
         """See `slotbench.measure.crew.Crew.settle`; what each actor met is known afterwards."""
@@ -130,6 +138,7 @@ class ProcessCrew:
             has_ended=self._has_ended,
             join=lambda index, wait_s: self._logs[index].is_over.wait(wait_s),
             timeout_s=timeout_s,
+            grace_s=timeout_s,
         )
 
     def num_frames_at(self, at_ns: int) -> None:  # see Crew
@@ -137,9 +146,14 @@ class ProcessCrew:
 
     def _has_ended(self, index: int) -> bool:
         log, process = self._logs[index], self._processes[index]
-        if not log.is_over.is_set() and not process.is_alive() and not log.is_over.is_set():
-            log.tell(f"RuntimeError: its process died, exit code {process.exitcode}", "")
+        if self._has_died(index):
+            log.end(f"RuntimeError: its process died, exit code {process.exitcode}")
         return log.is_over.is_set()
+
+    def _has_died(self, index: int) -> bool:
+        """Whether its process is gone and has not said that it is over."""
+        log, process = self._logs[index], self._processes[index]
+        return not process.is_alive() and not log.is_over.is_set()
 
 
 def _act(
@@ -153,7 +167,7 @@ def _act(
     stop: Stop,
 ) -> None:
     """Be one actor, in a process of its own, from its building to its report."""
-    identity = IdentityCheck(log.index, copies=is_lent)
+    identity = IdentityCheck(log.index, on_problem=log.tell_problem, copies=is_lent)
     try:
         environment = environments.build(
             workload,
@@ -171,7 +185,7 @@ def _act(
     except BaseException:  # noqa: BLE001  # reported: the trial must hear of it
         error = traceback.format_exc()
         stop.set()
-    log.tell(error, identity.problem)
+    log.end(error)
     # The interpreter's own end would wait for what a transport left behind.
     os._exit(0)
 

@@ -61,7 +61,9 @@ class RecordedEnv(EnvBase):  # type: ignore[misc]  # torchrl is untyped
         self._in_step = in_step
         self._stop = stop
         self._release = release
-        self._identity = IdentityCheck(log.index, copies=is_lent)
+        self._identity = IdentityCheck(
+            log.index, on_problem=log.tell_problem, copies=is_lent
+        )
         self._environment = environments.build(
             workload,
             self._identity.ids,
@@ -88,7 +90,7 @@ class RecordedEnv(EnvBase):  # type: ignore[misc]  # torchrl is untyped
                 self._identity.add(tensordict)
                 self._environment.step(tensordict)
             except BaseException:
-                self._log.tell(traceback.format_exc(), self._identity.problem)
+                self._log.end(traceback.format_exc())
                 self._stop.set()
                 raise
         found = self._ask()
@@ -125,7 +127,7 @@ class RecordedEnv(EnvBase):  # type: ignore[misc]  # torchrl is untyped
         """Check the last replies, and wait until the collector is being shut down."""
         if not self._release.is_set():
             self._identity.finish()
-            self._log.tell("", self._identity.problem)
+            self._log.end()
         self._release.wait(math.inf, step_s=_HELD_STEP_S)
 
     def _set_seed(self, seed: int | None) -> None:

@@ -30,17 +30,19 @@ class SharedLog:
         self._error = SharedText()
         self._problem = SharedText()
 
-    def tell(self, error: str, problem: str) -> None:
-        """Tell what the actor met, and that it asks no more; the first time counts.
+    def tell_problem(self, problem: str) -> None:
+        """Tell what was wrong with the first wrong reply, as soon as it is known."""
+        self._problem.say(problem)
+
+    def end(self, error: str = "") -> None:
+        """Tell that the actor asks no more; the first error that was told stays.
 
         Args:
             error: traceback of what was raised; "" if nothing was.
-            problem: with its first wrong reply; "" if all were right.
         """
-        if not self.is_over.is_set():
+        if error and not self.error:
             self._error.say(error)
-            self._problem.say(problem)
-            self.is_over.set()
+        self.is_over.set()
 
     @property
     def error(self) -> str:

@@ -24,7 +24,7 @@ from slotbench.measure.actors import Actor
 from slotbench.measure.crew import WATCH_STEP_S, Crew, ThreadCrew, num_replied
 from slotbench.measure.identity import IdentityCheck
 from slotbench.measure.instrument import Instrument
-from slotbench.measure.outcomes import failed, identity
+from slotbench.measure.outcomes import failed, identity, raised
 from slotbench.measure.processes import ProcessCrew
 from slotbench.measure.recording import recording_cost_s
 from slotbench.measure.served import ServedModel, SharedServedModel
@@ -125,6 +125,8 @@ class _Trial:
         self._instrument = instrument
         self._has_payload = spec.contender.name != "floor"
         self._room = _room_per_actor(workload, spec.contender)
+        # TorchRL's word for a reply that is a view of its slot, until the next request.
+        self._is_lent = spec.contender.options.get("copy_result") is False
         instrument.before_build(spec.contender)
         policy = (
             policies.build(workload, spec.seed) if self._has_payload else _no_policy,
@@ -161,17 +163,20 @@ class _Trial:
         workload = self._spec.workload
         client = functools.partial(self._instrument.client, self._system)
         if kind == "processes":
-            # TorchRL's word for a reply that is a view of its slot, until the next request.
-            is_lent = self._spec.contender.options.get("copy_result") is False
             return ProcessCrew(
-                workload, self._spec.seed, self._room, client, is_lent=is_lent
+                workload,
+                self._spec.seed,
+                self._room,
+                client,
+                is_lent=self._is_lent,
+                start_timeout_s=self._spec.deadline_s / 2,
             )
         actors = [self._actor(i) for i in range(workload.num_slots)]
         self._instrument.attach(self._system, actors)
         return ThreadCrew(actors, client)
 
     def _actor(self, index: int) -> Actor:
-        identity = IdentityCheck(index)
+        identity = IdentityCheck(index, copies=self._is_lent)
         environment = environments.build(
             self._spec.workload,
             identity.ids,
@@ -190,6 +195,9 @@ class _Trial:
         begin, end, machine_use = self._observe(origin_ns)
         self._crew.stop()
         settle_s = budget.settle_s(workload)
+        if actors_of(self._spec.contender) != "threads":
+            # What such an actor has met, it alone can tell, once it has thought.
+            settle_s += budget.longest_think_s(workload)
         stuck = self._crew.settle(settle_s)
         stacks = _stacks() if stuck else ""
         ended_ns = _clocks()
@@ -197,12 +205,12 @@ class _Trial:
         joined_ns = time.perf_counter_ns()
         self._instrument.after_trial()
         if crashes:
-            error = f"a thread of the server raised {_last_line(crashes[0])}"
+            error = f"a thread of the server raised {raised(crashes[0])}"
             return failed(self._spec, started_at, error, crashes[0])
         actors = self._crew.actors
         errors = [actor.error for actor in actors if actor.error]
         if errors:
-            error = f"{len(errors)} of {len(actors)} actors raised {_last_line(errors[0])}"
+            error = f"{len(errors)} of {len(actors)} actors raised {raised(errors[0])}"
             return failed(self._spec, started_at, error, errors[0])
         measurement = summarise(
             Observed(
@@ -265,10 +273,16 @@ class _Trial:
         self._filled_in_warmup = self._crew.is_stopped()
         self._instrument.before_window()
         before = machine.read(self._companions)
-        begin, num_before = self._now(), num_replied(self._crew)
+        used = machine.usage(self._companions)
+        begin, num_before = (
+            Moment(time.perf_counter_ns(), 0.0, 0, 0),
+            num_replied(self._crew),
+        )
         wanted = budget.min_replies(workload, self._spec.contender)
         self._watch(begin.at_ns, window.measure_s, num_before + wanted)
-        end = self._now()
+        at_ns = time.perf_counter_ns()
+        grown = machine.grown(used, machine.usage(self._companions))
+        end = Moment(at_ns, grown.cpu_s, grown.voluntary, grown.involuntary)
         machine_use = machine.between(before, machine.read(self._companions))
         self._instrument.after_window(begin.at_ns, end.at_ns)
         return begin, end, machine_use
@@ -283,11 +297,6 @@ class _Trial:
         while num_replied(self._crew) < until_replied and _since_s(since_ns) < longest_s:
             if self._crew.wait(WATCH_STEP_S):
                 return
-
-    def _now(self) -> Moment:
-        at_ns = time.perf_counter_ns()
-        used = machine.usage(self._companions)
-        return Moment(at_ns, used.cpu_s, used.voluntary, used.involuntary)
 
     def _recorder_cost_s(self) -> float:
         """Time the recorder now that nothing else runs in this process."""
@@ -334,10 +343,6 @@ def _since_s(at_ns: int) -> float:
 
 def _text(error: BaseException | None) -> str:
     return "" if error is None else "".join(traceback.format_exception(error))
-
-
-def _last_line(trace: str) -> str:
-    return trace.strip().splitlines()[-1]
 
 
 def _stacks() -> str:

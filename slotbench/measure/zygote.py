@@ -103,6 +103,8 @@ def _fork(task: Task, connection: Connection) -> Outcome | None:
             os.setpgid(0, 0)  # so that what a contender starts ends with its trial
             receiver.close()
             connection.close()
+            # Or what the task forks would keep it open, and nobody see that the task is dead.
+            os.register_at_fork(after_in_child=sender.close)
             _child(task, sender, stacks)
         sender.close()
         ready = wait([receiver, connection], timeout=task.deadline_s + KILL_GRACE_S)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 TITLE: Final = "What is lost to what"
 SUMMARY: Final = (
     "Solid: measured; up to the floor: lost to the transport; on to a free transport: lost to "
-    "waking threads; on to the bound: lost to the batching rule"
+    "waking threads; on to the bound: lost to the batching rule. Contenders whose actors are "
+    "processes have yardsticks of their own: see compare --explain"
 )
 NEEDS: Final = "the floor as a contender, and another with a number"
 FRAME: Final = losses_frame
@@ -30,7 +31,8 @@ FRAME: Final = losses_frame
 
 def split(frame: "pd.DataFrame") -> list[Facet]:
     """A facet a cell, of those that a floor was raced in."""
-    return _facets.cells(frame[frame["floor_per_s"].notna()])
+    # Contenders that share no GIL have yardsticks of their own, and no floor.
+    return _facets.cells(frame[frame["floor_per_s"].notna() & frame["has_gil"]])
 
 
 def loss(frame: "pd.DataFrame", ax: "Axes | None" = None) -> "Axes":

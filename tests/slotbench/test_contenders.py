@@ -185,8 +185,7 @@ def test_bad_syntax_is_shown_with_the_grammar(text: str) -> None:
         ("slot@refrence",
          'contender slot: unknown server "refrence"; did you mean reference? (reference, torchrl, collector)'),
         ("slot[actors=processes]",
-         "contender slot: its actors are threads of the server's process, which is all it "
-         "connects; remove actors"),
+         "contender slot: its actors are threads of the server's process; remove actors"),
         ("torchrl.mp[actors=fibers]",
          'contender torchrl.mp: actors is threads or processes, not "fibers"'),
         ("torchrl.mp[copy_result]",

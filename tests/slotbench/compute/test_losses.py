@@ -279,7 +279,10 @@ def test_a_loss_is_judged_by_intervals(
 ) -> None:
     """Never by points alone."""
     of = Yardsticks("c", 8, batching=interval(batching), waking=interval(waking))
-    assert Loss("c", "slot", of, False, 1.0, 1.0, interval(transport), None).verdict == expected
+    assert (
+        Loss("c", "slot", of, False, 1.0, 1.0, interval(transport), None).verdict
+        == expected
+    )
 
 
 def test_bounds_are_the_losses_own() -> None:

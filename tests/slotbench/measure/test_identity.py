@@ -75,3 +75,31 @@ def test_ids_of_all_actors_differ() -> None:
     ids = [int(i) for actor in range(20) for i in IdentityCheck(actor).ids]
 
     assert len(set(ids)) == 20 * RING
+
+
+def test_the_first_problem_is_told_at_once() -> None:
+    """When it is found, not at the end: whoever is asked by then may be gone."""
+    told: list[str] = []
+    check = IdentityCheck(0, on_problem=told.append)
+    for i in range(RING):
+        check.add(TensorDict({REPLY_ID: check.ids[0 if i == 7 else i]}, batch_size=[]))
+    assert told == [check.problem]
+    assert "sequence 7" in check.problem
+    check.add(TensorDict({}, batch_size=[]))
+    check.finish()
+    assert told == [check.problem]
+
+
+def test_what_is_not_yet_compared_can_be_asked_for() -> None:
+    """Of an actor that thinks while the trial ends; nothing is taken from it."""
+    check = IdentityCheck(0)
+    for i in range(RING + 3):
+        check.add(TensorDict({REPLY_ID: check.ids[i % RING]}, batch_size=[]))
+    assert check.rest_problem() == ""
+    check.add(TensorDict({REPLY_ID: check.ids[5]}, batch_size=[]))
+
+    assert check.problem == ""
+    for _ in range(2):
+        assert "sequence 3" in check.rest_problem()
+    check.finish()
+    assert "sequence 3" in check.problem

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slotbench.measure import machine
-from slotbench.measure.machine import MachineUse, Reading
+from slotbench.measure.machine import MachineUse, Reading, Usage
 
 STAT = """\
 cpu  900 900 900 900 900 900 900 900 900 900
@@ -125,11 +125,18 @@ def test_a_trials_use_is_that_of_all_its_processes(files: Files) -> None:
         place = f"proc__70001__task__{thread}"
         files(**{f"{place}__schedstat": f"{on_cpu_ns} 12 3"})
         files(**{f"{place}__status": switches.format(*counts)})
-    alone, both = machine.usage(), machine.usage([70001, 99999])
+    found = machine.usage([70001, 99999])
 
-    assert both.cpu_s - alone.cpu_s == pytest.approx(1.75, abs=0.2)
-    assert both.voluntary - alone.voluntary >= 15
-    assert both.involuntary - alone.involuntary >= 3
+    assert set(found) == {os.getpid(), 70001}
+    assert found[70001] == Usage(1.75, 15, 3)
+
+
+def test_what_processes_use_never_shrinks() -> None:
+    """One that ended meanwhile, or whose threads did, takes nothing back from the others."""
+    begin = {1: Usage(5.0, 100, 10), 2: Usage(9.0, 900, 90), 3: Usage(4.0, 40, 4)}
+    end = {1: Usage(5.5, 120, 11), 3: Usage(3.0, 30, 3), 4: Usage(7.0, 70, 7)}
+
+    assert machine.grown(begin, end) == Usage(0.5, 20, 1)
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="no /proc/stat here")

@@ -52,7 +52,8 @@ def invalid(record: TrialRecord) -> set[str]:
     "name",
     [
         "torchrl.process_slot",
-        "torchrl.shared_memory[copy_result=false]",
+        "torchrl.process_slot[copy_result=false]",
+        "torchrl.shared_memory",
         "torchrl.mp",
         "process_transports:honest[actors=processes]",
     ],
@@ -103,6 +104,30 @@ def test_an_actor_that_breaks_fails_its_trial(
 
     assert (record.status, record.error) == ("failed", error)
     assert executor.run(spec("slot")).status == "ok"
+
+
+def test_a_wrong_reply_is_told_before_its_actor_ends(
+    executor: LocalExecutor, spec: Specs
+) -> None:
+    """Also of actors that think for longer than a trial waits for one that does nothing else."""
+    record = executor.run(
+        spec(
+            "process_transports:stale[actors=processes]",
+            think_time=ThinkTime("constant", 20.0),
+            num_slots=2,
+            window=Window(0.05, 0.2, min_requests=90),
+        )
+    )
+    assert "wrong_reply" in invalid(record)
+
+
+def test_a_trial_that_is_killed_is_known_to_be_at_once(
+    executor: LocalExecutor, spec: Specs
+) -> None:
+    """Its actors are forked, and keep nothing open that its end would close."""
+    record = executor.run(spec("process_transports:killed[actors=processes]"))
+
+    assert record.error == "the process was killed by SIGKILL"
 
 
 def test_an_environment_that_cannot_be_built_fails_its_trial(

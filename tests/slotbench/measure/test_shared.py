@@ -27,8 +27,9 @@ def test_another_process_fills_a_log_and_this_one_reads_it() -> None:
     if pid == 0:
         log.submitted_ns[0], log.submitted_ns[1] = 5, 9
         log.replied_ns[0] = 7
-        log.tell("ValueError: naïve", "a wrong reply")
-        log.tell("too late", "")
+        log.tell_problem("a wrong reply")
+        log.end("ValueError: naïve")
+        log.end("too late")
         os._exit(0)
     os.waitpid(pid, 0)
 
@@ -36,6 +37,15 @@ def test_another_process_fills_a_log_and_this_one_reads_it() -> None:
     assert (log.num_submitted, log.num_replied) == (2, 1)
     assert [column.tolist() for column in log.stamps_ns()] == [[5], [7]]
     assert (log.error, log.problem) == ("ValueError: naïve", "a wrong reply")
+
+
+def test_an_error_may_be_told_of_an_actor_that_is_over() -> None:
+    """Of the collector around it, say: it is over, and had none of its own."""
+    log = SharedLog(0, 1)
+    log.end()
+    assert (log.is_over.is_set(), log.error) == (True, "")
+    log.end("RuntimeError: of the collector")
+    assert log.error == "RuntimeError: of the collector"
 
 
 def test_a_long_text_keeps_its_end() -> None:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from typing import Any
 
 import torch
@@ -110,3 +111,31 @@ class dying(raising):  # noqa: N801
             super().ask(slot, td)
         except OSError:
             os._exit(7)
+
+
+class stale(PipeTransport):  # noqa: N801
+    """After a while every actor gets the reply before the one that it asked for."""
+
+    num_resolved = 0
+
+    def __init__(self, num_slots: int) -> None:
+        super().__init__(num_slots)
+        self._last: dict[Any, TensorDictBase] = {}
+
+    def resolve(self, callback: Any, result: TensorDictBase) -> None:
+        self.num_resolved += 1
+        last = self._last.get(callback, result)
+        self._last[callback] = result.clone()
+        super().resolve(callback, last if self.num_resolved > 20 else result)
+
+
+class killed(PipeTransport):  # noqa: N801
+    """The server's process is killed by the system, say for want of memory."""
+
+    num_resolved = 0
+
+    def resolve(self, callback: Any, result: TensorDictBase) -> None:
+        self.num_resolved += 1
+        if self.num_resolved == 20:
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().resolve(callback, result)
