@@ -3,6 +3,7 @@
 import math
 import statistics
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ from slotbench.records import (
     CalibrationRecord,
     Leaf,
     Model,
+    Race,
     Recommendation,
     Scenario,
     ThinkTime,
@@ -132,11 +134,16 @@ def recommend(
     notes = [] if reason is None else [f"TorchRL's transports were left out: {reason}."]
     measure_s = _measure_s(plan, len(tried), len(labels) + 1)
     race = _load(plan, tried, labels, plan.rounds, measure_s)
-    path = None
+    path, summary = None, None
     if plan.is_raced:
+        began = time.monotonic()
         path = _race(plan, race, on_progress)
+        elapsed_s = time.monotonic() - began
         stored = store.read(path)
-        found, place = advice.with_race(found, place, arms(stored), plan.max_latency_s)
+        raced = arms(stored)
+        found, place = advice.with_race(found, place, raced, plan.max_latency_s)
+        found = advice.over_chosen(found, advice.followed(found, place), raced)
+        summary = _summary(stored, elapsed_s)
         notes += _race_notes(stored)
     chosen = advice.followed(found, place)
     return (
@@ -160,6 +167,7 @@ def recommend(
             scenario=race.text,
             notes=tuple(notes),
             command=plan.command,
+            race=summary,
         ),
         path,
     )
@@ -391,6 +399,18 @@ def _race(plan: Plan, race: Scenario, on_progress: "Callable[[Progress], None]")
             command=plan.command,
             on_progress=on_progress,
         )
+
+
+def _summary(stored: "StoredRun", duration_s: float) -> Race:
+    run, trials = stored.run, stored.trials
+    counted = blocks.counted_trials(run, trials)
+    return Race(
+        num_rounds=run.scenario.rounds,
+        num_trials=len(counted),
+        num_disturbed=sum(trial.is_disturbed for trial in counted),
+        num_repeats=blocks.num_repeats(run, trials),
+        duration_s=round(duration_s, 1),
+    )
 
 
 def _race_notes(stored: "StoredRun") -> list[str]:

@@ -49,7 +49,7 @@ def test_it_shows_itself(tmp_path: Path) -> None:
     path = found.to_json(tmp_path / "advice.json")
     assert slotbench.load_advice(path).record == found.record
     assert {"advise", "Advised", "load_advice"} <= set(dir(slotbench))
-    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 99'))
     with pytest.raises(RecordError, match="99"):
         slotbench.load_advice(path)
 

@@ -112,4 +112,4 @@ def test_nonsense_is_said_in_a_line(
 def test_json_holds_a_schema_number(slotbench: Any) -> None:
     """As the other formats do."""
     outcome = slotbench("advise", "--num-envs", "1", "--no-measure", "--format", "json")
-    assert json.loads(outcome.stdout)["schema_version"] == 1
+    assert json.loads(outcome.stdout)["schema_version"] == 2

@@ -10,7 +10,7 @@ from slotbench.draw import recommendation as drawn
 from slotbench.draw.screen import Screen
 from slotbench.errors import SlotbenchError
 from slotbench.records import Recommendation, ThinkTime
-from tests.slotbench.support.recommendations import choice, raced, recommendation
+from tests.slotbench.support.recommendations import RACE, choice, raced, recommendation
 
 
 def said(**changes: Any) -> str:
@@ -47,7 +47,7 @@ def test_others_are_told_apart_beyond_delta_alone() -> None:
     """Forecasts by their ratio; where all are near, the transport does not matter."""
     assert "torchrl.slot 0.80×; as good: threading." in said()
     near = recommendation().choices[:2]
-    assert "The transport does not matter here" in said(choices=near)
+    assert "By forecast the transport does not matter here" in said(choices=near)
 
 
 def test_raced_others_are_told_apart_by_their_intervals() -> None:
@@ -58,8 +58,34 @@ def test_raced_others_are_told_apart_by_their_intervals() -> None:
         choice("torchrl.slot", 800.0, raced=raced(800.0, 0.8)),
     )
     text = said(choices=choices, run="results/x")
-    assert "torchrl.slot 0.80×; not told apart: threading." in text
-    assert "no other one is told apart" in said(choices=choices[:2], run="results/x")
+    assert "torchrl.slot 0.80× [0.79, 0.81]." in text
+    assert "This race did not tell apart: threading 0.90× [0.72, 1.08]; " in text
+    assert "does not matter" not in said(choices=choices[:2], run="results/x", race=RACE)
+
+
+def with_rival(rounds: int, **changes: Any) -> str:
+    rival = replace(raced(890.0, 0.89, spread=0.2), **changes)
+    choices = (
+        choice("slot", 1000.0, raced=raced(1000.0)),
+        choice("torchrl.slot", 800.0, raced=rival),
+    )
+    race = replace(RACE, num_rounds=rounds, num_disturbed=3, num_repeats=2)
+    return said(choices=choices, run="results/x", race=race)
+
+
+def test_what_a_race_could_not_tell_is_not_said_not_to_matter() -> None:
+    """Only where all are equivalent; else what would decide, as far as it is known."""
+    one = with_rival(1, over_low=None, over_high=None)
+    assert "did not tell apart: torchrl.slot 0.89×; one round gives no interval" in one
+    two = with_rival(2, more_rounds=None)
+    assert "0.89× [0.71, 1.07]; 2 rounds are too few to say how many it takes" in two
+    assert "about 12 more rounds would decide (now 5:" in with_rival(5, more_rounds=12)
+    assert "over 1 000 more rounds would not decide" in with_rival(5, more_rounds=None)
+    same = with_rival(5, over=1.0, over_low=0.98, over_high=1.02)
+    assert "The transport does not matter here" in same
+    for text in (one, two):
+        assert "does not matter" not in text
+    assert "120 trials, 2 blocks measured again; 3 used although the machine" in one
 
 
 def test_a_race_is_told_beside_its_forecast() -> None:
@@ -202,7 +228,7 @@ def test_the_longest_names_stand_in_columns() -> None:
         choices=(choice("slot", 24_690.0, raced=raced(24_690.0)), slow), run="r"
     )
     [line] = [x for x in drawn.show(record).splitlines() if x.startswith(f"{long}  ")]
-    assert "12 300 [9 880, 14 800]" in line
+    assert "0.50× [0.49, 0.51]" in line
 
 
 def test_formats() -> None:
@@ -212,7 +238,7 @@ def test_formats() -> None:
     assert markdown.startswith("**For 8 environments use slot with min\\_batch\\_size=4")
     assert "| `slot ◀` | 4 … 8 | 1 000 [800, 1 200] |" in markdown
     assert "<strong>For 8 environments" in drawn.fragment(record)
-    assert json.loads(drawn.render(record, "json"))["schema_version"] == 1
+    assert json.loads(drawn.render(record, "json"))["schema_version"] == 2
     assert drawn.render(record, "text") == drawn.show(record)
     for ask in (drawn.check_format, lambda name: drawn.render(record, name)):
         with pytest.raises(SlotbenchError, match="unknown format 'jsn': did you mean json"):
