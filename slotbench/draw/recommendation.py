@@ -153,6 +153,7 @@ def sentences(record: Recommendation) -> list[str]:
         _use(record),
         _expect(record),
         *_race(record),
+        *_outside(record),
         _limit(record),
         *_processes(record),
         *_latency(record),
@@ -204,12 +205,25 @@ def _race(record: Recommendation) -> list[str]:
             f"{units.ratio(raced.ratio)} {units.interval(raced.ratio_low, raced.ratio_high)} of "
             "it, and is followed."
         ]
-    if not told.low <= told.raced.per_s <= told.high:
-        return [
-            "That is outside of what the forecast allowed: something here is not as it assumes; "
-            "trust the race."
-        ]
     return []
+
+
+def _outside(record: Recommendation) -> list[str]:
+    """Which choices raced outside of their forecast's interval, recommended or not."""
+    num_envs = record.workload.num_slots
+    raced = [one for one in record.choices if one.raced is not None]
+    outside = [
+        f"{one.contender} ({_sizes(one.batching, num_envs)}) {_per_s(one.raced.per_s)}, not "
+        f"{_per_s(one.low)} to {_per_s(one.high)}"
+        for one in raced
+        if one.raced is not None and not one.low <= one.raced.per_s <= one.high
+    ]
+    if not outside:
+        return []
+    return [
+        f"Outside of what the forecast allowed: {len(outside)} of {len(raced)} that were raced: "
+        f"{'; '.join(outside)}. Something here is not as the forecast assumes: trust the race."
+    ]
 
 
 def _limit(record: Recommendation) -> str:
@@ -391,8 +405,7 @@ def choices(record: Recommendation) -> Table:
         rows.append(
             (
                 one.contender + (" ◀" if place == record.chosen else ""),
-                f"{units.whole(one.batching.min_batch_size)} … "
-                f"{units.whole(min(one.batching.max_batch_size, num_envs))}",
+                _sizes(one.batching, num_envs),
                 # With a race there is no room for both intervals; what lies outside is said above.
                 _per_s(one.per_s)
                 if is_raced
@@ -551,6 +564,13 @@ def error_rows(errors: Sequence[ForecastError]) -> list[tuple[str, ...]]:
         )
         for one in errors
     ]
+
+
+def _sizes(rule: Batching, num_envs: int) -> str:
+    return (
+        f"{units.whole(rule.min_batch_size)} … "
+        f"{units.whole(min(rule.max_batch_size, num_envs))}"
+    )
 
 
 def _rule(rule: Batching, num_envs: int) -> str:

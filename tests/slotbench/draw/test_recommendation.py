@@ -95,7 +95,26 @@ def test_a_race_is_told_beside_its_forecast() -> None:
     assert "forecast were 1 000 (800 to 1 200)" in inside
     assert "trust the race" not in inside
     outside = said(choices=(choice("slot", 1000.0, raced=raced(1300.0)),), run="r")
-    assert "outside of what the forecast allowed" in outside
+    assert "Outside of what the forecast allowed: 1 of 1" in outside
+
+
+def test_whatever_raced_outside_of_its_forecast_is_said() -> None:
+    """Not the recommended choice alone; also where the race is followed."""
+    text = said(
+        choices=(
+            choice("threading", 900.0, raced=raced(1200.0, 1.2)),
+            choice("slot", 1000.0, raced=raced(1000.0)),
+            choice("torchrl.slot", 800.0, raced=raced(500.0, 0.5)),
+            choice("slot[inline]", 800.0),
+        ),
+        chosen=0,
+        forecast=1,
+        run="r",
+    )
+    assert (
+        "Outside of what the forecast allowed: 2 of 3 that were raced: threading (4 … 8) 1 200, not "
+        "720 to 1 080; torchrl.slot (4 … 8) 500, not 640 to 960. Something"
+    ) in text
 
 
 def test_a_forecast_that_lost_is_said_to_have() -> None:
