@@ -472,6 +472,10 @@ def assumptions(record: Recommendation) -> list[str]:
             "environments that compute are simulated in the race until a time of day, whoever had the "
             "processor: real ones are slower where they wait for it, as the forecast has them"
         )
+    said.append(
+        "each transport is in its own server (ours: transports.InferenceServer), with actor threads that "
+        "do nothing else: in TorchRL's AsyncBatchedCollector numbers differ (docs/end-to-end.md)"
+    )
     said += list(_uncovered(record))
     return said
 
@@ -548,6 +552,10 @@ def checks(record: Recommendation) -> list[str]:
         said.append(
             "race it: leave out --no-measure; or add --scenario FILE, then slotbench run FILE"
         )
+    said.append(
+        "in TorchRL's collector: slotbench run FILE --contender slot@collector --contender "
+        "torchrl.slot@collector"
+    )
     return said
 
 

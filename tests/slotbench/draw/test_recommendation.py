@@ -191,6 +191,15 @@ def test_what_was_assumed_is_said() -> None:
     assert "timed here" in text
 
 
+def test_what_the_numbers_are_for_is_said() -> None:
+    """The transport in its own server; and how to race it in TorchRL's collector."""
+    record = recommendation()
+    assert "in its own server (ours: transports.InferenceServer)" in " ".join(
+        drawn.assumptions(record)
+    )
+    assert "slotbench run FILE --contender slot@collector" in drawn.checks(record)[-1]
+
+
 def test_computing_environments_of_a_race_are_said_to_be_simulated() -> None:
     """Since theirs ends at a time of day."""
     busy = replace(
