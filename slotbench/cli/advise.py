@@ -104,7 +104,8 @@ def advise(  # noqa: PLR0917  # a command's options, given by name
     no_measure: Annotated[
         bool,
         typer.Option(
-            "--no-measure", help="Forecast only; time nothing but what was not given."
+            "--no-measure",
+            help="Forecast only, of a machine of assumed speed; time nothing but what was not given.",
         ),
     ] = False,
     rounds: Annotated[int, typer.Option(help="Of the race.")] = 5,

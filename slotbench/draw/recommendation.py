@@ -178,12 +178,24 @@ def _expect(record: Recommendation) -> str:
     if one.raced is None:
         return (
             f"Expect about {_per_s(one.per_s)} requests/s ({told}) in batches of about "
-            f"{units.significant(one.mean_batch_size)}; this is a forecast, nothing was raced."
+            f"{units.significant(one.mean_batch_size)}; this is a forecast, nothing was raced"
+            f"{_untimed(record)}."
         )
     return (
         f"Expect about {_per_s(one.raced.per_s)} requests/s, as raced here"
         f"{_bracket(one.raced.low, one.raced.high)}; forecast were "
         f"{_per_s(one.per_s)} ({told})."
+    )
+
+
+def _untimed(record: Recommendation) -> str:
+    """What the interval is worth where nobody knows how fast this machine is."""
+    if record.is_pace_known:
+        return ""
+    paces = load().paces.values()
+    return (
+        ", and this machine was not timed: that does not hold where it is faster or slower than the "
+        f"recorded ones (paces {units.ratio(min(paces))} to {units.ratio(max(paces))})"
     )
 
 
@@ -458,8 +470,8 @@ def assumptions(record: Recommendation) -> list[str]:
         + (
             ", as timed"
             if record.is_pace_known
-            else ": assumed, the mean of the recorded runs, and the intervals are as wide as these "
-            "differ; leave out --no-measure to time it"
+            else ": assumed, the mean of the recorded runs, since it was not timed; the intervals are as "
+            "wide as these differ, and leaving out --no-measure times it"
         ),
     ]
     if times.misfit_ratio > 0.1:

@@ -178,7 +178,11 @@ def test_what_was_assumed_is_said() -> None:
     text = " ".join(drawn.assumptions(unknown))
     assert "give --step-ms or --environment" in text
     assert "give --policy-ms or --policy" in text
-    assert "leave out --no-measure to time it" in text
+    assert "leaving out --no-measure times it" in text
+    expected = " ".join(drawn.sentences(unknown))
+    assert "this machine was not timed: that does not hold where it is faster" in expected
+    assert "(paces 1.00× to 2.04×)" in expected
+    assert "not timed" not in said()
 
     many = replace(recommendation().workload, num_slots=5000)
     text = " ".join(drawn.assumptions(recommendation(workload=many, pace=3.0)))
