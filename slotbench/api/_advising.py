@@ -50,6 +50,12 @@ NAME: Final = "advice"
 """Of the race's scenario."""
 
 BASELINE: Final = "slot"
+ROUNDS: Final = 5
+"""Of a race, unless the time is short."""
+
+_FEWEST_ROUNDS: Final = 2
+"""Fewer give no interval."""
+
 _NUM_PACES: Final = 3
 """Calibrations, half a second each, whose median tells the pace."""
 _MEASURE_S: Final = (0.15, 1.0)
@@ -65,8 +71,8 @@ class Plan:
         asked: environments and policy.
         max_latency_s: limit on the 99th percentile of reply times; None is none.
         is_raced: whether a race checks the forecast.
-        rounds: of it,
-        seconds: and how long it may take, about.
+        rounds: of it; None is `ROUNDS`, or fewer where the time is short.
+        seconds: how long it may take, about.
         results_dir: where it is recorded.
         command: the command line that does the same.
     """
@@ -74,7 +80,7 @@ class Plan:
     asked: Asked
     max_latency_s: float | None
     is_raced: bool
-    rounds: int
+    rounds: int | None
     seconds: float
     results_dir: Path
     command: tuple[str, ...]
@@ -132,18 +138,19 @@ def recommend(
     found = advice.choices(basis, labels, tried)
     place = advice.recommended(found, labels, tried)
     notes = [] if reason is None else [f"TorchRL's transports were left out: {reason}."]
-    measure_s = _measure_s(plan, len(tried), len(labels) + 1)
-    race = _load(plan, tried, labels, plan.rounds, measure_s)
+    size = sized(plan, tried, found[place].batching, labels)
+    race = _load(plan, size.rules, labels, size.rounds, size.measure_s)
     path, summary = None, None
     if plan.is_raced:
         began = time.monotonic()
-        path = _race(plan, race, on_progress)
+        path = _race(plan, race, on_progress, may_repeat=not size.is_cut)
         elapsed_s = time.monotonic() - began
         stored = store.read(path)
         raced = arms(stored)
         found, place = advice.with_race(found, place, raced, plan.max_latency_s)
         found = advice.over_chosen(found, advice.followed(found, place), raced)
         summary = _summary(stored, elapsed_s)
+        notes += [size.said] if size.said else []
         notes += _race_notes(stored)
     chosen = advice.followed(found, place)
     return (
@@ -371,22 +378,97 @@ def _times(plan: Plan, basis: Basis) -> Times:
     )
 
 
-def _measure_s(plan: Plan, num_cells: int, num_arms: int) -> float:
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is raced in the time that there is.
+
+    Attributes:
+        rules: batching rules, one cell each.
+        rounds: passes over all cells.
+        measure_s: length of a window.
+        is_cut: whether the time was too short for all rules and rounds, or for these too.
+        said: a sentence on that; "" where there is nothing to say.
+    """
+
+    rules: tuple[Batching, ...]
+    rounds: int
+    measure_s: float
+    is_cut: bool = False
+    said: str = ""
+
+
+def sized(
+    plan: Plan, tried: Sequence[Batching], own: Batching, labels: Sequence[str]
+) -> Size:
+    """Fit a race into its time: fewer rounds where their number was not asked for, then one rule.
+
+    Args:
+        plan: what was asked.
+        tried: batching rules worth a race.
+        own: the rule that the forecast recommends: it is raced in any case.
+        labels: of contenders.
+    """
+    wanted = plan.rounds or ROUNDS
+    fewest = plan.rounds or _FEWEST_ROUNDS
+    everything, shortest = tuple(tried), _MEASURE_S[0]
+    tries = [(everything, rounds) for rounds in range(wanted, fewest - 1, -1)]
+    tries += [((own,), rounds) for rounds in range(wanted, fewest - 1, -1)]
+    least_s = [_least_s(plan, rules, labels, rounds) for rules, rounds in tries]
+    fitting = [i for i, needed_s in enumerate(least_s) if needed_s <= plan.seconds]
+    if fitting and fitting[0] == 0:
+        return Size(
+            everything, wanted, _measure_s(plan, wanted, len(tried), len(labels) + 1)
+        )
+    place = fitting[0] if fitting else len(tries) - 1
+    rules, rounds = tries[place]
+    said = (
+        f"In --seconds {plan.seconds:g} were raced {_counted(rounds, 'round')} of "
+        f"{_counted(len(rules), 'batching rule')}, with no block measured again: "
+        f"{_counted(wanted, 'round')} of {len(tried)} take at least about {least_s[0]:.0f} s"
+    )
+    if not fitting:
+        said += f", and no race takes less than about {least_s[place]:.0f} s"
+    return Size(rules, rounds, shortest, is_cut=True, said=f"{said}.")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _least_s(
+    plan: Plan, rules: Sequence[Batching], labels: Sequence[str], rounds: int
+) -> float:
+    """About what a race takes with the shortest windows that are of use."""
+    from slotbench.measure import budget
+
+    race = _load(plan, rules, labels, rounds, _MEASURE_S[0])
+    twice = [who for who in race.contenders if who.baseline]
+    return budget.estimate_run_s(race, [*race.contenders, *twice])
+
+
+def _measure_s(plan: Plan, rounds: int, num_cells: int, num_arms: int) -> float:
     """How long windows may be, so that the race takes about what it may."""
     from slotbench.measure import budget
 
     num_envs = plan.asked.num_envs
-    starting_s = plan.rounds * (budget.WORKER_START_S + 0.5 * num_cells)
+    starting_s = rounds * (budget.WORKER_START_S + 0.5 * num_cells)
     overhead_s = budget.TRIAL_OVERHEAD_S + num_envs * budget.OVERHEAD_PER_SLOT_S
-    each_s = (plan.seconds - starting_s) / (plan.rounds * num_cells * num_arms)
+    each_s = (plan.seconds - starting_s) / (rounds * num_cells * num_arms)
     # Half of a trial warms up, up to 0.3 s.
     shortest, longest = _MEASURE_S
     free_s = each_s - overhead_s
     return round(min(longest, max(shortest, free_s / 2, free_s - 0.3)), 3)
 
 
-def _race(plan: Plan, race: Scenario, on_progress: "Callable[[Progress], None]") -> Path:
+def _race(
+    plan: Plan,
+    race: Scenario,
+    on_progress: "Callable[[Progress], None]",
+    *,
+    may_repeat: bool,
+) -> Path:
     from slotbench.measure.executor import LocalExecutor
+    from slotbench.measure.runner import MAX_ATTEMPTS
     from slotbench.session import run_scenario, without_missing
 
     loaded, skipped = without_missing(race)
@@ -397,6 +479,7 @@ def _race(plan: Plan, race: Scenario, on_progress: "Callable[[Progress], None]")
             plan.results_dir,
             skipped=skipped,
             command=plan.command,
+            max_attempts=MAX_ATTEMPTS if may_repeat else 1,
             on_progress=on_progress,
         )
 

@@ -105,12 +105,20 @@ def advise(  # noqa: PLR0917  # a command's options, given by name
         bool,
         typer.Option(
             "--no-measure",
-            help="Forecast only, of a machine of assumed speed; time nothing but what was not given.",
+            help="Forecast only; time nothing, this machine included, but what was not given.",
         ),
     ] = False,
-    rounds: Annotated[int, typer.Option(help="Of the race.")] = 5,
+    rounds: Annotated[
+        int | None,
+        typer.Option(help="Of the race.", show_default="5, fewer where --seconds is short"),
+    ] = None,
     seconds: Annotated[
-        float, typer.Option(help="How long the race may take, about.")
+        float,
+        typer.Option(
+            help="How long the race may take, about; blocks measured again come to it. Too few for "
+            "5 rounds (a minute, or more) mean fewer rounds, then one batching rule; no race takes less "
+            "than about 15 s."
+        ),
     ] = 90.0,
     results: ResultsDir = RESULTS_DIR,
     format_name: Annotated[
