@@ -206,6 +206,7 @@ def _plan(
     latency_ms = _number(options["--max-latency-ms"])
     return Plan(
         asked=asked,
+        has_observation=bool(observation),
         max_latency_s=None if latency_ms is None else latency_ms / 1e3,
         is_raced=is_raced,
         rounds=rounds,
@@ -217,9 +218,11 @@ def _plan(
 
 
 def _model(options: dict[str, float | str | None]) -> dict[str, Scalar]:
+    from slotbench.scenario import advised
+
     policy = _text(options["--policy"])
     if policy is not None:
-        return {"kind": "custom", "policy": policy}
+        return {"kind": "custom", "policy": advised.policy(policy)}
     model: dict[str, Scalar] = {"kind": "sleep"}
     for field, name in (
         ("latency_ms", "--policy-ms"),

@@ -69,6 +69,7 @@ class Plan:
 
     Attributes:
         asked: environments and policy.
+        has_observation: whether the user gave one.
         max_latency_s: limit on the 99th percentile of reply times; None is none.
         is_raced: whether a race checks the forecast.
         rounds: of it; None is `ROUNDS`, or fewer where the time is short.
@@ -78,6 +79,7 @@ class Plan:
     """
 
     asked: Asked
+    has_observation: bool
     max_latency_s: float | None
     is_raced: bool
     rounds: int | None
@@ -226,7 +228,16 @@ def _load(
     measure_s: float,
 ) -> Scenario:
     text = advised.compose(plan.asked, rules, labels, BASELINE, rounds, measure_s)
-    return scenario.loads(text, name=NAME)
+    try:
+        return scenario.loads(text, name=NAME)
+    except ScenarioError as error:
+        raise _of_options(plan, str(error)) from error
+
+
+def _of_options(plan: Plan, problem: str) -> ScenarioError:
+    return ScenarioError(
+        advised.in_options(problem, plan.asked, has_observation=plan.has_observation)
+    )
 
 
 def _time(plan: Plan, probe: Scenario, on_progress: "Callable[[Progress], None]") -> Timed:
@@ -240,7 +251,7 @@ def _time(plan: Plan, probe: Scenario, on_progress: "Callable[[Progress], None]"
         workload = probe.cells[0].workload
         problem = executor.check(None, workload)
         if problem:
-            raise ScenarioError(problem)
+            raise _of_options(plan, problem)
         on_progress(Progress(0, 0, "timing this machine's pace"))
         pace = _pace(executor, workload)
         own = None
@@ -248,7 +259,8 @@ def _time(plan: Plan, probe: Scenario, on_progress: "Callable[[Progress], None]"
             on_progress(Progress(0, 0, "timing environment and policy"))
             own = executor.calibrate(_spec(probe, workload))
             if own.status == "failed":
-                raise ScenarioError(f"environment and policy cannot be timed: {own.error}")
+                problem = f"environment and policy cannot be timed: {own.error}"
+                raise _of_options(plan, problem)
     return Timed(pace, own)
 
 

@@ -45,6 +45,7 @@ _MODES: Final = {
 }
 
 
+_LEAST_SHARE: Final = 0.001
 _COLUMNS_RACED: Final = (
     "Forecast and raced: requests/s. Over: raced, over the recommended one (◀), paired by round, with its "
     "95 % interval. p99: 99 % of replies came within, as raced. Where a row was not raced: by forecast."
@@ -434,6 +435,10 @@ def choices(record: Recommendation) -> Table:
         + " or ".join(f"{timeout:g} ms" for timeout in sorted(timeouts))
         + ", which matters where a minimum is above 1.",
     ]
+    if any(row[-1] == units.MISSING for row in rows):
+        notes.append(
+            "p99 n/a: its windows held too few requests for a 99th percentile; more --seconds have more."
+        )
     labels = {row[0].removesuffix(" ◀") for row in rows}
     notes += [f"{x} may be used where {NEEDS[x]}." for x in NEEDS if x in labels]
     return Table(
@@ -519,8 +524,13 @@ def _policy(record: Recommendation) -> str:
     if times.policy_origin == "assumed":
         return "takes no time (assumed: give --policy-ms or --policy)"
     how: dict[Origin, str] = {"given": "as given", "measured": "timed here", "assumed": ""}
+    # What all rows together do not change the third digit of is rounding, or a fit's noise.
+    rows_s = times.row_s * record.workload.num_slots
+    rows = f" and {units.seconds(times.row_s)} a row"
+    if rows_s < _LEAST_SHARE * times.batch_s:
+        rows = ", whatever it holds"
     return (
-        f"{units.seconds(times.batch_s)} a batch and {units.seconds(times.row_s)} a row, "
+        f"{units.seconds(times.batch_s)} a batch{rows}, "
         f"{how[times.policy_origin]}; it lets the GIL go"
     )
 

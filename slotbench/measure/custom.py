@@ -42,7 +42,7 @@ def build(name: str, batch: TensorDictBase, wanted: str = "") -> Policy:
         raise ScenarioError(f"{place} cannot be made: {told(error, package)}") from error
     if not callable(policy):
         raise ScenarioError(
-            f"{place} is a {type(policy).__name__}; name a policy, or what makes one when called"
+            f"{place} is {_article(policy)}; name a policy, or what makes one when called"
         )
     made: Policy = policy
     _try(made, batch, wanted, place, package)
@@ -69,6 +69,11 @@ def _is_maker(found: Any) -> bool:
     return all(one.default is not one.empty or one.kind in variable for one in parameters)
 
 
+def _article(value: object) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
 def _try(
     policy: Policy, batch: TensorDictBase, wanted: str, place: str, package: str
 ) -> None:
@@ -81,7 +86,7 @@ def _try(
         raise ScenarioError(
             f"{place} raised on a batch of {num_rows}: {told(error, package)}"
         ) from error
-    said = f"a {type(result).__name__}"
+    said = _article(result)
     if isinstance(result, TensorDictBase):
         said = f"a TensorDict of batch size {list(result.batch_size)}"
         if result.batch_size == batch.batch_size:

@@ -87,8 +87,8 @@ def test_the_scenario_of_a_forecast_can_be_run() -> None:
         ({"max_latency_ms": 0}, "no reply takes no time"),
         ({"rounds": 0}, "--rounds 0"),
         ({"seconds": 0}, "--seconds 0"),
-        ({"observation": "float32[60000,60000]"}, "GiB"),
-        ({"observation": ["action=float32[8]"]}, "action"),
+        ({"observation": "float32[60000,60000]"}, "^--observation: those of 8 .* GiB$"),
+        ({"observation": ["action=float32[8]"]}, "^--observation: leaf 'action' [^()]*$"),
     ],
 )
 def test_what_cannot_be_is_said_in_a_line(options: dict[str, Any], message: str) -> None:
@@ -150,8 +150,12 @@ def test_a_policy_that_raises_is_said_in_a_line(
         "def policy(batch):\n    raise RuntimeError('no accelerator')\n"
     )
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SlotbenchError, match="RuntimeError: no accelerator"):
+    with pytest.raises(SlotbenchError, match="RuntimeError: no accelerator") as caught:
         slotbench.advise(2, policy="no_policy_here:policy", measure=False)
+    text = str(caught.value)
+    assert text.startswith("--policy 'no_policy_here:policy' raised on a batch of 1: ")
+    assert "(no_policy_here.py, line 2); --observation was not given" in text
+    assert "observation=float32[8]" in text
 
 
 def test_without_torchrl_ours_alone_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:

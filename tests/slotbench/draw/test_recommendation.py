@@ -169,7 +169,7 @@ def test_what_was_assumed_is_said() -> None:
     """Each number with where it is from; what no recorded run covers."""
     text = " ".join(drawn.assumptions(recommendation()))
     assert "5.00 ms on average (always the same); they wait" in text
-    assert "2.00 ms a batch and 0 s a row, as given" in text
+    assert "2.00 ms a batch, whatever it holds, as given" in text
     assert "1.50× the time of the reference machine's, as timed" in text
     assert "never checked" not in text
 
@@ -193,6 +193,25 @@ def test_what_was_assumed_is_said() -> None:
     text = " ".join(drawn.assumptions(recommendation(times=misfit)))
     assert "off by up to 25 %" in text
     assert "timed here" in text
+
+
+def test_a_row_counts_where_all_of_them_are_a_thousandth_of_a_batch() -> None:
+    """What a fit leaves of nothing is not shown; what adds up over the rows is."""
+
+    def policy(row_s: float) -> str:
+        times = replace(recommendation().times, row_s=row_s, policy_origin="measured")
+        return drawn.assumptions(recommendation(times=times))[1]
+
+    assert "ns a row" not in policy(0.3e-9)
+    assert "2.00 ms a batch and 1.00 µs a row, timed here" in policy(1e-6)
+
+
+def test_a_percentile_that_is_missing_is_explained() -> None:
+    """And not where none is."""
+    without = replace(raced(1000.0), latency_p99_s=None)
+    for one, is_said in ((without, True), (raced(1000.0), False)):
+        table = drawn.choices(recommendation(choices=(choice("slot", 1000.0, raced=one),)))
+        assert any("p99 n/a" in note for note in table.notes) == is_said
 
 
 def test_what_the_numbers_are_for_is_said() -> None:

@@ -65,7 +65,7 @@ def test_weights_drawn_in_the_making_are_those_of_the_seed(workload: Workloads) 
          "cannot be made: TypeError: Scaled.__init__() missing 1 required positional argument: 'factor'"),
         ("own_policies:make_none",
          "is a NoneType; name a policy, or what makes one when called"),
-        ("own_policies:number", "is a int; name a policy, or what makes one when called"),
+        ("own_policies:number", "is an int; name a policy, or what makes one when called"),
         ("own_policies:refuses",
          "raised on a batch of 1: ValueError: no weights for 1 rows (own_policies.py, line {line})"),
         ("own_policies:a_tensor",
