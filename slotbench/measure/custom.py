@@ -13,7 +13,7 @@ from tensordict import TensorDictBase
 from torch import nn
 
 from slotbench.errors import ScenarioError
-from slotbench.measure.blame import told
+from slotbench.measure.blame import told, told_of
 
 Policy = Callable[[TensorDictBase], TensorDictBase]
 
@@ -45,7 +45,7 @@ def build(name: str, batch: TensorDictBase, wanted: str = "") -> Policy:
             f"{place} is {_article(policy)}; name a policy, or what makes one when called"
         )
     made: Policy = policy
-    _try(made, batch, wanted, place, package)
+    _try(made, batch, wanted, place, name)
     return made
 
 
@@ -74,9 +74,7 @@ def _article(value: object) -> str:
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
-def _try(
-    policy: Policy, batch: TensorDictBase, wanted: str, place: str, package: str
-) -> None:
+def _try(policy: Policy, batch: TensorDictBase, wanted: str, place: str, name: str) -> None:
     """Call it once, as the server will."""
     num_rows = batch.batch_size[0]
     try:
@@ -84,7 +82,7 @@ def _try(
             result = policy(batch)
     except (Exception, SystemExit) as error:
         raise ScenarioError(
-            f"{place} raised on a batch of {num_rows}: {told(error, package)}"
+            f"{place} raised on a batch of {num_rows}: {told_of(error, name)}"
         ) from error
     said = _article(result)
     if isinstance(result, TensorDictBase):
