@@ -58,6 +58,18 @@ def test_it_shows_itself(tmp_path: Path) -> None:
         slotbench.load_advice(path)
 
 
+def test_advice_of_the_first_version_is_read(tmp_path: Path) -> None:
+    """It has nothing of the race's trials."""
+    found = slotbench.advise(4, policy_ms=2, measure=False)
+    path = found.to_json(tmp_path / "advice.json")
+    fields = json.loads(path.read_text()) | {"schema_version": 1}
+    del fields["race"]
+    path.write_text(json.dumps(fields))
+    again = slotbench.load_advice(path)
+    assert again.record == replace(found.record, schema_version=1)
+    assert str(again) == str(found)
+
+
 def test_the_scenario_of_a_forecast_can_be_run() -> None:
     """It holds the recommended rule and contender."""
     from slotbench.scenario import loads

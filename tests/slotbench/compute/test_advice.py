@@ -278,6 +278,7 @@ def test_the_race_says_of_each_choice_what_it_is_to_the_recommended_one() -> Non
     [
         (arm(1000, 1201, 799), "equivalent", {0}),
         (arm(890, 1200, 700), "inconclusive", set(range(1, 1000))),
+        (arm(1100, 1200, 790), "inconclusive", set(range(1, 1000))),  # stands first
         (arm(890), "inconclusive", {None}),  # one round gives no interval
         (arm(890, 1068), "slower", {None}),
     ],
