@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from slotbench.api._measure import progress
 from slotbench.api._run import Run, load
@@ -13,6 +13,10 @@ from slotbench.records import Choice, Recommendation, Scalar
 if TYPE_CHECKING:
     from slotbench.api._advising import Plan
     from slotbench.measure.runner import Progress
+
+
+DEFAULT_SECONDS: Final = 90.0
+"""Of a race."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,8 +86,8 @@ def advise(
     policy: str | None = None,
     max_latency_ms: float | None = None,
     measure: bool = True,
-    rounds: int = 5,
-    seconds: float = 90.0,
+    rounds: int | None = None,
+    seconds: float = DEFAULT_SECONDS,
     results_dir: str | Path = "results",
     command: Sequence[str] = (),
     on_progress: "Callable[[Progress], None] | None" = None,
@@ -105,8 +109,10 @@ def advise(
         policy: "package.module:name", which is timed on this machine, instead of the two.
         max_latency_ms: limit on the 99th percentile of reply times.
         measure: check the forecast by a race; False takes no time, but for what must be timed.
-        rounds: of the race.
-        seconds: that it may take, about.
+        rounds: of the race; None is 5, or fewer where ``seconds`` are too few for these.
+        seconds: that it may take, about; blocks that the machine disturbs and are measured again come
+            to it. With the shortest windows five rounds of three rules take about a minute, and
+            nothing takes less than about 15 s.
         results_dir: where it is recorded.
         command: the command line, for the record; () is the one that does the same.
         on_progress: as for `slotbench.run`.
@@ -159,7 +165,7 @@ def _plan(
     observation: tuple[str, ...],
     *,
     is_raced: bool,
-    rounds: int,
+    rounds: int | None,
     seconds: float,
     results_dir: Path,
     command: tuple[str, ...],
@@ -175,7 +181,8 @@ def _plan(
     steps = {"--step-ms", "--step-cv", "--step-distribution", "--step-mode"}
     _exclude(real, "--environment", {*steps, "--observation"})
     _within("--num-envs", num_envs, 1, MAX_ENVS)
-    _within("--rounds", rounds, 1, 10_000)
+    if rounds is not None:
+        _within("--rounds", rounds, 1, 10_000)
     _within("--seconds", seconds, 1, 86_400)
     for name in ("--policy-ms", "--policy-per-item-ms", "--max-latency-ms"):
         value = options[name]
@@ -199,19 +206,23 @@ def _plan(
     latency_ms = _number(options["--max-latency-ms"])
     return Plan(
         asked=asked,
+        has_observation=bool(observation),
         max_latency_s=None if latency_ms is None else latency_ms / 1e3,
         is_raced=is_raced,
         rounds=rounds,
         seconds=seconds,
         results_dir=results_dir,
-        command=command or _command(num_envs, options, observation, is_raced, rounds),
+        command=command
+        or _command(num_envs, options, observation, is_raced, rounds, seconds),
     )
 
 
 def _model(options: dict[str, float | str | None]) -> dict[str, Scalar]:
+    from slotbench.scenario import advised
+
     policy = _text(options["--policy"])
     if policy is not None:
-        return {"kind": "custom", "policy": policy}
+        return {"kind": "custom", "policy": advised.policy(policy)}
     model: dict[str, Scalar] = {"kind": "sleep"}
     for field, name in (
         ("latency_ms", "--policy-ms"),
@@ -223,12 +234,13 @@ def _model(options: dict[str, float | str | None]) -> dict[str, Scalar]:
     return model
 
 
-def _command(
+def _command(  # noqa: PLR0917  # what `_plan` was given
     num_envs: int,
     options: dict[str, float | str | None],
     observation: tuple[str, ...],
     is_raced: bool,
-    rounds: int,
+    rounds: int | None,
+    seconds: float,
 ) -> tuple[str, ...]:
     """The command line that does the same."""
     words = ["slotbench", "advise", "--num-envs", str(num_envs)]
@@ -239,8 +251,11 @@ def _command(
         words += ["--observation", text]
     if not is_raced:
         words.append("--no-measure")
-    elif rounds != 5:
+        return tuple(words)
+    if rounds is not None:
         words += ["--rounds", str(rounds)]
+    if seconds != DEFAULT_SECONDS:
+        words += ["--seconds", f"{seconds:g}"]
     return tuple(words)
 
 

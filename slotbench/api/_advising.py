@@ -3,6 +3,7 @@
 import math
 import statistics
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ from slotbench.records import (
     CalibrationRecord,
     Leaf,
     Model,
+    Race,
     Recommendation,
     Scenario,
     ThinkTime,
@@ -48,6 +50,12 @@ NAME: Final = "advice"
 """Of the race's scenario."""
 
 BASELINE: Final = "slot"
+ROUNDS: Final = 5
+"""Of a race, unless the time is short."""
+
+_FEWEST_ROUNDS: Final = 2
+"""Fewer give no interval."""
+
 _NUM_PACES: Final = 3
 """Calibrations, half a second each, whose median tells the pace."""
 _MEASURE_S: Final = (0.15, 1.0)
@@ -61,18 +69,20 @@ class Plan:
 
     Attributes:
         asked: environments and policy.
+        has_observation: whether the user gave one.
         max_latency_s: limit on the 99th percentile of reply times; None is none.
         is_raced: whether a race checks the forecast.
-        rounds: of it,
-        seconds: and how long it may take, about.
+        rounds: of it; None is `ROUNDS`, or fewer where the time is short.
+        seconds: how long it may take, about.
         results_dir: where it is recorded.
         command: the command line that does the same.
     """
 
     asked: Asked
+    has_observation: bool
     max_latency_s: float | None
     is_raced: bool
-    rounds: int
+    rounds: int | None
     seconds: float
     results_dir: Path
     command: tuple[str, ...]
@@ -130,13 +140,19 @@ def recommend(
     found = advice.choices(basis, labels, tried)
     place = advice.recommended(found, labels, tried)
     notes = [] if reason is None else [f"TorchRL's transports were left out: {reason}."]
-    measure_s = _measure_s(plan, len(tried), len(labels) + 1)
-    race = _load(plan, tried, labels, plan.rounds, measure_s)
-    path = None
+    size = sized(plan, tried, found[place].batching, labels)
+    race = _load(plan, size.rules, labels, size.rounds, size.measure_s)
+    path, summary = None, None
     if plan.is_raced:
-        path = _race(plan, race, on_progress)
+        began = time.monotonic()
+        path = _race(plan, race, on_progress, may_repeat=not size.is_cut)
+        elapsed_s = time.monotonic() - began
         stored = store.read(path)
-        found, place = advice.with_race(found, place, arms(stored), plan.max_latency_s)
+        raced = arms(stored)
+        found, place = advice.with_race(found, place, raced, plan.max_latency_s)
+        found = advice.over_chosen(found, advice.followed(found, place), raced)
+        summary = _summary(stored, elapsed_s)
+        notes += [size.said] if size.said else []
         notes += _race_notes(stored)
     chosen = advice.followed(found, place)
     return (
@@ -160,6 +176,7 @@ def recommend(
             scenario=race.text,
             notes=tuple(notes),
             command=plan.command,
+            race=summary,
         ),
         path,
     )
@@ -211,7 +228,16 @@ def _load(
     measure_s: float,
 ) -> Scenario:
     text = advised.compose(plan.asked, rules, labels, BASELINE, rounds, measure_s)
-    return scenario.loads(text, name=NAME)
+    try:
+        return scenario.loads(text, name=NAME)
+    except ScenarioError as error:
+        raise _of_options(plan, str(error)) from error
+
+
+def _of_options(plan: Plan, problem: str) -> ScenarioError:
+    return ScenarioError(
+        advised.in_options(problem, plan.asked, has_observation=plan.has_observation)
+    )
 
 
 def _time(plan: Plan, probe: Scenario, on_progress: "Callable[[Progress], None]") -> Timed:
@@ -225,7 +251,7 @@ def _time(plan: Plan, probe: Scenario, on_progress: "Callable[[Progress], None]"
         workload = probe.cells[0].workload
         problem = executor.check(None, workload)
         if problem:
-            raise ScenarioError(problem)
+            raise _of_options(plan, problem)
         on_progress(Progress(0, 0, "timing this machine's pace"))
         pace = _pace(executor, workload)
         own = None
@@ -233,7 +259,8 @@ def _time(plan: Plan, probe: Scenario, on_progress: "Callable[[Progress], None]"
             on_progress(Progress(0, 0, "timing environment and policy"))
             own = executor.calibrate(_spec(probe, workload))
             if own.status == "failed":
-                raise ScenarioError(f"environment and policy cannot be timed: {own.error}")
+                problem = f"environment and policy cannot be timed: {own.error}"
+                raise _of_options(plan, problem)
     return Timed(pace, own)
 
 
@@ -363,22 +390,97 @@ def _times(plan: Plan, basis: Basis) -> Times:
     )
 
 
-def _measure_s(plan: Plan, num_cells: int, num_arms: int) -> float:
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is raced in the time that there is.
+
+    Attributes:
+        rules: batching rules, one cell each.
+        rounds: passes over all cells.
+        measure_s: length of a window.
+        is_cut: whether the time was too short for all rules and rounds, or for these too.
+        said: a sentence on that; "" where there is nothing to say.
+    """
+
+    rules: tuple[Batching, ...]
+    rounds: int
+    measure_s: float
+    is_cut: bool = False
+    said: str = ""
+
+
+def sized(
+    plan: Plan, tried: Sequence[Batching], own: Batching, labels: Sequence[str]
+) -> Size:
+    """Fit a race into its time: fewer rounds where their number was not asked for, then one rule.
+
+    Args:
+        plan: what was asked.
+        tried: batching rules worth a race.
+        own: the rule that the forecast recommends: it is raced in any case.
+        labels: of contenders.
+    """
+    wanted = plan.rounds or ROUNDS
+    fewest = plan.rounds or _FEWEST_ROUNDS
+    everything, shortest = tuple(tried), _MEASURE_S[0]
+    tries = [(everything, rounds) for rounds in range(wanted, fewest - 1, -1)]
+    tries += [((own,), rounds) for rounds in range(wanted, fewest - 1, -1)]
+    least_s = [_least_s(plan, rules, labels, rounds) for rules, rounds in tries]
+    fitting = [i for i, needed_s in enumerate(least_s) if needed_s <= plan.seconds]
+    if fitting and fitting[0] == 0:
+        return Size(
+            everything, wanted, _measure_s(plan, wanted, len(tried), len(labels) + 1)
+        )
+    place = fitting[0] if fitting else len(tries) - 1
+    rules, rounds = tries[place]
+    said = (
+        f"In --seconds {plan.seconds:g} were raced {_counted(rounds, 'round')} of "
+        f"{_counted(len(rules), 'batching rule')}, with no block measured again: "
+        f"{_counted(wanted, 'round')} of {len(tried)} take at least about {least_s[0]:.0f} s"
+    )
+    if not fitting:
+        said += f", and no race takes less than about {least_s[place]:.0f} s"
+    return Size(rules, rounds, shortest, is_cut=True, said=f"{said}.")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _least_s(
+    plan: Plan, rules: Sequence[Batching], labels: Sequence[str], rounds: int
+) -> float:
+    """About what a race takes with the shortest windows that are of use."""
+    from slotbench.measure import budget
+
+    race = _load(plan, rules, labels, rounds, _MEASURE_S[0])
+    twice = [who for who in race.contenders if who.baseline]
+    return budget.estimate_run_s(race, [*race.contenders, *twice])
+
+
+def _measure_s(plan: Plan, rounds: int, num_cells: int, num_arms: int) -> float:
     """How long windows may be, so that the race takes about what it may."""
     from slotbench.measure import budget
 
     num_envs = plan.asked.num_envs
-    starting_s = plan.rounds * (budget.WORKER_START_S + 0.5 * num_cells)
+    starting_s = rounds * (budget.WORKER_START_S + 0.5 * num_cells)
     overhead_s = budget.TRIAL_OVERHEAD_S + num_envs * budget.OVERHEAD_PER_SLOT_S
-    each_s = (plan.seconds - starting_s) / (plan.rounds * num_cells * num_arms)
+    each_s = (plan.seconds - starting_s) / (rounds * num_cells * num_arms)
     # Half of a trial warms up, up to 0.3 s.
     shortest, longest = _MEASURE_S
     free_s = each_s - overhead_s
     return round(min(longest, max(shortest, free_s / 2, free_s - 0.3)), 3)
 
 
-def _race(plan: Plan, race: Scenario, on_progress: "Callable[[Progress], None]") -> Path:
+def _race(
+    plan: Plan,
+    race: Scenario,
+    on_progress: "Callable[[Progress], None]",
+    *,
+    may_repeat: bool,
+) -> Path:
     from slotbench.measure.executor import LocalExecutor
+    from slotbench.measure.runner import MAX_ATTEMPTS
     from slotbench.session import run_scenario, without_missing
 
     loaded, skipped = without_missing(race)
@@ -389,8 +491,21 @@ def _race(plan: Plan, race: Scenario, on_progress: "Callable[[Progress], None]")
             plan.results_dir,
             skipped=skipped,
             command=plan.command,
+            max_attempts=MAX_ATTEMPTS if may_repeat else 1,
             on_progress=on_progress,
         )
+
+
+def _summary(stored: "StoredRun", duration_s: float) -> Race:
+    run, trials = stored.run, stored.trials
+    counted = blocks.counted_trials(run, trials)
+    return Race(
+        num_rounds=run.scenario.rounds,
+        num_trials=len(counted),
+        num_disturbed=sum(trial.is_disturbed for trial in counted),
+        num_repeats=blocks.num_repeats(run, trials),
+        duration_s=round(duration_s, 1),
+    )
 
 
 def _race_notes(stored: "StoredRun") -> list[str]:

@@ -104,17 +104,32 @@ def advise(  # noqa: PLR0917  # a command's options, given by name
     no_measure: Annotated[
         bool,
         typer.Option(
-            "--no-measure", help="Forecast only; time nothing but what was not given."
+            "--no-measure",
+            help="Forecast only; time nothing, this machine included, but what was not given.",
         ),
     ] = False,
-    rounds: Annotated[int, typer.Option(help="Of the race.")] = 5,
+    rounds: Annotated[
+        int | None,
+        typer.Option(help="Of the race.", show_default="5, fewer where --seconds is short"),
+    ] = None,
     seconds: Annotated[
-        float, typer.Option(help="How long the race may take, about.")
+        float,
+        typer.Option(
+            help="How long the race may take, about; blocks measured again come to it. Too few for "
+            "5 rounds (a minute, or more) mean fewer rounds, then one batching rule; no race takes less "
+            "than about 15 s."
+        ),
     ] = 90.0,
     results: ResultsDir = RESULTS_DIR,
     format_name: Annotated[
-        str, typer.Option("--format", metavar="text|md|json", help="How to write it.")
-    ] = "text",
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="text|md|json",
+            help="How to write it.",
+            show_default="what the output's ending says; text",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -156,6 +171,7 @@ def advise(  # noqa: PLR0917  # a command's options, given by name
     from slotbench.draw import recommendation
     from slotbench.store.output import check_free, write_file
 
+    format_name = format_name or _format_of(output)
     recommendation.check_format(format_name)
     if output is not None:
         check_free(output, force=force)
@@ -200,6 +216,17 @@ def advise(  # noqa: PLR0917  # a command's options, given by name
     else:
         print(recommendation.render(found.record, format_name, stdout_screen()), end="")
     return EXIT_OK
+
+
+def _format_of(output: Path | None) -> str:
+    if output is None:
+        return "text"
+    formats = {".md": "md", ".json": "json", ".txt": "text"}
+    if output.suffix.lower() not in formats:
+        raise typer.BadParameter(
+            f"{output}: advice ends in {', '.join(formats)}, or say which with --format"
+        )
+    return formats[output.suffix.lower()]
 
 
 def _given(context: typer.Context) -> Iterator[str]:

@@ -353,6 +353,39 @@ def with_race(
     return tuple(one for one, _ in marked), place
 
 
+def over_chosen(
+    found: Sequence[Choice], chosen: int, arms: Mapping[tuple[str, Batching], Arm]
+) -> tuple[Choice, ...]:
+    """Add to what was raced its ratio over the recommended choice, paired by round."""
+    own = found[chosen]
+    base = arms.get((own.contender, own.batching))
+    if base is None:
+        return tuple(found)
+    marked = []
+    for place, one in enumerate(found):
+        arm, raced = arms.get((one.contender, one.batching)), one.raced
+        if arm is not None and raced is not None and place != chosen:
+            ratio = comparison.paired(arm.per_s, base.per_s)
+            if ratio is not None:
+                raced = replace(
+                    raced,
+                    over=ratio.point,
+                    over_low=ratio.low,
+                    over_high=ratio.high,
+                    more_rounds=statistics.blocks_to_decide(ratio, DELTA),
+                )
+        marked.append(replace(one, raced=raced))
+    return tuple(marked)
+
+
+def verdict(raced: Raced) -> statistics.Verdict:
+    """What the race says of a choice over the recommended one, beyond δ: as of any comparison."""
+    if raced.over is None:
+        return "inconclusive"
+    ratio = statistics.RatioEstimate(raced.over, raced.over_low, raced.over_high, 1, None)
+    return statistics.verdict(ratio, DELTA, "higher")
+
+
 def _raced(arm: Arm, base: Arm | None) -> Raced | None:
     per_s = statistics.geometric_mean(tuple(arm.per_s.values()))
     if not per_s:

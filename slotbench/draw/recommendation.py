@@ -6,12 +6,13 @@ As JSON it is its record: `slotbench.store.document`.
 import difflib
 import html
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from rich.text import Text
 
-from slotbench.compute.advice import DELTA, NEEDS
+from slotbench.compute.advice import DELTA, NEEDS, verdict
+from slotbench.compute.statistics import MAX_MORE_BLOCKS, MIN_PAIRS_TO_EXTRAPOLATE
 from slotbench.compute.transport_costs import load
 from slotbench.compute.workloads import observation_bytes
 from slotbench.draw import units
@@ -20,7 +21,7 @@ from slotbench.draw.columns import GAP
 from slotbench.draw.screen import PAPER, Screen, drawn
 from slotbench.draw.table import MIN_WIDTH, Table, fitted, wrapped
 from slotbench.errors import SlotbenchError
-from slotbench.records import Batching, Choice, ForecastError, Recommendation
+from slotbench.records import Batching, Choice, ForecastError, Raced, Recommendation
 from slotbench.records.recommendation import ForecastLimit, Origin, Regime
 
 FORMATS: Final = ("text", "md", "json")
@@ -42,6 +43,17 @@ _MODES: Final = {
     "busy": "they compute and hold the GIL",
     "busy_nogil": "they compute without the GIL",
 }
+
+
+_LEAST_SHARE: Final = 0.001
+_COLUMNS_RACED: Final = (
+    "Forecast and raced: requests/s. Over: raced, over the recommended one (◀), paired by round, with its "
+    "95 % interval. p99: 99 % of replies came within, as raced. Where a row was not raced: by forecast."
+)
+_COLUMNS_FORECAST: Final = (
+    "Requests/s, forecast between the two ends of which 95 % of recorded measurements lay. Over: by "
+    "forecast, over the recommended one (◀). p99: 99 % of replies came within, by forecast."
+)
 
 
 def render(record: Recommendation, name: str, screen: Screen = PAPER) -> str:
@@ -142,11 +154,13 @@ def sentences(record: Recommendation) -> list[str]:
         _use(record),
         _expect(record),
         *_race(record),
+        *_outside(record),
         _limit(record),
         *_processes(record),
         *_latency(record),
         *_beside(record),
-        _others(record),
+        *_others(record),
+        *_trials(record),
         *record.notes,
     ]
 
@@ -165,12 +179,24 @@ def _expect(record: Recommendation) -> str:
     if one.raced is None:
         return (
             f"Expect about {_per_s(one.per_s)} requests/s ({told}) in batches of about "
-            f"{units.significant(one.mean_batch_size)}; this is a forecast, nothing was raced."
+            f"{units.significant(one.mean_batch_size)}; this is a forecast, nothing was raced"
+            f"{_untimed(record)}."
         )
     return (
         f"Expect about {_per_s(one.raced.per_s)} requests/s, as raced here"
         f"{_bracket(one.raced.low, one.raced.high)}; forecast were "
         f"{_per_s(one.per_s)} ({told})."
+    )
+
+
+def _untimed(record: Recommendation) -> str:
+    """What the interval is worth where nobody knows how fast this machine is."""
+    if record.is_pace_known:
+        return ""
+    paces = load().paces.values()
+    return (
+        ", and this machine was not timed: that does not hold where it is faster or slower than the "
+        f"recorded ones (paces {units.ratio(min(paces))} to {units.ratio(max(paces))})"
     )
 
 
@@ -192,12 +218,25 @@ def _race(record: Recommendation) -> list[str]:
             f"{units.ratio(raced.ratio)} {units.interval(raced.ratio_low, raced.ratio_high)} of "
             "it, and is followed."
         ]
-    if not told.low <= told.raced.per_s <= told.high:
-        return [
-            "That is outside of what the forecast allowed: something here is not as it assumes; "
-            "trust the race."
-        ]
     return []
+
+
+def _outside(record: Recommendation) -> list[str]:
+    """Which choices raced outside of their forecast's interval, recommended or not."""
+    num_envs = record.workload.num_slots
+    raced = [one for one in record.choices if one.raced is not None]
+    outside = [
+        f"{one.contender} ({_sizes(one.batching, num_envs)}) {_per_s(one.raced.per_s)}, not "
+        f"{_per_s(one.low)} to {_per_s(one.high)}"
+        for one in raced
+        if one.raced is not None and not one.low <= one.raced.per_s <= one.high
+    ]
+    if not outside:
+        return []
+    return [
+        f"Outside of what the forecast allowed: {len(outside)} of {len(raced)} that were raced: "
+        f"{'; '.join(outside)}. Something here is not as the forecast assumes: trust the race."
+    ]
 
 
 def _limit(record: Recommendation) -> str:
@@ -254,7 +293,7 @@ def _beside(record: Recommendation) -> list[str]:
     return said
 
 
-def _others(record: Recommendation) -> str:
+def _others(record: Recommendation) -> Iterator[str]:
     """What the transports that were not chosen cost, each under its best rule."""
     mine = record.choices[record.chosen]
     best: dict[str, Choice] = {}
@@ -263,38 +302,106 @@ def _others(record: Recommendation) -> str:
             rival = best.setdefault(one.contender, one)
             if _over(one, mine) > _over(rival, mine):
                 best[one.contender] = one
+    if not best:
+        return
+    if mine.raced is None:
+        yield _forecast_others(best, mine)
+    else:
+        yield from _raced_others(record, best)
+
+
+def _forecast_others(best: Mapping[str, Choice], mine: Choice) -> str:
     far = {
         label: _over(one, mine)
         for label, one in best.items()
-        if _is_worse(one, mine, is_paired=record.chosen == record.forecast)
+        if not 1 / (1 + DELTA) <= _over(one, mine) <= 1 + DELTA
     }
+    if not far:
+        return (
+            "By forecast the transport does not matter here: no other one differs by more than "
+            f"{units.percent(DELTA)}."
+        )
     near = ", ".join(label for label in best if label not in far)
     shown = ", ".join(f"{label} {units.ratio(ratio)}" for label, ratio in far.items())
-    is_raced = mine.raced is not None
-    if not far:
-        how = "is told apart from it in this race" if is_raced else "differs by more than"
-        delta = "" if is_raced else f" {units.percent(DELTA)}"
-        return f"The transport does not matter here: no other one {how}{delta}."
-    also = "not told apart" if is_raced else "as good"
     return f"Others, each under the best rule tried: {shown}" + (
-        f"; {also}: {near}." if near else "."
+        f"; as good: {near}." if near else "."
     )
 
 
-def _is_worse(one: Choice, mine: Choice, *, is_paired: bool) -> bool:
-    """Beyond δ; where both were raced, with an interval that leaves out no difference.
+def _raced_others(record: Recommendation, best: Mapping[str, Choice]) -> Iterator[str]:
+    """Who is shown to differ, who to be equivalent; and who neither, with what would decide."""
+    raced = {label: one.raced for label, one in best.items() if one.raced is not None}
+    missing = ", ".join(label for label in best if label not in raced)
+    found = {label: verdict(one) for label, one in raced.items()}
+    within = f"within ±{units.percent(DELTA)}"
+    equal = [label for label in raced if found[label] == "equivalent"]
+    open_ = [label for label in raced if found[label] == "inconclusive"]
+    apart = [label for label in raced if label not in {*equal, *open_}]
+    if equal and len(equal) == len(best):
+        yield (
+            "The transport does not matter here: every other one, under the best rule tried, is "
+            f"equivalent in this race, its interval {within}."
+        )
+        return
+    if apart:
+        shown = ", ".join(f"{label} {_paired(raced[label])}" for label in apart)
+        yield f"Others, each under the best rule tried: {shown}."
+    if equal:
+        yield f"Equivalent {within}: {', '.join(equal)}."
+    if open_:
+        shown = ", ".join(f"{label} {_paired(raced[label])}" for label in open_)
+        yield f"This race did not tell apart: {shown}; {_decides(record, open_, raced)}."
+    if missing:
+        yield f"Without a usable number in the race: {missing}."
 
-    Args:
-        one: a rival.
-        mine: the recommended choice.
-        is_paired: whether the race's ratios are over the recommended choice.
-    """
-    if _over(one, mine) >= 1 - DELTA:
-        return False
-    raced = one.raced
-    if raced is None or mine.raced is None or not is_paired:
-        return True
-    return raced.ratio_high is not None and raced.ratio_high < 1
+
+def _paired(one: Raced) -> str:
+    """A ratio over the recommended choice with its interval, where it has one."""
+    if one.over is None:
+        return units.MISSING
+    if one.over_low is None or one.over_high is None:
+        return units.ratio(one.over)
+    return f"{units.ratio(one.over)} {units.interval(one.over_low, one.over_high)}"
+
+
+def _decides(
+    record: Recommendation, labels: Sequence[str], raced: Mapping[str, Raced]
+) -> str:
+    """What would tell them apart, or show them equivalent."""
+    race = record.race
+    if race is None or race.num_rounds == 1:
+        return "one round gives no interval: give more --rounds and --seconds"
+    if race.num_rounds < MIN_PAIRS_TO_EXTRAPOLATE:
+        return (
+            f"{race.num_rounds} rounds are too few to say how many it takes: give more --rounds "
+            "and --seconds"
+        )
+    needed = [n for label in labels if (n := raced[label].more_rounds) is not None]
+    if not needed:
+        return f"over {units.whole(MAX_MORE_BLOCKS)} more rounds would not decide either"
+    first, last = min(needed), max(needed)
+    about = f"{first} more" if first == last else f"{first} to {last} more"
+    rest = "" if len(needed) == len(labels) else ", and not all of them"
+    return (
+        f"about {about} rounds would decide (now {race.num_rounds}: give more --rounds and "
+        f"--seconds){rest}"
+    )
+
+
+def _trials(record: Recommendation) -> list[str]:
+    """What the race consisted of, and what the machine did to it."""
+    race = record.race
+    if race is None:
+        return []
+    said = (
+        f"The race took {units.duration(race.duration_s)}: "
+        f"{units.count(race.num_rounds, 'round')}, {units.count(race.num_trials, 'trial')}"
+    )
+    if race.num_repeats:
+        said += f", {units.count(race.num_repeats, 'block')} measured again"
+    if race.num_disturbed:
+        said += f"; {race.num_disturbed} used although the machine disturbed them"
+    return [f"{said}."]
 
 
 def choices(record: Recommendation) -> Table:
@@ -311,24 +418,27 @@ def choices(record: Recommendation) -> Table:
         rows.append(
             (
                 one.contender + (" ◀" if place == record.chosen else ""),
-                f"{units.whole(one.batching.min_batch_size)} … "
-                f"{units.whole(min(one.batching.max_batch_size, num_envs))}",
-                f"{_per_s(one.per_s)} [{_per_s(one.low)}, {_per_s(one.high)}]",
+                _sizes(one.batching, num_envs),
+                # With a race there is no room for both intervals; what lies outside is said above.
+                _per_s(one.per_s)
+                if is_raced
+                else f"{_per_s(one.per_s)} [{_per_s(one.low)}, {_per_s(one.high)}]",
                 *([units.MISSING if raced is None else _per_s(raced.per_s)] * is_raced),
-                units.ratio(_over(one, mine)),
+                _ratio(one, mine),
                 units.value(tail, "s"),
             )
         )
     timeouts = {one.batching.timeout_ms for one in record.choices}
     notes = [
-        "Batch: least … largest. Requests/s, forecast between the two ends of which 95 % of recorded "
-        "measurements lay. Over: "
-        f"by {'what was raced' if is_raced else 'forecast'}, over the recommended one (◀). p99: "
-        f"99 % of replies came within, {'as raced' if is_raced else 'by forecast'}.",
+        f"Batch: least … largest. {_COLUMNS_RACED if is_raced else _COLUMNS_FORECAST}",
         "The timeout is "
         + " or ".join(f"{timeout:g} ms" for timeout in sorted(timeouts))
         + ", which matters where a minimum is above 1.",
     ]
+    if any(row[-1] == units.MISSING for row in rows):
+        notes.append(
+            "p99 n/a: its windows held too few requests for a 99th percentile; more --seconds have more."
+        )
     labels = {row[0].removesuffix(" ◀") for row in rows}
     notes += [f"{x} may be used where {NEEDS[x]}." for x in NEEDS if x in labels]
     return Table(
@@ -365,8 +475,8 @@ def assumptions(record: Recommendation) -> list[str]:
         + (
             ", as timed"
             if record.is_pace_known
-            else ": assumed, the mean of the recorded runs, and the intervals are as wide as these "
-            "differ; leave out --no-measure to time it"
+            else ": assumed, the mean of the recorded runs, since it was not timed; the intervals are as "
+            "wide as these differ, and leaving out --no-measure times it"
         ),
     ]
     if times.misfit_ratio > 0.1:
@@ -379,6 +489,10 @@ def assumptions(record: Recommendation) -> list[str]:
             "environments that compute are simulated in the race until a time of day, whoever had the "
             "processor: real ones are slower where they wait for it, as the forecast has them"
         )
+    said.append(
+        "each transport is in its own server (ours: transports.InferenceServer), with actor threads that "
+        "do nothing else: in TorchRL's AsyncBatchedCollector numbers differ (docs/end-to-end.md)"
+    )
     said += list(_uncovered(record))
     return said
 
@@ -410,8 +524,13 @@ def _policy(record: Recommendation) -> str:
     if times.policy_origin == "assumed":
         return "takes no time (assumed: give --policy-ms or --policy)"
     how: dict[Origin, str] = {"given": "as given", "measured": "timed here", "assumed": ""}
+    # What all rows together do not change the third digit of is rounding, or a fit's noise.
+    rows_s = times.row_s * record.workload.num_slots
+    rows = f" and {units.seconds(times.row_s)} a row"
+    if rows_s < _LEAST_SHARE * times.batch_s:
+        rows = ", whatever it holds"
     return (
-        f"{units.seconds(times.batch_s)} a batch and {units.seconds(times.row_s)} a row, "
+        f"{units.seconds(times.batch_s)} a batch{rows}, "
         f"{how[times.policy_origin]}; it lets the GIL go"
     )
 
@@ -455,6 +574,10 @@ def checks(record: Recommendation) -> list[str]:
         said.append(
             "race it: leave out --no-measure; or add --scenario FILE, then slotbench run FILE"
         )
+    said.append(
+        "in TorchRL's collector: slotbench run FILE --contender slot@collector --contender "
+        "torchrl.slot@collector"
+    )
     return said
 
 
@@ -473,6 +596,13 @@ def error_rows(errors: Sequence[ForecastError]) -> list[tuple[str, ...]]:
     ]
 
 
+def _sizes(rule: Batching, num_envs: int) -> str:
+    return (
+        f"{units.whole(rule.min_batch_size)} … "
+        f"{units.whole(min(rule.max_batch_size, num_envs))}"
+    )
+
+
 def _rule(rule: Batching, num_envs: int) -> str:
     size = f"max_batch_size={min(rule.max_batch_size, num_envs)}"
     if rule.min_batch_size == 1:
@@ -483,8 +613,16 @@ def _rule(rule: Batching, num_envs: int) -> str:
 def _over(one: Choice, mine: Choice) -> float:
     """Throughput over the recommended choice's: as raced where both were."""
     if one.raced is not None and mine.raced is not None:
-        return one.raced.per_s / mine.raced.per_s
+        over = one.raced.over
+        return one.raced.per_s / mine.raced.per_s if over is None else over
     return one.per_s / mine.per_s
+
+
+def _ratio(one: Choice, mine: Choice) -> str:
+    """The table's ratio, with the interval that the race gives it."""
+    if one.raced is not None and one.raced.over is not None:
+        return _paired(one.raced)
+    return units.ratio(_over(one, mine))
 
 
 def _per_s(number: float) -> str:

@@ -13,7 +13,7 @@ from tensordict import TensorDictBase
 from torch import nn
 
 from slotbench.errors import ScenarioError
-from slotbench.measure.blame import told
+from slotbench.measure.blame import told, told_of
 
 Policy = Callable[[TensorDictBase], TensorDictBase]
 
@@ -42,10 +42,10 @@ def build(name: str, batch: TensorDictBase, wanted: str = "") -> Policy:
         raise ScenarioError(f"{place} cannot be made: {told(error, package)}") from error
     if not callable(policy):
         raise ScenarioError(
-            f"{place} is a {type(policy).__name__}; name a policy, or what makes one when called"
+            f"{place} is {_article(policy)}; name a policy, or what makes one when called"
         )
     made: Policy = policy
-    _try(made, batch, wanted, place, package)
+    _try(made, batch, wanted, place, name)
     return made
 
 
@@ -69,9 +69,12 @@ def _is_maker(found: Any) -> bool:
     return all(one.default is not one.empty or one.kind in variable for one in parameters)
 
 
-def _try(
-    policy: Policy, batch: TensorDictBase, wanted: str, place: str, package: str
-) -> None:
+def _article(value: object) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def _try(policy: Policy, batch: TensorDictBase, wanted: str, place: str, name: str) -> None:
     """Call it once, as the server will."""
     num_rows = batch.batch_size[0]
     try:
@@ -79,9 +82,9 @@ def _try(
             result = policy(batch)
     except (Exception, SystemExit) as error:
         raise ScenarioError(
-            f"{place} raised on a batch of {num_rows}: {told(error, package)}"
+            f"{place} raised on a batch of {num_rows}: {told_of(error, name)}"
         ) from error
-    said = f"a {type(result).__name__}"
+    said = _article(result)
     if isinstance(result, TensorDictBase):
         said = f"a TensorDict of batch size {list(result.batch_size)}"
         if result.batch_size == batch.batch_size:

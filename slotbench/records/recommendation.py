@@ -3,6 +3,8 @@
 History of the format (``schema_version``):
 
 1. First version.
+2. What was raced has its ratio over the recommended choice, and what would decide; and the race its
+   trials. Version 1 has neither: None.
 """
 
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import Final, Literal
 
 from slotbench.records.workload import Batching, Workload
 
-RECOMMENDATION_SCHEMA_VERSION: Final = 1
+RECOMMENDATION_SCHEMA_VERSION: Final = 2
 
 Regime = Literal["transport", "policy", "think"]
 """What most of the time goes to: forecasts are not equally good everywhere."""
@@ -57,6 +59,9 @@ class Raced:
         mean_batch_size: rows per batch; None where it is not known.
         ratio, ratio_low, ratio_high: over the choice that the forecast recommends, paired by round;
             None for that one, and where there is no pair.
+        over, over_low, over_high: likewise, over the choice that is recommended at last.
+        more_rounds: about how many more would decide between these two; 0 where it is decided, None
+            where that is not known, and beyond 1 000.
     """
 
     cell: str
@@ -68,6 +73,29 @@ class Raced:
     ratio: float | None
     ratio_low: float | None
     ratio_high: float | None
+    over: float | None = None
+    over_low: float | None = None
+    over_high: float | None = None
+    more_rounds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """What a race consisted of.
+
+    Attributes:
+        num_rounds: passes over all cells.
+        num_trials: that count.
+        num_disturbed: of these, those that the machine disturbed and that are used all the same.
+        num_repeats: blocks that were measured again because of that.
+        duration_s: all of it, with its workers started.
+    """
+
+    num_rounds: int
+    num_trials: int
+    num_disturbed: int
+    num_repeats: int
+    duration_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +173,7 @@ class Recommendation:
         scenario: its TOML.
         notes: what else a reader must know, a sentence each.
         command: the command line.
+        race: what it consisted of; None where there was none.
     """
 
     schema_version: int
@@ -166,3 +195,4 @@ class Recommendation:
     scenario: str
     notes: tuple[str, ...]
     command: tuple[str, ...]
+    race: Race | None = None

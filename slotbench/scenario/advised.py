@@ -30,6 +30,17 @@ _LEAF: Final = re.compile(
     r"\[(?P<shape>[\d\s,]*)\]\s*"
 )
 
+_POLICY: Final = re.compile(r"(?!.*\.py:)[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
+_IN_CELL: Final = re.compile(r' \(in cell "[^"]*"\)')
+_ON_BATCH: Final = " on a batch of "
+_STARTS: Final = (
+    ("observation: ", "--observation: "),
+    ("the observations of ", "--observation: those of "),
+    ("environment ", "--environment "),
+    ("model: ", "--policy: "),
+)
+"""How problems of what is asked begin, and of which option they are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -124,6 +135,47 @@ def think_time(
     if sigma <= 0.0:
         distribution, sigma = "constant", 1.0
     return ThinkTime(distribution, step_ms, sigma, mode)  # type: ignore[arg-type]  # checked above
+
+
+def policy(text: str) -> str:
+    """Check that a policy is named as "package.module:name".
+
+    Raises:
+        SlotbenchError: it is not; with what to write instead, where that can be guessed.
+    """
+    if _POLICY.fullmatch(text):
+        return text
+    module, colon, name = text.partition(":")
+    path = module.removesuffix(".py").removeprefix("./")
+    guess = f"{path.strip('/').replace('/', '.')}:{name or 'policy'}"
+    if colon and not name:
+        guess = f"{path}:NAME"
+    if not _POLICY.fullmatch(guess):
+        guess = "package.module:name"
+    raise SlotbenchError(f"--policy {text!r} is no module:name: write {guess}")
+
+
+def in_options(problem: str, asked: Asked, *, has_observation: bool) -> str:
+    """Say of an option what was said of the scenario that was made of it.
+
+    Args:
+        problem: what is wrong with that scenario, or with what it names.
+        asked: what it was made of.
+        has_observation: whether the user gave one.
+    """
+    text = _IN_CELL.sub("", problem).removeprefix("advice: ")
+    for start, option in _STARTS:
+        if text.startswith(start):
+            text = f"{option}{text.removeprefix(start)}"
+            break
+    text = text.replace("model.policy ", "--policy ")
+    if "ModuleNotFoundError" in text:
+        text += "; looked among the installed packages and in the working directory"
+    is_assumed = not has_observation and asked.environment is None
+    if is_assumed and asked.model["kind"] == "custom" and _ON_BATCH in text:
+        leaves = ", ".join(f"{x.key}={x.dtype}{list(x.shape)}" for x in asked.leaves)
+        text += f"; --observation was not given, so that it was called with {leaves}: give yours"
+    return text
 
 
 def compose(  # noqa: PLR0917

@@ -8,15 +8,19 @@ from typing import Any
 import pytest
 
 import slotbench
-from slotbench.api import _advising
+from slotbench.api import _advise, _advising
 from slotbench.api._advising import Timed
 from slotbench.compute import advice, transport_costs
 from slotbench.draw import recommendation as drawn
 from slotbench.errors import RecordError, SlotbenchError
-from slotbench.records import ServicePoint
+from slotbench.records import Batching, ServicePoint
 from tests.slotbench.support.calibrations import calibration
 
 REFERENCE = Path(__file__).parents[2] / "results/reference"
+OPTIONS = (
+    *("--step-ms", "--step-cv", "--step-distribution", "--step-mode", "--environment"),
+    *("--policy-ms", "--policy-per-item-ms", "--policy", "--max-latency-ms"),
+)
 OURS = {"slot", "threading", "slot[inline]"}
 
 
@@ -49,9 +53,21 @@ def test_it_shows_itself(tmp_path: Path) -> None:
     path = found.to_json(tmp_path / "advice.json")
     assert slotbench.load_advice(path).record == found.record
     assert {"advise", "Advised", "load_advice"} <= set(dir(slotbench))
-    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+    path.write_text(path.read_text().replace('"schema_version": 2', '"schema_version": 99'))
     with pytest.raises(RecordError, match="99"):
         slotbench.load_advice(path)
+
+
+def test_advice_of_the_first_version_is_read(tmp_path: Path) -> None:
+    """It has nothing of the race's trials."""
+    found = slotbench.advise(4, policy_ms=2, measure=False)
+    path = found.to_json(tmp_path / "advice.json")
+    fields = json.loads(path.read_text()) | {"schema_version": 1}
+    del fields["race"]
+    path.write_text(json.dumps(fields))
+    again = slotbench.load_advice(path)
+    assert again.record == replace(found.record, schema_version=1)
+    assert str(again) == str(found)
 
 
 def test_the_scenario_of_a_forecast_can_be_run() -> None:
@@ -83,8 +99,8 @@ def test_the_scenario_of_a_forecast_can_be_run() -> None:
         ({"max_latency_ms": 0}, "no reply takes no time"),
         ({"rounds": 0}, "--rounds 0"),
         ({"seconds": 0}, "--seconds 0"),
-        ({"observation": "float32[60000,60000]"}, "GiB"),
-        ({"observation": ["action=float32[8]"]}, "action"),
+        ({"observation": "float32[60000,60000]"}, "^--observation: those of 8 .* GiB$"),
+        ({"observation": ["action=float32[8]"]}, "^--observation: leaf 'action' [^()]*$"),
     ],
 )
 def test_what_cannot_be_is_said_in_a_line(options: dict[str, Any], message: str) -> None:
@@ -146,8 +162,12 @@ def test_a_policy_that_raises_is_said_in_a_line(
         "def policy(batch):\n    raise RuntimeError('no accelerator')\n"
     )
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SlotbenchError, match="RuntimeError: no accelerator"):
+    with pytest.raises(SlotbenchError, match="RuntimeError: no accelerator") as caught:
         slotbench.advise(2, policy="no_policy_here:policy", measure=False)
+    text = str(caught.value)
+    assert text.startswith("--policy 'no_policy_here:policy' raised on a batch of 1: ")
+    assert "(no_policy_here.py, line 2); --observation was not given" in text
+    assert "observation=float32[8]" in text
 
 
 def test_without_torchrl_ours_alone_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,6 +204,53 @@ def test_a_window_is_as_long_as_the_time_allows() -> None:
     assert found == sorted(found)
     assert (found[0], found[-1]) == (0.15, 1.0)
     assert found[1] < found[3]
+
+
+def test_a_race_is_cut_to_its_time() -> None:
+    """Fewer rounds first, then one rule; never a number of rounds that was asked for."""
+
+    def cells_and_rounds(seconds: float, rounds: int | None = None) -> tuple[int, int]:
+        text = slotbench.advise(
+            4, step_ms=2, policy_ms=2, measure=False, seconds=seconds, rounds=rounds
+        ).scenario
+        [line] = [x for x in text.splitlines() if x.startswith("rounds")]
+        return text.count("[[grid]]"), int(line.partition("=")[2])
+
+    most, rounds = cells_and_rounds(300)
+    assert most > 1
+    assert rounds == 5
+    fewer = cells_and_rounds(50)
+    assert fewer[0] == most
+    assert 2 <= fewer[1] < 5
+    assert cells_and_rounds(1) == (1, 2)
+    assert cells_and_rounds(1, rounds=7) == (1, 7)
+
+
+def test_what_was_cut_is_said() -> None:
+    """With what all of it would take, and the least of any; a race that fits says nothing."""
+    plan = _advise._plan(
+        8,
+        dict.fromkeys(OPTIONS) | {"--policy-ms": 2.0},
+        (),
+        is_raced=True,
+        rounds=None,
+        seconds=1,
+        results_dir=Path("results"),
+        command=(),
+    )
+    rules = (Batching(1, 8, 10.0), Batching(4, 8, 10.0))
+    size = _advising.sized(plan, rules, rules[1], ("slot", "threading"))
+    assert size.rules == rules[1:]
+    assert size.is_cut
+    assert size.said.startswith(
+        "In --seconds 1 were raced 2 rounds of 1 batching rule, with no block measured again: "
+        "5 rounds of 2 take at least about "
+    )
+    assert "and no race takes less than about" in size.said
+    long = _advising.sized(
+        replace(plan, seconds=900), rules, rules[1], ("slot", "threading")
+    )
+    assert (long.rules, long.rounds, long.said) == (rules, 5, "")
 
 
 def test_advice_with_a_race(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

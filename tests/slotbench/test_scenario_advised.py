@@ -159,3 +159,34 @@ def test_an_environment_takes_the_place_of_steps_and_observation() -> None:
     assert (cell.workload.model.kind, cell.workload.model.policy) == (
         *("custom", "my.module:policy"),
     )
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (
+            'advice: observation: leaf "x" is odd (in cell "batching.min_batch_size=1")',
+            '--observation: leaf "x" is odd',
+        ),
+        (
+            "environment 'X-v0' cannot be made: no",
+            "--environment 'X-v0' cannot be made: no",
+        ),
+        (
+            "model.policy 'a:b' cannot be made: ModuleNotFoundError: No module named 'a'",
+            "--policy 'a:b' cannot be made: ModuleNotFoundError: No module named 'a'; looked among "
+            "the installed packages and in the working directory",
+        ),
+        (
+            "model.policy 'a:b' raised on a batch of 1: E",
+            "--policy 'a:b' raised on a batch of 1: E; --observation was not given, so that it was "
+            "called with observation=float32[8]: give yours",
+        ),
+    ],
+)
+def test_a_problem_is_said_of_the_option(problem: str, said: str) -> None:
+    """Nobody who gave options knows of cells and fields."""
+    one = asked(model={"kind": "custom", "policy": "a:b"})
+    assert advised.in_options(problem, one, has_observation=False) == said
+    given = advised.in_options(problem, one, has_observation=True)
+    assert "was not given" not in given

@@ -97,6 +97,16 @@ def test_files_are_written_and_not_over_others(
         (["--num-envs", "0"], "from 1 to 16384"),
         (["--observation", "flot32[8]"], "did you mean float32"),
         (["--policy", "a:b", "--policy-ms", "1"], "exclude each other"),
+        (
+            ["--policy", "my/pol.py:net"],
+            "--policy 'my/pol.py:net' is no module:name: write my.pol:net",
+        ),
+        (["--policy", "mypol.py:net"], "write mypol:net"),
+        (["--policy", "mypol"], "write mypol:policy"),
+        (
+            ["-o", "advice.html"],
+            "advice ends in .md, .json, .txt, or say which with --format",
+        ),
     ],
 )
 def test_nonsense_is_said_in_a_line(
@@ -109,7 +119,16 @@ def test_nonsense_is_said_in_a_line(
     assert message in line
 
 
+def test_a_files_ending_says_its_format(slotbench: Any, tmp_path: Path) -> None:
+    """As a report's does."""
+    words = ("advise", "--num-envs", "4", "--policy-ms", "2", "--no-measure", "-o")
+    begins = {"a.md": "**For 4", "a.json": "{", "a.txt": "For 4 environments"}
+    for name, beginning in begins.items():
+        assert slotbench(*words, name).code == 0
+        assert (tmp_path / name).read_text().startswith(beginning)
+
+
 def test_json_holds_a_schema_number(slotbench: Any) -> None:
     """As the other formats do."""
     outcome = slotbench("advise", "--num-envs", "1", "--no-measure", "--format", "json")
-    assert json.loads(outcome.stdout)["schema_version"] == 1
+    assert json.loads(outcome.stdout)["schema_version"] == 2

@@ -258,6 +258,48 @@ def test_a_race_that_shows_another_one_better_is_followed() -> None:
     assert found[place].raced.ratio is None
 
 
+def test_the_race_says_of_each_choice_what_it_is_to_the_recommended_one() -> None:
+    """Over that one, not over the forecast's; and how many rounds would decide."""
+    arms = {"slot": arm(1000, 1200, 800), "threading": arm(1105, 1320, 878)}
+    found, _, chosen = race(arms)
+    by_rule = {(label, RULE): one for label, one in arms.items()}
+    [mine, other] = advice.over_chosen(found, chosen, by_rule)
+    assert (mine.contender, other.contender) == ("threading", "slot")
+    assert mine.raced is not None
+    assert mine.raced.over is None
+    assert other.raced is not None
+    assert other.raced.over == pytest.approx(1 / 1.1, rel=0.01)
+    assert other.raced.more_rounds == 0
+    assert advice.verdict(other.raced) == "slower"
+
+
+@pytest.mark.parametrize(
+    ("rival", "verdict", "more"),
+    [
+        (arm(1000, 1201, 799), "equivalent", {0}),
+        (arm(890, 1200, 700), "inconclusive", set(range(1, 1000))),
+        (arm(1100, 1200, 790), "inconclusive", set(range(1, 1000))),  # stands first
+        (arm(890), "inconclusive", {None}),  # one round gives no interval
+        (arm(890, 1068), "slower", {None}),
+    ],
+)
+def test_what_a_race_cannot_tell_is_inconclusive(
+    rival: Arm, verdict: str, more: set[int | None]
+) -> None:
+    """And only an interval within ±δ is equivalent."""
+    arms = {"slot": arm(1000, 1200, 800), "threading": rival}
+    found, place, _ = race(arms)
+    by_rule = {(label, RULE): one for label, one in arms.items()}
+    [raced] = [
+        one.raced
+        for one in advice.over_chosen(found, place, by_rule)
+        if one.contender == "threading"
+    ]
+    assert raced is not None
+    assert advice.verdict(raced) == verdict
+    assert raced.more_rounds in more
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -10,7 +10,7 @@ from slotbench.draw import recommendation as drawn
 from slotbench.draw.screen import Screen
 from slotbench.errors import SlotbenchError
 from slotbench.records import Recommendation, ThinkTime
-from tests.slotbench.support.recommendations import choice, raced, recommendation
+from tests.slotbench.support.recommendations import RACE, choice, raced, recommendation
 
 
 def said(**changes: Any) -> str:
@@ -47,7 +47,7 @@ def test_others_are_told_apart_beyond_delta_alone() -> None:
     """Forecasts by their ratio; where all are near, the transport does not matter."""
     assert "torchrl.slot 0.80×; as good: threading." in said()
     near = recommendation().choices[:2]
-    assert "The transport does not matter here" in said(choices=near)
+    assert "By forecast the transport does not matter here" in said(choices=near)
 
 
 def test_raced_others_are_told_apart_by_their_intervals() -> None:
@@ -58,8 +58,34 @@ def test_raced_others_are_told_apart_by_their_intervals() -> None:
         choice("torchrl.slot", 800.0, raced=raced(800.0, 0.8)),
     )
     text = said(choices=choices, run="results/x")
-    assert "torchrl.slot 0.80×; not told apart: threading." in text
-    assert "no other one is told apart" in said(choices=choices[:2], run="results/x")
+    assert "torchrl.slot 0.80× [0.79, 0.81]." in text
+    assert "This race did not tell apart: threading 0.90× [0.72, 1.08]; " in text
+    assert "does not matter" not in said(choices=choices[:2], run="results/x", race=RACE)
+
+
+def with_rival(rounds: int, **changes: Any) -> str:
+    rival = replace(raced(890.0, 0.89, spread=0.2), **changes)
+    choices = (
+        choice("slot", 1000.0, raced=raced(1000.0)),
+        choice("torchrl.slot", 800.0, raced=rival),
+    )
+    race = replace(RACE, num_rounds=rounds, num_disturbed=3, num_repeats=2)
+    return said(choices=choices, run="results/x", race=race)
+
+
+def test_what_a_race_could_not_tell_is_not_said_not_to_matter() -> None:
+    """Only where all are equivalent; else what would decide, as far as it is known."""
+    one = with_rival(1, over_low=None, over_high=None)
+    assert "did not tell apart: torchrl.slot 0.89×; one round gives no interval" in one
+    two = with_rival(2, more_rounds=None)
+    assert "0.89× [0.71, 1.07]; 2 rounds are too few to say how many it takes" in two
+    assert "about 12 more rounds would decide (now 5:" in with_rival(5, more_rounds=12)
+    assert "over 1 000 more rounds would not decide" in with_rival(5, more_rounds=None)
+    same = with_rival(5, over=1.0, over_low=0.98, over_high=1.02)
+    assert "The transport does not matter here" in same
+    for text in (one, two):
+        assert "does not matter" not in text
+    assert "120 trials, 2 blocks measured again; 3 used although the machine" in one
 
 
 def test_a_race_is_told_beside_its_forecast() -> None:
@@ -69,7 +95,26 @@ def test_a_race_is_told_beside_its_forecast() -> None:
     assert "forecast were 1 000 (800 to 1 200)" in inside
     assert "trust the race" not in inside
     outside = said(choices=(choice("slot", 1000.0, raced=raced(1300.0)),), run="r")
-    assert "outside of what the forecast allowed" in outside
+    assert "Outside of what the forecast allowed: 1 of 1" in outside
+
+
+def test_whatever_raced_outside_of_its_forecast_is_said() -> None:
+    """Not the recommended choice alone; also where the race is followed."""
+    text = said(
+        choices=(
+            choice("threading", 900.0, raced=raced(1200.0, 1.2)),
+            choice("slot", 1000.0, raced=raced(1000.0)),
+            choice("torchrl.slot", 800.0, raced=raced(500.0, 0.5)),
+            choice("slot[inline]", 800.0),
+        ),
+        chosen=0,
+        forecast=1,
+        run="r",
+    )
+    assert (
+        "Outside of what the forecast allowed: 2 of 3 that were raced: threading (4 … 8) 1 200, not "
+        "720 to 1 080; torchrl.slot (4 … 8) 500, not 640 to 960. Something"
+    ) in text
 
 
 def test_a_forecast_that_lost_is_said_to_have() -> None:
@@ -124,7 +169,7 @@ def test_what_was_assumed_is_said() -> None:
     """Each number with where it is from; what no recorded run covers."""
     text = " ".join(drawn.assumptions(recommendation()))
     assert "5.00 ms on average (always the same); they wait" in text
-    assert "2.00 ms a batch and 0 s a row, as given" in text
+    assert "2.00 ms a batch, whatever it holds, as given" in text
     assert "1.50× the time of the reference machine's, as timed" in text
     assert "never checked" not in text
 
@@ -133,7 +178,11 @@ def test_what_was_assumed_is_said() -> None:
     text = " ".join(drawn.assumptions(unknown))
     assert "give --step-ms or --environment" in text
     assert "give --policy-ms or --policy" in text
-    assert "leave out --no-measure to time it" in text
+    assert "leaving out --no-measure times it" in text
+    expected = " ".join(drawn.sentences(unknown))
+    assert "this machine was not timed: that does not hold where it is faster" in expected
+    assert "(paces 1.00× to 2.04×)" in expected
+    assert "not timed" not in said()
 
     many = replace(recommendation().workload, num_slots=5000)
     text = " ".join(drawn.assumptions(recommendation(workload=many, pace=3.0)))
@@ -144,6 +193,34 @@ def test_what_was_assumed_is_said() -> None:
     text = " ".join(drawn.assumptions(recommendation(times=misfit)))
     assert "off by up to 25 %" in text
     assert "timed here" in text
+
+
+def test_a_row_counts_where_all_of_them_are_a_thousandth_of_a_batch() -> None:
+    """What a fit leaves of nothing is not shown; what adds up over the rows is."""
+
+    def policy(row_s: float) -> str:
+        times = replace(recommendation().times, row_s=row_s, policy_origin="measured")
+        return drawn.assumptions(recommendation(times=times))[1]
+
+    assert "ns a row" not in policy(0.3e-9)
+    assert "2.00 ms a batch and 1.00 µs a row, timed here" in policy(1e-6)
+
+
+def test_a_percentile_that_is_missing_is_explained() -> None:
+    """And not where none is."""
+    without = replace(raced(1000.0), latency_p99_s=None)
+    for one, is_said in ((without, True), (raced(1000.0), False)):
+        table = drawn.choices(recommendation(choices=(choice("slot", 1000.0, raced=one),)))
+        assert any("p99 n/a" in note for note in table.notes) == is_said
+
+
+def test_what_the_numbers_are_for_is_said() -> None:
+    """The transport in its own server; and how to race it in TorchRL's collector."""
+    record = recommendation()
+    assert "in its own server (ours: transports.InferenceServer)" in " ".join(
+        drawn.assumptions(record)
+    )
+    assert "slotbench run FILE --contender slot@collector" in drawn.checks(record)[-1]
 
 
 def test_computing_environments_of_a_race_are_said_to_be_simulated() -> None:
@@ -202,7 +279,7 @@ def test_the_longest_names_stand_in_columns() -> None:
         choices=(choice("slot", 24_690.0, raced=raced(24_690.0)), slow), run="r"
     )
     [line] = [x for x in drawn.show(record).splitlines() if x.startswith(f"{long}  ")]
-    assert "12 300 [9 880, 14 800]" in line
+    assert "0.50× [0.49, 0.51]" in line
 
 
 def test_formats() -> None:
@@ -212,7 +289,7 @@ def test_formats() -> None:
     assert markdown.startswith("**For 8 environments use slot with min\\_batch\\_size=4")
     assert "| `slot ◀` | 4 … 8 | 1 000 [800, 1 200] |" in markdown
     assert "<strong>For 8 environments" in drawn.fragment(record)
-    assert json.loads(drawn.render(record, "json"))["schema_version"] == 1
+    assert json.loads(drawn.render(record, "json"))["schema_version"] == 2
     assert drawn.render(record, "text") == drawn.show(record)
     for ask in (drawn.check_format, lambda name: drawn.render(record, name)):
         with pytest.raises(SlotbenchError, match="unknown format 'jsn': did you mean json"):

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -65,7 +66,7 @@ def test_weights_drawn_in_the_making_are_those_of_the_seed(workload: Workloads) 
          "cannot be made: TypeError: Scaled.__init__() missing 1 required positional argument: 'factor'"),
         ("own_policies:make_none",
          "is a NoneType; name a policy, or what makes one when called"),
-        ("own_policies:number", "is a int; name a policy, or what makes one when called"),
+        ("own_policies:number", "is an int; name a policy, or what makes one when called"),
         ("own_policies:refuses",
          "raised on a batch of 1: ValueError: no weights for 1 rows (own_policies.py, line {line})"),
         ("own_policies:a_tensor",
@@ -88,6 +89,21 @@ def test_what_is_wrong_is_said_in_a_line(
         said = said.format(line=first + len(lines) - 1)
 
     assert check(None, workload(model=model)) == f"model.policy {policy!r} {said}"
+
+
+def test_what_raised_in_no_line_of_its_authors_is_said_where_it_is_defined(
+    workload: Workloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network of the library's own modules, given rows of another width: the last of that name."""
+    (tmp_path / "wrapped_policy.py").write_text(
+        "import torch\nfrom tensordict.nn import TensorDictModule\nnet = None\n"
+        "net = TensorDictModule(torch.nn.Linear(3, 2), ['observation'], ['action'])\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    model = Model(kind="custom", policy="wrapped_policy:net")
+    assert check(None, workload(model=model)).endswith(
+        " (defined in wrapped_policy.py, line 4)"
+    )
 
 
 def test_a_batch_of_two_is_tried_where_there_may_be_one(workload: Workloads) -> None:

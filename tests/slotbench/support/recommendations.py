@@ -5,11 +5,13 @@ from typing import Any
 
 from slotbench.compute import transport_costs
 from slotbench.records import (
+    RECOMMENDATION_SCHEMA_VERSION,
     Batching,
     Choice,
     Leaf,
     Model,
     Observation,
+    Race,
     Raced,
     Recommendation,
     ThinkTime,
@@ -19,12 +21,16 @@ from slotbench.records import (
 )
 
 RULE = Batching(4, 8, 10.0)
+RACE = Race(5, 120, 0, 0, 61.0)
 
 
 def raced(per_s: float, ratio: float | None = None, spread: float = 0.01) -> Raced:
     """Raced at so many a second; its interval is a hundredth to either side."""
     ends = (None, None) if ratio is None else (ratio * (1 - spread), ratio * (1 + spread))
-    return Raced("cell", per_s, per_s * 0.99, per_s * 1.01, 0.0123, 4.0, ratio, *ends)
+    return Raced(
+        *("cell", per_s, per_s * 0.99, per_s * 1.01, 0.0123, 4.0, ratio, *ends),
+        *(ratio, *ends),
+    )
 
 
 def choice(contender: str, per_s: float, **changes: Any) -> Choice:
@@ -46,7 +52,7 @@ def choice(contender: str, per_s: float, **changes: Any) -> Choice:
 def recommendation(**changes: Any) -> Recommendation:
     """Eight environments of 5 ms and a policy of 2 ms: slot, then threading, then TorchRL's."""
     found = Recommendation(
-        schema_version=1,
+        schema_version=RECOMMENDATION_SCHEMA_VERSION,
         created_at="2026-11-29T00:00:00+00:00",
         workload=Workload(
             8,
