@@ -19,6 +19,8 @@ from transports import conformance
 ROOT = Path(__file__).parent.parent
 PAGE: Final = ROOT / "docs/conformance.md"
 RECORD: Final = ROOT / "results/reference/conformance.json"
+PROCESSES: Final = ROOT / "results/reference/conformance_processes.json"
+"""Of TorchRL's transports between processes."""
 
 
 def test_the_checks_shown_are_those_that_there_are() -> None:
@@ -31,27 +33,39 @@ def test_the_table_comes_from_the_record() -> None:
     assert _between("conformance") == findings_table()
 
 
-def test_the_record_holds_every_check_of_every_contender() -> None:
+def test_the_table_of_processes_comes_from_its_record() -> None:
+    """As the other does from the other."""
+    assert _between("processes") == findings_table(PROCESSES)
+
+
+@pytest.mark.parametrize(
+    ("file", "labels"),
+    [
+        (
+            RECORD,
+            [
+                *("slot", "slot[preallocate]", "slot[inline]", "threading"),
+                *("torchrl.slot", "torchrl.slot[preallocate]", "torchrl.threading"),
+            ],
+        ),
+        (PROCESSES, ["torchrl.process_slot", "torchrl.shared_memory", "torchrl.mp"]),
+    ],
+)
+def test_the_record_holds_every_check_of_every_contender(
+    file: Path, labels: list[str]
+) -> None:
     """And nothing of the machine that has a name or a place."""
-    record = _record()
+    record = _record(file)
     names = sorted(check.name for check in conformance.CHECKS)
 
     assert sorted(check.name for check in record.checks) == names
-    assert [contender.label for contender in record.contenders] == [
-        "slot",
-        "slot[preallocate]",
-        "slot[inline]",
-        "threading",
-        "torchrl.slot",
-        "torchrl.slot[preallocate]",
-        "torchrl.threading",
-    ]
+    assert [contender.label for contender in record.contenders] == labels
     for contender in record.contenders:
         assert sorted(finding.check for finding in contender.findings) == names
     assert {"torch_version", "tensordict_version", "torchrl_version"} <= set(
         record.environment
     )
-    assert not re.search(r"(?<![\w./])/\w", RECORD.read_text())
+    assert not re.search(r"(?<![\w./])/\w", file.read_text())
 
 
 def test_what_fails_at_torchrls_is_explained() -> None:
@@ -65,6 +79,22 @@ def test_what_fails_at_torchrls_is_explained() -> None:
     named = set(re.findall(r"`([a-z-]+)`", _between("defects"))) - {"preallocate"}
 
     assert named == failing
+
+
+def test_what_fails_between_processes_is_explained() -> None:
+    """Every check that fails there and not in TorchRL's own threads, and no other."""
+    failing, known = (
+        {
+            finding.check
+            for contender in _record(file).contenders
+            for finding in contender.findings
+            if contender.label.startswith("torchrl.") and finding.outcome == "fail"
+        }
+        for file in (PROCESSES, RECORD)
+    )
+    named = set(re.findall(r"`([a-z-]+)`", _between("process-defects")))
+
+    assert named == failing - known
 
 
 def test_ours_keep_every_guarantee() -> None:
@@ -138,13 +168,13 @@ def checks_table() -> str:
     ).strip()
 
 
-def findings_table() -> str:
+def findings_table(file: Path = RECORD) -> str:
     """What was recorded, without the reasons."""
-    return findings.render(_record(), "md").partition("\n\n")[0]
+    return findings.render(_record(file), "md").partition("\n\n")[0]
 
 
-def _record() -> Conformance:
-    document: dict[str, Any] = json.loads(RECORD.read_text())
+def _record(file: Path = RECORD) -> Conformance:
+    document: dict[str, Any] = json.loads(file.read_text())
     assert document.pop("schema") == findings.SCHEMA
     contenders = tuple(
         CheckedContender(one["label"], tuple(CheckFinding(**f) for f in one["findings"]))

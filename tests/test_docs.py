@@ -66,14 +66,15 @@ _LOSERS: Final = ("threading", "slot", "torchrl.slot[collate=lazy_stack]")
 REFERENCE: Final = ROOT / "results/reference"
 TWINS: Final = ("twin_cartpole", "twin_ant", "twin_pong", "twin_envpool_pong")
 COLLECTED: Final = (
-    ("nothing else to do", "collector", "model.latency_ms=0"),
-    (
-        "envs of 5 ms, policy of 20 ms",
-        "collector",
-        "model.latency_ms=20, think_time.distribution=constant, think_time.mean_ms=5",
-    ),
-    ("TorchRL's pixels and CNN", "collector_pixels", "num_slots=8"),
+    ("nothing else to do", "collector", "num_slots=8"),
     ("CartPole and an MLP", "collector_cartpole", "num_slots=8"),
+    ("TorchRL's pixels and CNN", "collector_pixels", "num_slots=8"),
+    ("policy of 20 ms, at once", "collector_slow_policy", "batching.min_batch_size=1"),
+    (
+        "policy of 20 ms, for all 8",
+        "collector_slow_policy",
+        "batching.min_batch_size=num_slots",
+    ),
 )
 BETWEEN_PROCESSES: Final = (
     ("1 actor", "process_transports", "num_slots=1"),

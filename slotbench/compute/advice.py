@@ -188,12 +188,16 @@ def _choice(basis: Basis, label: str, rule: Batching) -> Choice:
     tail = error_of(errors, "latency_p99", shares.regime, is_known).median
     latency_p99_s = simulated.latency_p99_s * tail
     limit_s = basis.max_latency_s
+    # Think times of a long tail that were drawn have a mean of their own, which may be less.
+    most = bound.of_demands(basis.under(rule), basis.demands)
+    most_per_s = math.inf if most is None else most.per_s
+    per_s = min(simulated.per_s, most_per_s)
     return Choice(
         contender=label,
         batching=rule,
-        per_s=simulated.per_s,
-        low=simulated.per_s * error.low,
-        high=simulated.per_s * error.high,
+        per_s=per_s,
+        low=per_s * error.low,
+        high=min(per_s * error.high, most_per_s),
         mean_batch_size=simulated.mean_batch_size,
         latency_p99_s=latency_p99_s,
         limit=shares.limit,

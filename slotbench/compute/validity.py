@@ -87,6 +87,7 @@ class Evidence:
         wall_s, perf_counter_s: length of the trial by two clocks.
         window: as the scenario asked for it.
         filled_in_warmup: an actor's room for stamps ran out before the window began.
+        buffered_frames: steps that a collector may hold back while it works as it should.
     """
 
     measurement: TrialMeasurement
@@ -98,6 +99,7 @@ class Evidence:
     perf_counter_s: float
     window: Window
     filled_in_warmup: bool
+    buffered_frames: int = 0
 
 
 def _wrong_reply(evidence: Evidence) -> str:
@@ -169,7 +171,8 @@ def _frames(evidence: Evidence) -> str:
     if measured.num_frames is None:
         return ""
     apart = abs(measured.num_frames - measured.num_replies)
-    if apart <= MAX_FRAMES_DIFFERENCE * measured.num_replies:
+    allowed = max(MAX_FRAMES_DIFFERENCE * measured.num_replies, evidence.buffered_frames)
+    if apart <= allowed:
         return ""
     return (
         f"{measured.num_replies} steps were taken and {measured.num_frames} frames collected in "
@@ -352,7 +355,8 @@ RULES: Final = (
     Rule(
         "frames",
         "INVALID",
-        f"steps and frames collected differ by over {MAX_FRAMES_DIFFERENCE:.0%}",
+        f"steps and frames collected differ by over {MAX_FRAMES_DIFFERENCE:.0%}, and by more than "
+        "batches and chunks hold back",
         "a buffer that fills or empties would be counted as speed",
         _frames,
         "raise window.max_measure_s, or lower the collector's frames_per_batch",

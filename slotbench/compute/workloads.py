@@ -4,10 +4,10 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from slotbench.records import Cell, Leaf, Observation, Workload
+from slotbench.records import Cell, Leaf, Model, Observation, Workload
 
 _DIGITS: Final = re.compile(r"\d+$")
 
@@ -15,6 +15,28 @@ _DIGITS: Final = re.compile(r"\d+$")
 def observation_bytes(leaves: Iterable[Leaf]) -> int:
     """Bytes of one request's tensors, without the harness's own id leaf."""
     return sum(math.prod(leaf.shape) * _itemsize(leaf.dtype) for leaf in leaves)
+
+
+def unfit_convolution(
+    model: Model, height_width: Sequence[int]
+) -> tuple[int, Sequence[int]] | None:
+    """Find the first of a ``cnn``'s convolutions whose kernel is larger than what it reads.
+
+    Args:
+        model: of kind "cnn".
+        height_width: of the image, pixels.
+
+    Returns:
+        Its number, from 0, and the height and width that it reads; None if all fit.
+    """
+    sides = tuple(height_width)
+    for layer, (kernel, stride) in enumerate(
+        zip(model.kernel_sizes, model.strides, strict=True)
+    ):
+        if min(sides) < kernel:
+            return layer, sides
+        sides = tuple((side - kernel) // stride + 1 for side in sides)
+    return None
 
 
 def axes(cells: Iterable[Cell]) -> tuple[str, ...]:

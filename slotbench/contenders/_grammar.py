@@ -81,7 +81,7 @@ def make(
             an entry point of the group "slotbench.transports".
         options: keyword arguments of the transport; ``collate`` of the server; and ``from``,
             the folder (of another checkout, say) that its package is imported from.
-        server: "reference" or "torchrl"; None is the contender's own default.
+        server: "reference", "torchrl" or "collector"; None is the contender's own default.
         optional: see `records.Contender`.
         baseline: see `records.Contender`.
 

@@ -1,6 +1,6 @@
 """The closed loop: an actor asks, waits for the reply, checks it, and acts on it.
 
-One driver for every contender; only the call differs. Stamps go into room reserved
+One driver for every contender whose actors are ours; only the call differs. Stamps go into room reserved
 before the trial, one pair of columns per actor, so that no two threads write to one place
 and recording allocates nothing that outlives the step.
 """

@@ -30,7 +30,7 @@ from torchrl.envs import ParallelEnv
 from torchrl.modules.inference_server import ProcessSlotTransport
 
 from slotbench import contenders
-from slotbench.measure import systems
+from slotbench.measure import factories
 from slotbench.measure.crew import WATCH_STEP_S, settled
 from slotbench.measure.layouts import Layouts
 from slotbench.measure.outcomes import raised
@@ -211,7 +211,7 @@ def _asynchronous(
 ) -> Any:
     """TorchRL's collector with an inference server, around the contender's transport."""
     workload, contender = spec.workload, spec.contender
-    transport = systems.build_transport(contender, workload.num_slots, lambda: sample)
+    transport = factories.build_transport(contender, workload.num_slots, lambda: sample)
     is_of_processes = isinstance(transport, ProcessSlotTransport)
     policy = {"policy_factory": lambda: model} if is_of_processes else {"policy": model}
     batching = workload.batching

@@ -1,6 +1,7 @@
 """What an actor steps: a synthetic environment with think time, or a real one.
 
-Threads: an environment is made by the main thread and used by one actor alone.
+Threads: an environment is used by one actor alone, and made by the main thread or, where the actor
+is another process, there.
 """
 
 import math

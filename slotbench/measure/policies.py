@@ -15,6 +15,7 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 from torch import nn
 
+from slotbench.compute.workloads import unfit_convolution
 from slotbench.errors import ScenarioError
 from slotbench.measure import custom, libraries, networks, waiting
 from slotbench.records import GymEnvironment, Leaf, Model, Workload
@@ -23,7 +24,7 @@ Policy = Callable[[TensorDictBase], TensorDictBase]
 NestedKey = str | tuple[str, ...]
 
 MIN_PIXELS: Final = 36
-"""What the three convolutions of `_NatureCNN` leave something of."""
+"""What the three convolutions of "nature_cnn" leave something of."""
 
 
 def service_time(model: Model) -> Callable[[int], None]:
@@ -194,18 +195,29 @@ def _interface(workload: Workload) -> tuple[Sequence[Leaf], Sequence[Head]]:
     )
     env.close()
     if workload.model.kind in {"cnn", "nature_cnn"}:
-        _check_pixels(workload.environment, leaf, workload.model.kind)
+        _check_pixels(workload.environment, leaf, workload.model)
     return [leaf], [Head(num_outputs, is_discrete=is_discrete)]
 
 
-def _check_pixels(environment: GymEnvironment, leaf: Leaf, kind: str) -> None:
+def _check_pixels(environment: GymEnvironment, leaf: Leaf, model: Model) -> None:
     """What a scenario's own leaves are asked when it is read, an environment's here."""
-    if len(leaf.shape) == 3 and min(leaf.shape[1:]) >= MIN_PIXELS:
-        return
-    raise ScenarioError(
-        f'model.kind "{kind}" needs an observation of shape [C, H, W] with H and W of at '
-        f"least {MIN_PIXELS}; that of {environment.id!r} is {list(leaf.shape)}"
-    )
+    is_image = len(leaf.shape) == 3
+    least = ""
+    if model.kind == "nature_cnn":
+        is_fit = is_image and min(leaf.shape[1:]) >= MIN_PIXELS
+        least = f" with H and W of at least {MIN_PIXELS}"
+    else:
+        unfit = unfit_convolution(model, leaf.shape[1:]) if is_image else None
+        is_fit = is_image and unfit is None
+        if unfit is not None:
+            layer, sides = unfit
+            kernel = model.kernel_sizes[layer]
+            least = f" (convolution {layer} has a kernel of {kernel} and reads {sides[0]} × {sides[1]})"
+    if not is_fit:
+        raise ScenarioError(
+            f'model.kind "{model.kind}" needs an observation of shape [C, H, W]{least}; that of '
+            f"{environment.id!r} is {list(leaf.shape)}"
+        )
 
 
 def _heads(model: Model) -> Sequence[Head]:

@@ -19,7 +19,7 @@ NUM_SLICES: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Clock, CPU time and context switches of the process at one end of the window."""
+    """Clock at one end of the window; what the trial's processes had used: the difference counts."""
 
     at_ns: int
     cpu_s: float

@@ -1,19 +1,12 @@
 """A contender made runnable: a transport in a server, or the floor, behind three calls."""
 
-import importlib
-import importlib.metadata
-import inspect
-import multiprocessing
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
 from tensordict import TensorDict, TensorDictBase, lazy_stack, maybe_dense_stack
 
-from slotbench import contenders
-from slotbench.errors import ContenderError
-from slotbench.measure import checkout
-from slotbench.measure.blame import told
+from slotbench.measure import factories
 from slotbench.measure.floor import FloorSystem
 from slotbench.measure.layouts import Layouts
 from slotbench.measure.recording import Collate
@@ -107,31 +100,8 @@ def build(
     """
     if contender.name == "floor":
         return FloorSystem(num_slots, batching, model.serve_without_payload)
-    transport = build_transport(contender, num_slots, layouts)
+    transport = factories.build_transport(contender, num_slots, layouts)
     return _serve(contender, transport, batching, model)
-
-
-def build_transport(
-    contender: Contender, num_slots: int, layouts: Callable[[], Layouts]
-) -> Any:
-    """Make the contender's transport alone; arguments as of `build`.
-
-    Raises:
-        ContenderError: as `build`.
-    """
-    try:
-        transport = _build_transport(contender, num_slots, layouts)
-    except (Exception, SystemExit) as error:
-        raise ContenderError(
-            f"contender {contender.label!r} cannot be made: {told(error, contenders.package_of(contender))}"
-        ) from error
-    missing = [verb for verb in _VERBS if not callable(getattr(transport, verb, None))]
-    if missing:
-        raise ContenderError(
-            f"contender {contender.label!r} is no transport: it has no {', '.join(missing)}; "
-            "see transports.Transport"
-        )
-    return transport
 
 
 def build_as_given(
@@ -145,7 +115,7 @@ def build_as_given(
 
     For those who want to see what it refuses. The floor cannot be made so.
     """
-    transport = _build_transport(contender, num_slots, layouts)
+    transport = factories.build_as_given(contender, num_slots, layouts)
     return _serve(contender, transport, batching, model)
 
 
@@ -179,132 +149,11 @@ def _stack_leaves(items: list[TensorDictBase]) -> TensorDict:
     return TensorDict(leaves, [len(items)])
 
 
-def _build_transport(
-    contender: Contender, num_slots: int, layouts: Callable[[], Layouts]
-) -> Any:
-    """Call the contender's factory with its options."""
-    options = {
-        key: value
-        for key, value in contender.options.items()
-        if key not in contenders.HARNESS_OPTIONS
-    }
-    folder = contenders.checkout(contender)
-    if folder is not None:
-        checkout.use(folder, contenders.package_of(contender))
-    transport = _factory(contender, layouts)(num_slots, **options)
-    if contender.server in {"torchrl", "collector"}:
-        from slotbench.torchrl import adapt
-
-        transport = adapt(transport)
-    return transport
-
-
-_VERBS = ("client", "wait_for_work", "drain", "resolve", "resolve_exception")
-
-
-def _factory(contender: Contender, layouts: Callable[[], Layouts]) -> Callable[..., Any]:
-    """Find ``factory(num_slots, **options)`` by the contender's name."""
-    name = contender.name
-    if name.startswith("torchrl.") and ":" not in name:
-        return _torchrl_factory(name.removeprefix("torchrl."), layouts)
-    transports = _transports()
-    if name in transports.available():
-        if contender.server in {"torchrl", "collector"}:
-            from slotbench import torchrl as adapter
-
-            return lambda num_slots, **options: adapter.create(name, num_slots, **options)
-        return lambda num_slots, **options: transports.create(name, num_slots, **options)
-    if ":" in name:
-        module, _, attribute = name.partition(":")
-        return _with_layouts(getattr(importlib.import_module(module), attribute), layouts)
-    (entry_point,) = importlib.metadata.entry_points(
-        group=contenders.ENTRY_POINT_GROUP, name=name
-    )
-    return _with_layouts(entry_point.load(), layouts)
-
-
-def _with_layouts(
-    factory: Callable[..., Any], layouts: Callable[[], Layouts]
-) -> Callable[..., Any]:
-    """Give a factory that has parameters for them samples of a request and of a reply."""
-    try:
-        parameters = inspect.signature(factory).parameters
-    except (TypeError, ValueError):
-        return factory  # of C, or with a signature that cannot be read
-    if not {"request_spec", "response_spec"} <= set(parameters):
-        return factory
-    sample = layouts()
-    return lambda num_slots, **options: factory(
-        num_slots, request_spec=sample.request, response_spec=sample.reply, **options
-    )
-
-
-def _torchrl_factory(name: str, layouts: Callable[[], Layouts]) -> Callable[..., Any]:
-    """Find TorchRL's own. Its queues have no number of slots.
-
-    Those between processes are made for actors that are forked: their clients are inherited.
-    """
-    from torchrl.modules import inference_server as of_torchrl
-
-    forked = multiprocessing.get_context("fork")
-    if name in {"shared_memory", "process_slot"}:
-        make = {
-            "shared_memory": of_torchrl.SharedMemoryTransport,
-            "process_slot": of_torchrl.ProcessSlotTransport,
-        }[name]
-        sample = layouts()
-        # Its server stamps every reply with the version of the weights.
-        reply = sample.reply.clone().set(
-            "policy_version", torch.zeros((), dtype=torch.int64)
-        )
-        return lambda num_slots, **options: make(
-            sample.request, reply, num_slots=num_slots, ctx=forked, **options
-        )
-    factories: dict[str, Callable[..., Any]] = {
-        "slot": of_torchrl.SlotTransport,
-        "threading": lambda num_slots: of_torchrl.ThreadingTransport(),  # noqa: ARG005
-        "mp": lambda num_slots: of_torchrl.MPTransport(forked),  # noqa: ARG005
-        "ray": _ray_transport,
-    }
-    return factories[name]
-
-
-def _ray_transport(num_slots: int) -> Any:
-    """Make TorchRL's Ray transport, on a Ray of this process's own, which ends when it does.
-
-    Not by ``ray.shutdown``, which ends the process where an actor's thread still waits for a reply.
-    """
-    import ray
-    from torchrl.modules.inference_server import RayTransport
-
-    class _RayTransport(RayTransport):  # type: ignore[misc]  # torchrl is untyped
-        def get_ready(self) -> None:
-            """Wait until every queue's process is there and has passed something once."""
-            for queue in (self._request_queue, *self._response_queues.values()):
-                queue.put(None)
-                queue.get()
-
-    if not ray.is_initialized():
-        # A queue is a Ray actor, which wants no processor but while it starts.
-        ray.init(
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            num_cpus=num_slots + 1,
-        )
-    return _RayTransport()
-
-
 def _server_class(contender: Contender) -> Callable[..., Any]:
     if contender.server == "torchrl":
         from torchrl.modules.inference_server import InferenceServer
 
         torchrl_server: Callable[..., Any] = InferenceServer
         return torchrl_server
-    server: Callable[..., Any] = _transports().InferenceServer
+    server: Callable[..., Any] = factories.own_package().InferenceServer
     return server
-
-
-def _transports() -> Any:
-    """The package as this process has it now: installed, or from a contender's checkout."""
-    return importlib.import_module("transports")

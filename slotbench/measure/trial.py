@@ -110,7 +110,7 @@ def _check_step(workload: Workload) -> None:
 
 
 class _Trial:
-    """The threads of one trial and what is read off them.
+    """One trial: what is built for it, what it watches, and what is read off it.
 
     Threads: everything here runs in the process's main thread.
     """
@@ -239,6 +239,7 @@ class _Trial:
             perf_counter_s=(ended_ns[1] - origin_ns) / 1e9,
             window=workload.window,
             filled_in_warmup=self._filled_in_warmup,
+            buffered_frames=budget.buffered_frames(workload, self._spec.contender),
         )
         return TrialRecord(
             **identity(self._spec),

@@ -430,16 +430,14 @@ class Workload(Table):
             raise ValueError(
                 f'model.kind "cnn" needs one leaf of shape [C, H, W], its image; there are {len(images)}'
             )
-        height_width = images[0].shape[1:]
-        for layer, (kernel, stride) in enumerate(
-            zip(self.model.kernel_sizes, self.model.strides, strict=True)
-        ):
-            if min(height_width) < kernel:
-                raise ValueError(
-                    f"convolution {layer}: a kernel of {kernel} is larger than what it reads, "
-                    f"{height_width[0]} × {height_width[1]}; lower model.kernel_sizes[{layer}]"
-                )
-            height_width = tuple((side - kernel) // stride + 1 for side in height_width)
+        unfit = workloads.unfit_convolution(self.model.to_record(), images[0].shape[1:])
+        if unfit is not None:
+            layer, sides = unfit
+            kernel = self.model.kernel_sizes[layer]
+            raise ValueError(
+                f"convolution {layer}: a kernel of {kernel} is larger than what it reads, "
+                f"{sides[0]} × {sides[1]}; lower model.kernel_sizes[{layer}]"
+            )
 
     def _check_reply(self, leaves: tuple[records.Leaf, ...]) -> None:
         """Refuse a name that would have to be a tensor and a table of tensors."""

@@ -55,6 +55,7 @@ def evidence(measurement: dict[str, Any] | None = None, **changes: Any) -> Evide
 def test_a_sound_trial_has_no_findings() -> None:
     """No rule speaks about a trial that is in order."""
     assert judge(evidence()) == ()
+    assert judge(evidence({"num_frames": 800}, buffered_frames=200)) == ()
 
 
 NUM_CPUS = 4
@@ -67,7 +68,7 @@ INVALID = [
     ),
     (
         "frames",
-        evidence({"num_frames": 800}),
+        evidence({"num_frames": 800}, buffered_frames=199),
         "1000 steps were taken and 800 frames collected in 1 s",
     ),
     (
