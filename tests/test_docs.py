@@ -163,6 +163,64 @@ def test_the_reference_report_says_what_its_run_says() -> None:
         assert answer in text
 
 
+def _ratios(heading: str, columns: tuple[tuple[str, str, str], ...]) -> dict[str, Any]:
+    """Contender → its row against its run's baseline, in the column of that heading."""
+    ((name, cell),) = [(name, cell) for title, name, cell in columns if title == heading]
+    rows = _rows(slotbench.load(REFERENCE / name), None)
+    return {row.contender: row for row in rows if row.cell == cell}
+
+
+def test_the_page_on_whole_collections_says_what_was_recorded() -> None:
+    """Its answers, claim by claim."""
+    columns = {title: _ratios(title, COLLECTED) for title, *_ in COLLECTED}
+    at_once, for_all = (
+        columns["policy of 20 ms, at once"],
+        columns["policy of 20 ms, for all 8"],
+    )
+    busy = [columns[title] for title, *_ in COLLECTED[:3]]
+    in_threads = [
+        f"{name}@collector" for name in ("torchrl.threading", "slot", "threading")
+    ]
+    with_processes = [
+        f"{name}[env_backend=multiprocessing]@collector"
+        for name in ("slot", "torchrl.slot")
+    ]
+    baseline, processes = "torchrl.slot@collector", "torchrl.process_slot@collector"
+
+    # A slow policy: the rule, not the transport.
+    assert at_once["torchrl.threading@collector"].verdict == "equivalent"
+    for name in (*in_threads, processes):
+        assert 0.97 <= at_once[name].ratio.point <= 1.03
+    for name in (baseline, *in_threads, processes):
+        assert for_all[name].value > 1.33 * at_once[name].value
+    # Fast envs and policies: the collector.
+    for column in busy:
+        assert all(column[name].value < 2_000 for name in (baseline, *in_threads))
+        assert all(0.8 <= column[name].ratio.point <= 1.05 for name in in_threads)
+        assert all(column[name].ratio.high < 0.91 for name in with_processes)
+        assert all(0.65 <= column[name].ratio.point <= 0.80 for name in with_processes)
+        assert 1.45 <= column[processes].ratio.point <= 2.05
+        assert column[processes].ratio.low > 1.0
+        assert max(column, key=lambda name: column[name].value) == "torchrl.parallel"
+    for column in (at_once, for_all):
+        assert column["torchrl.parallel"].ratio.low > 0.97
+        best = max(row.value for row in column.values())
+        assert column["torchrl.parallel"].value > 0.98 * best
+    # Alone, and where envs hold the GIL.
+    alone, python = (
+        _ratios(title, BETWEEN_PROCESSES)
+        for title in ("8 actors", "8, 2 ms of Python a step, policy of 1 ms")
+    )
+    threads = ("torchrl.slot[collate=lazy_stack]", "slot")
+    slots = ("torchrl.process_slot", "torchrl.process_slot[copy_result=false]")
+    assert all(10_000 < alone[name].value < 30_000 for name in threads)
+    assert all(0.4 < alone[name].ratio.point < 0.7 for name in slots)
+    assert python["slot"].verdict == "equivalent"
+    for name in (*slots, "torchrl.shared_memory"):
+        assert 1.45 < python[name].ratio.point < 1.6
+    assert alone["torchrl.process_slot"].value > 10 * alone["torchrl.mp"].value
+
+
 def test_a_trial_of_the_reference_run_starts_in_50_ms() -> None:
     """Once its worker is up, at 16 actors: median over all contenders."""
     run = slotbench.load(ROOT / "results/reference/quickstart")

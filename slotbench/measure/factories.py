@@ -134,7 +134,7 @@ def _torchrl_factory(name: str, layouts: Callable[[], Layouts]) -> Callable[...,
     return factories[name]
 
 
-def _ray_transport(num_slots: int) -> Any:
+def _ray_transport(num_slots: int) -> Any:  # noqa: ARG001  # its queues have no size of ours
     """Make TorchRL's Ray transport, on a Ray of this process's own, which ends when it does.
 
     Not by ``ray.shutdown``, which ends the process where an actor's thread still waits for a reply.
@@ -150,12 +150,13 @@ def _ray_transport(num_slots: int) -> Any:
                 queue.get()
 
     if not ray.is_initialized():
-        # A queue is a Ray actor, which wants no processor but while it starts.
+        # A queue is a Ray actor, which wants no processor but while it starts; for each processor Ray
+        # starts a worker that nobody asked for, and that computes while the trial does.
         ray.init(
             include_dashboard=False,
             log_to_driver=False,
             logging_level="ERROR",
-            num_cpus=num_slots + 1,
+            num_cpus=1,
         )
     return _RayTransport()
 
