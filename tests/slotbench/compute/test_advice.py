@@ -349,15 +349,27 @@ def test_what_was_not_raced_comes_last() -> None:
 
 
 def test_the_interval_is_that_of_recorded_errors() -> None:
-    """Of the regime, and wider where the pace of the machine is not known."""
+    """Of the regime, wider where the pace of the machine is not known, and never above the bound."""
     known = basis(16, model=Model(latency_ms=20.0))
     [one] = advice.choices(known, ["slot"], [Batching(1, 16)])
     [wider] = advice.choices(
         replace(known, is_pace_known=False), ["slot"], [Batching(1, 16)]
     )
     error = advice.error_of(FITTED.errors, "throughput", "policy", True)
-    assert (one.low, one.high) == (one.per_s * error.low, one.per_s * error.high)
-    assert wider.low < one.low < one.per_s < one.high < wider.high
+    bound_per_s = 16 / 0.020
+    assert one.low == one.per_s * error.low
+    assert one.high == wider.high == pytest.approx(bound_per_s)
+    assert one.high < one.per_s * error.high
+    assert wider.low < one.low < one.per_s < one.high
+
+
+def test_no_forecast_is_above_what_nothing_can_exceed() -> None:
+    """Think times of a long tail that were drawn have a mean of their own, here a lower one."""
+    long = ThinkTime("lognormal", 1000.0, sigma=2.15)
+    found = basis(64, think=long, model=Model(latency_ms=0.5))
+    [one] = advice.choices(found, ["slot"], [Batching(1, 64)])
+    assert advice.told(found, "slot", Batching(1, 64)).per_s > 64.0 > one.per_s * 0.999
+    assert one.high <= 64.0
 
 
 def test_a_regime_of_one_run_is_no_surer_than_the_policys() -> None:
