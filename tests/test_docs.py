@@ -98,6 +98,7 @@ OF_THE_LIBRARY: Final = (
     ("`mujoco_ant_cpu`, envs compute", "mujoco_ant_cpu", "think_time.mode=busy_nogil"),
     ("`atari_torchbeast`", "atari_torchbeast", "all"),
 )
+REAL_ANTS: Final = 'num_slots=16, environment={"id":"Ant-v5","options":{"include_cfrc_ext_in_observation":false}}'
 PROFILE: Final = ROOT / "results/reference/quickstart-profile"
 
 
@@ -219,6 +220,42 @@ def test_the_page_on_whole_collections_says_what_was_recorded() -> None:
     for name in (*slots, "torchrl.shared_memory"):
         assert 1.45 < python[name].ratio.point < 1.6
     assert alone["torchrl.process_slot"].value > 10 * alone["torchrl.mp"].value
+
+
+def test_the_page_on_others_workloads_says_what_was_recorded() -> None:
+    """Where a transport matters there, and where ours falls behind."""
+    pixels, waiting, computing = (
+        _ratios(title, OF_THE_LIBRARY) for title, *_ in OF_THE_LIBRARY[:3]
+    )
+    atari = _ratios("`atari_torchbeast`", OF_THE_LIBRARY)
+    others = [name for name in pixels if name not in {"threading", "torchrl.slot"}]
+    assert all(0.95 <= pixels[name].ratio.point <= 1.05 for name in others)
+    assert 1.15 <= waiting["slot"].ratio.point <= 1.25
+    assert atari["slot"].ratio.low >= 1.33
+    assert computing["slot"].verdict == "slower"
+    real = _ratios("Ant", (("Ant", "twin_ant", REAL_ANTS),))
+    assert real["slot"].verdict == "faster"
+
+
+def test_the_page_on_real_environments_says_what_was_recorded() -> None:
+    """Twins of this machine's constants with one actor, with more, and the published ones."""
+    ratios: dict[tuple[str, bool], list[Any]] = {}
+    for name in TWINS:
+        compared = slotbench.load(REFERENCE / name).compare(twins=True)
+        workloads = {cell.name: cell.workload for cell in compared.cells}
+        means = sorted({workloads[one.twin].think_time.mean_ms for one in compared.twins})
+        for one in compared.twins:
+            is_own = workloads[one.twin].think_time.mean_ms == means[0]
+            how_many = "one" if workloads[one.cell].num_slots == 1 else "more"
+            ratios.setdefault((how_many, is_own), []).append(one)
+    own = [one.verdict for one in ratios["one", True]]
+    assert "does not predict" not in own
+    assert own.count("predicts") >= len(own) / 2
+    assert max(one.ratio.point for one in ratios["more", True]) < 2.5
+    assert [one.verdict for one in ratios["more", True]].count("predicts") < 5
+    assert "predicts" not in [one.verdict for one in ratios["one", False]]
+    ranks = [one.ranking for group in ratios.values() for one in group]
+    assert (ranks.count("agrees"), ranks.count("differs")) == (1, 1)
 
 
 def test_a_trial_of_the_reference_run_starts_in_50_ms() -> None:
