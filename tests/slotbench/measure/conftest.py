@@ -77,13 +77,24 @@ def spec(workload: Callable[..., Workload]) -> Callable[..., TrialSpec]:
 @pytest.fixture(scope="module")
 def executor() -> Iterator[LocalExecutor]:
     """A worker that serves all tests of a module: starting one takes seconds."""
+    yield from _worker("slot", "wrong_transports:honest")
+
+
+@pytest.fixture(scope="module")
+def torchrl_executor() -> Iterator[LocalExecutor]:
+    """The same, with TorchRL, its collector and the transports between processes imported."""
+    pytest.importorskip("torchrl")
+    yield from _worker("slot@collector", "torchrl.mp", "process_transports:honest")
+
+
+def _worker(*names: str) -> Iterator[LocalExecutor]:
     patch = pytest.MonkeyPatch()
     patch.setenv("PYTHONPATH", _HERE, prepend=os.pathsep)
     small = Workload(1, Observation(()), ThinkTime(), Model(), Batching(), Window())
+    raced = tuple(map(contenders.parse, names))
     scenario = Scenario(
-        "s", "t", "q", "", "", (), (Cell("all", {}, small),),
-        (contenders.parse("slot"), contenders.parse("wrong_transports:honest")), 1, 1, 0.03,
-    )  # fmt: skip
+        "s", "t", "q", "", "", (), (Cell("all", {}, small),), raced, 1, 1, 0.03
+    )
     with LocalExecutor(scenario) as made:
         made.start_worker()
         yield made

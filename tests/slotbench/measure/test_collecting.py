@@ -1,46 +1,20 @@
 """TorchRL's collector as system and crew: frames per second that are what they claim."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from slotbench import contenders
 from slotbench.measure.executor import LocalExecutor
 from slotbench.records import (
-    Batching,
-    Cell,
     Leaf,
-    Model,
     Observation,
-    Scenario,
-    ThinkTime,
     TrialRecord,
     TrialSpec,
     Window,
-    Workload,
 )
 
 Specs = Callable[..., TrialSpec]
-SUPPORT = str(Path(__file__).parent.parent / "support")
 SHORT = Window(0.05, 0.1, min_requests=50, max_measure_s=5.0)
-
-
-@pytest.fixture(scope="module")
-def executor() -> Iterator[LocalExecutor]:
-    """A worker with TorchRL's collector, for all tests of this module."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("PYTHONPATH", SUPPORT, prepend=":")
-    pytest.importorskip("torchrl")
-    small = Workload(1, Observation(()), ThinkTime(), Model(), Batching(), Window())
-    raced = tuple(map(contenders.parse, ("slot@collector", "wrong_transports:honest")))
-    scenario = Scenario(
-        "s", "t", "q", "", "", (), (Cell("all", {}, small),), raced, 1, 1, 0.03
-    )
-    with LocalExecutor(scenario) as made:
-        made.start_worker()
-        yield made
-    patch.undo()
 
 
 def invalid(record: TrialRecord) -> set[str]:
@@ -59,14 +33,14 @@ def invalid(record: TrialRecord) -> set[str]:
     ],
 )
 def test_a_collector_gives_valid_numbers(
-    name: str, executor: LocalExecutor, spec: Specs
+    name: str, torchrl_executor: LocalExecutor, spec: Specs
 ) -> None:
     """A reply is a step of an env; counts are conserved, and frames are about as many."""
     pixels = Observation(
         (Leaf("pixels", (3, 4, 4), "uint8"), Leaf("state.joint", (2,), "float32"))
     )
     asked = spec(name, observation=pixels, window=SHORT, num_slots=2)
-    record = executor.run(asked)
+    record = torchrl_executor.run(asked)
 
     assert (record.status, record.error, invalid(record)) == ("ok", "", set())
     measured = record.measurement
@@ -84,22 +58,22 @@ def test_a_collector_gives_valid_numbers(
     ("name", "rule"), [("swapped", "wrong_reply"), ("dropped", "lost_reply")]
 )
 def test_a_wrong_transport_in_a_collector_is_invalid(
-    name: str, rule: str, executor: LocalExecutor, spec: Specs
+    name: str, rule: str, torchrl_executor: LocalExecutor, spec: Specs
 ) -> None:
     """The id goes the whole way, into the env."""
-    record = executor.run(
+    record = torchrl_executor.run(
         spec(f"wrong_transports:{name}[frames_per_batch=8]@collector", window=SHORT)
     )
     assert rule in invalid(record)
 
 
 def test_what_breaks_in_a_collector_fails_the_trial(
-    executor: LocalExecutor, spec: Specs
+    torchrl_executor: LocalExecutor, spec: Specs
 ) -> None:
     """With its error, and the next trial runs."""
-    record = executor.run(
+    record = torchrl_executor.run(
         spec("wrong_transports:raising[frames_per_batch=8]@collector", window=SHORT)
     )
     assert record.status == "failed"
     assert "lost the wire" in record.error
-    assert executor.run(spec("slot")).status == "ok"
+    assert torchrl_executor.run(spec("slot")).status == "ok"

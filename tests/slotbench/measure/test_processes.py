@@ -2,46 +2,22 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from slotbench import contenders
 from slotbench.measure.executor import LocalExecutor
 from slotbench.records import (
-    Batching,
-    Cell,
     GymEnvironment,
-    Model,
     Observation,
-    Scenario,
     ThinkTime,
     TrialRecord,
     TrialSpec,
     Window,
-    Workload,
 )
 
 Specs = Callable[..., TrialSpec]
-SUPPORT = str(Path(__file__).parent.parent / "support")
-
-
-@pytest.fixture(scope="module")
-def executor() -> Iterator[LocalExecutor]:
-    """A worker with TorchRL, for all tests of this module."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("PYTHONPATH", SUPPORT, prepend=":")
-    pytest.importorskip("torchrl")
-    small = Workload(1, Observation(()), ThinkTime(), Model(), Batching(), Window())
-    raced = tuple(map(contenders.parse, ("torchrl.mp", "process_transports:honest")))
-    scenario = Scenario(
-        "s", "t", "q", "", "", (), (Cell("all", {}, small),), raced, 1, 1, 0.03
-    )
-    with LocalExecutor(scenario) as made:
-        made.start_worker()
-        yield made
-    patch.undo()
 
 
 def invalid(record: TrialRecord) -> set[str]:
@@ -59,11 +35,11 @@ def invalid(record: TrialRecord) -> set[str]:
     ],
 )
 def test_a_transport_between_processes_gives_valid_numbers(
-    name: str, executor: LocalExecutor, spec: Specs
+    name: str, torchrl_executor: LocalExecutor, spec: Specs
 ) -> None:
     """The same numbers as of threads, all counts conserved, every reply checked."""
     window = Window(0.05, 0.1, min_requests=50)
-    record = executor.run(spec(name, window=window))
+    record = torchrl_executor.run(spec(name, window=window))
 
     assert (record.status, record.error, invalid(record)) == ("ok", "", set())
     measured = record.measurement
@@ -81,10 +57,10 @@ def test_a_transport_between_processes_gives_valid_numbers(
     ("name", "rule"), [("swapped", "wrong_reply"), ("dropped", "lost_reply")]
 )
 def test_a_wrong_transport_between_processes_is_invalid(
-    name: str, rule: str, executor: LocalExecutor, spec: Specs
+    name: str, rule: str, torchrl_executor: LocalExecutor, spec: Specs
 ) -> None:
     """As one between threads is."""
-    record = executor.run(spec(f"process_transports:{name}[actors=processes]"))
+    record = torchrl_executor.run(spec(f"process_transports:{name}[actors=processes]"))
 
     assert rule in invalid(record)
 
@@ -97,20 +73,20 @@ def test_a_wrong_transport_between_processes_is_invalid(
     ],
 )
 def test_an_actor_that_breaks_fails_its_trial(
-    name: str, error: str, executor: LocalExecutor, spec: Specs
+    name: str, error: str, torchrl_executor: LocalExecutor, spec: Specs
 ) -> None:
     """With what its process met, or that it is gone; the next trial runs."""
-    record = executor.run(spec(f"process_transports:{name}[actors=processes]"))
+    record = torchrl_executor.run(spec(f"process_transports:{name}[actors=processes]"))
 
     assert (record.status, record.error) == ("failed", error)
-    assert executor.run(spec("slot")).status == "ok"
+    assert torchrl_executor.run(spec("slot")).status == "ok"
 
 
 def test_a_wrong_reply_is_told_before_its_actor_ends(
-    executor: LocalExecutor, spec: Specs
+    torchrl_executor: LocalExecutor, spec: Specs
 ) -> None:
     """Also of actors that think for longer than a trial waits for one that does nothing else."""
-    record = executor.run(
+    record = torchrl_executor.run(
         spec(
             "process_transports:stale[actors=processes]",
             think_time=ThinkTime("constant", 20.0),
@@ -122,16 +98,16 @@ def test_a_wrong_reply_is_told_before_its_actor_ends(
 
 
 def test_a_trial_that_is_killed_is_known_to_be_at_once(
-    executor: LocalExecutor, spec: Specs
+    torchrl_executor: LocalExecutor, spec: Specs
 ) -> None:
     """Its actors are forked, and keep nothing open that its end would close."""
-    record = executor.run(spec("process_transports:killed[actors=processes]"))
+    record = torchrl_executor.run(spec("process_transports:killed[actors=processes]"))
 
     assert record.error == "the process was killed by SIGKILL"
 
 
 def test_an_environment_that_cannot_be_built_fails_its_trial(
-    executor: LocalExecutor, spec: Specs
+    torchrl_executor: LocalExecutor, spec: Specs
 ) -> None:
     """It is built in the actor's process: what that raises is told here."""
     lost = spec(
@@ -139,18 +115,18 @@ def test_an_environment_that_cannot_be_built_fails_its_trial(
         observation=Observation(()),
         environment=GymEnvironment("NoSuch-v1"),
     )
-    record = executor.run(lost)
+    record = torchrl_executor.run(lost)
 
     assert record.status == "failed"
     assert "NoSuch" in record.error
 
 
 def test_rays_queues_are_processes_that_are_the_trials_own(
-    executor: LocalExecutor, spec: Specs
+    torchrl_executor: LocalExecutor, spec: Specs
 ) -> None:
     """They are there before the first request, their time is no foreign load, and they end."""
     pytest.importorskip("ray")
-    record = executor.run(
+    record = torchrl_executor.run(
         spec("torchrl.ray", num_slots=1, window=Window(0.05, 0.1, min_requests=10))
     )
     assert (record.status, record.error, invalid(record)) == ("ok", "", set())
