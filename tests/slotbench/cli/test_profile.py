@@ -22,6 +22,8 @@ title = "Small"
 question = "Does it run?"
 rounds = 2
 num_slots = 4
+# So that recording is a small part of a cycle, also where other tests use the processors.
+model.latency_ms = 1
 [window]
 warmup_s = 0.02
 measure_s = 0.05
