@@ -22,7 +22,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from tensordict import maybe_dense_stack
 from torchrl.collectors import AsyncBatchedCollector, Collector
@@ -40,8 +40,6 @@ from slotbench.measure.served import SharedServedModel
 from slotbench.measure.shared import SharedFlag, reserve
 from slotbench.measure.shared_log import SharedLog
 from slotbench.records import TrialSpec
-
-_HELD_STEP_S: Final = 0.005
 
 
 class Collection:
