@@ -1,4 +1,4 @@
-"""TorchRL's ``AsyncBatchedCollector`` around a transport, as both the system and the crew of a trial.
+"""TorchRL's ``AsyncBatchedCollector`` around a transport: the crew of a trial, and its system.
 
 The collector has actors of its own: threads, or processes, that step an env and ask the policy. So
 what an actor does elsewhere, an env does here (`slotbench.measure.recorded_env`). Latency is then the
@@ -43,7 +43,7 @@ from slotbench.records import TrialSpec
 
 
 class Collection:
-    """A collector, its envs and who iterates over it: a `System` and a `Crew` in one.
+    """A collector, its envs and who iterates over it: the crew of a trial.
 
     Args:
         spec: of the trial; its contender is ``…@collector``.
@@ -96,57 +96,17 @@ class Collection:
             spec, [functools.partial(env_of, log) for log in self._logs], model, sample
         )
 
-    # The system.
-
-    @property
-    def collate(self) -> Collate:
-        """What the collector gives its server."""
-        collate: Collate = maybe_dense_stack
-        return collate
-
-    def client(self) -> Callable[[Any], Any]:
-        """Nobody asks but the collector's own workers."""
-        raise AssertionError("a collector has actors of its own")
-
-    def shutdown(self, timeout_s: float) -> bool:
-        """Let the envs go on and end the collector; return whether it ended in time.
-
-        What is served from now on does not count.
-        """
-        replied = [log.stamps_ns()[1] for log in self._logs]
-        if isinstance(self._collector, Collector) and all(map(len, replied)):
-            # It calls its policy when it is made, and once more than it steps when it begins.
-            self._model.forget_rehearsals(min(int(stamps[0]) for stamps in replied))
-        self._model.freeze()
-        self._release.set()
-        ending = threading.Thread(target=self._shut_down, daemon=True)
-        ending.start()
-        ending.join(timeout_s)
-        self._consumer.join(timeout_s)
-        return self._has_ended
-
-    def _shut_down(self) -> None:
-        if isinstance(self._collector, Collector):
-            # It works in the consumer's thread, which takes one more batch and ends.
-            self._consumer.join()
-        self._collector.shutdown()
-        self._has_ended = True
-
-    # The crew.
-
     @property
     def actors(self) -> Sequence[SharedLog]:
         """One log each, by index."""
         return self._logs
 
-    def start(self, serve: Callable[[], None] | None = None) -> None:
-        """Start the collector, and return when every env has asked for the first time.
+    def start(self, serve: Callable[[], None]) -> None:
+        """Start the collector, its server with it, and return when every env has asked once.
 
         Raises:
             RuntimeError: it failed, or an env did not ask in time.
         """
-        if serve is None:
-            return  # as a system: it starts with its envs
         self._consumer.start()
         deadline = time.monotonic() + self._start_timeout_s
         while not all(log.num_submitted for log in self._logs):
@@ -186,6 +146,30 @@ class Collection:
         """Steps that the consumer had been handed at that moment."""
         return max(frames for when_ns, frames in list(self._frames) if when_ns <= at_ns)
 
+    def end(self, timeout_s: float) -> bool:
+        """Let the envs go on and end the collector; return whether it ended in time.
+
+        What is served from now on does not count.
+        """
+        replied = [log.stamps_ns()[1] for log in self._logs]
+        if isinstance(self._collector, Collector) and all(map(len, replied)):
+            # It calls its policy when it is made, and once more than it steps when it begins.
+            self._model.forget_rehearsals(min(int(stamps[0]) for stamps in replied))
+        self._model.freeze()
+        self._release.set()
+        ending = threading.Thread(target=self._shut_down, daemon=True)
+        ending.start()
+        ending.join(timeout_s)
+        self._consumer.join(timeout_s)
+        return self._has_ended
+
+    def _shut_down(self) -> None:
+        if isinstance(self._collector, Collector):
+            # It works in the consumer's thread, which takes one more batch and ends.
+            self._consumer.join()
+        self._collector.shutdown()
+        self._has_ended = True
+
     def _consume(self) -> None:
         """Take what is collected and forget it, as fast as it comes."""
         num_frames = 0
@@ -199,6 +183,26 @@ class Collection:
             if not self._release.is_set():
                 self._error = _told(error)
                 self._stop.set()
+
+
+class CollectorSystem:
+    """The same collector as a trial's `slotbench.measure.systems.System`: there is little to drive."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self.collate: Collate = maybe_dense_stack
+        """What the collector gives its server."""
+
+    def client(self) -> Callable[[Any], Any]:
+        """Nobody asks but the collector's own workers."""
+        raise AssertionError("a collector has actors of its own")
+
+    def start(self) -> None:
+        """The server was started with the envs."""
+
+    def shutdown(self, timeout_s: float) -> bool:
+        """End the collector; return whether it ended in time."""
+        return self._collection.end(timeout_s)
 
 
 def _asynchronous(

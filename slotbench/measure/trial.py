@@ -139,12 +139,12 @@ class _Trial:
         self._model: ServedModel
         kind = actors_of(spec.contender)
         if kind == "collector":
-            from slotbench.measure.collecting import Collection
+            from slotbench.measure.collecting import Collection, CollectorSystem
 
             # Its server may be another process.
             self._model = SharedServedModel(*policy, num_stamps)
             collection = Collection(spec, self._room, self._model, sample)
-            self._system = self._crew = collection
+            self._crew, self._system = collection, CollectorSystem(collection)
         else:
             self._model = instrument.model(*policy, max_batches=num_stamps)
             self._system = systems.build(
