@@ -1,6 +1,5 @@
 """The steps of `slotbench.advise`: what is timed, forecast and raced."""
 
-import math
 import statistics
 import sys
 import time
@@ -60,7 +59,6 @@ _NUM_PACES: Final = 3
 """Calibrations, half a second each, whose median tells the pace."""
 _MEASURE_S: Final = (0.15, 1.0)
 """Shortest and longest window of a race."""
-_MAX_SIGMA: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,22 +329,17 @@ def _twin(
 
     How much of its computing holds the GIL is not known: all of it is taken to.
     """
-    from slotbench.compute.histogram import edges_ns
+    from slotbench.compute import twins
     from slotbench.measure import libraries
 
     assert workload.environment is not None
     assert timed.think_mean_s is not None
     think_s = max(1e-7, timed.think_mean_s - work_s)
-    pairs = [(sum(edges_ns(i)) / 2e9, count) for i, count in timed.think.buckets]
-    number = sum(count for _, count in pairs)
-    mean_s = math.fsum(middle * count for middle, count in pairs) / number
-    variance = math.fsum((middle - mean_s) ** 2 * n for middle, n in pairs) / number
-    sigma = min(_MAX_SIGMA, math.sqrt(math.log1p(variance / mean_s**2)))
+    sigma = twins.sigma_of([timed.think])
     env = libraries.make(workload.environment, seed=0)
-    space = env.observation_space
+    leaf = libraries.observation_leaf(env)
     env.close()
     cpu_s = min(think_s, max(0.0, (timed.think_cpu_s or 0.0) - work_s))
-    leaf = Leaf("observation", tuple(space.shape), str(space.dtype))
     twin = replace(
         workload,
         environment=None,

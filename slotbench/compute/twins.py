@@ -22,6 +22,7 @@ from slotbench.records import (
     CalibrationRecord,
     Cell,
     Contender,
+    Histogram,
     Model,
     RunRecord,
     TrialRecord,
@@ -182,15 +183,23 @@ def fit(
     excesses_s = [one.think_excess_s for one in twin if one.think_excess_s is not None]
     if not means_s or not excesses_s:
         return None
-    thinks = histogram.merge(*(one.think for one in real))
-    quartiles = [histogram.percentile_ns(thinks, percent) for percent in (25.0, 75.0)]
-    low_ns, high_ns = (1.0 if at_ns is None else max(1.0, at_ns) for at_ns in quartiles)
     excess_s = statistics.mean(excesses_s).mean
     return FittedThink(
         mean_s=max(0.0, statistics.mean(means_s).mean - excess_s),
-        sigma=math.log(high_ns / low_ns) / _QUARTILE_WIDTH,
+        sigma=sigma_of(one.think for one in real),
         num_calibrations=len(means_s),
     )
+
+
+def sigma_of(thinks: Iterable[Histogram]) -> float:
+    """Fit σ of a lognormal to observed think times, by their quartiles.
+
+    So rare long ones, such as a machine's hiccups, do not widen it.
+    """
+    together = histogram.merge(*thinks)
+    quartiles = [histogram.percentile_ns(together, percent) for percent in (25.0, 75.0)]
+    low_ns, high_ns = (1.0 if at_ns is None else max(1.0, at_ns) for at_ns in quartiles)
+    return math.log(high_ns / low_ns) / _QUARTILE_WIDTH
 
 
 def flat(one: Prediction) -> dict[str, Any]:

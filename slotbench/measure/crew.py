@@ -62,8 +62,8 @@ class Crew(Protocol):
         """Start all actors, and return when they begin to ask, together.
 
         Args:
-            serve: starts the server; called once, when no process will be started any more and
-                nobody asks yet.
+            serve: starts the server; called once, when no process will be started any more and,
+                but for a collector, whose server starts with it, before anybody asks.
         """
 
     def stop(self) -> None:

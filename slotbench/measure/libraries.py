@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slotbench.errors import ScenarioError
-from slotbench.records import GymEnvironment
+from slotbench.records import GymEnvironment, Leaf
 
 ATARI_FRAME_SKIP: Final = 4
 ATARI_SCREEN: Final = 84
@@ -50,6 +50,12 @@ class RealEnvironment(Protocol):
 
     def close(self) -> None:
         """End it."""
+
+
+def observation_leaf(env: RealEnvironment) -> Leaf:
+    """Say what an actor sends of it: one tensor, "observation"."""
+    space = env.observation_space
+    return Leaf("observation", tuple(space.shape), str(space.dtype))
 
 
 def make(spec: GymEnvironment, seed: int) -> RealEnvironment:

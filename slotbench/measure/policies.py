@@ -187,8 +187,7 @@ def _interface(workload: Workload) -> tuple[Sequence[Leaf], Sequence[Head]]:
     if workload.environment is None:
         return workload.observation.leaves, _heads(workload.model)
     env = libraries.make(workload.environment, seed=0)
-    space = env.observation_space
-    leaf = Leaf("observation", tuple(space.shape), str(space.dtype))
+    leaf = libraries.observation_leaf(env)
     is_discrete = hasattr(env.action_space, "n")
     num_outputs = (
         int(env.action_space.n) if is_discrete else math.prod(env.action_space.shape)
