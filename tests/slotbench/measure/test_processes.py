@@ -1,13 +1,16 @@
 """Actors in processes of their own: measured like threads, and what goes wrong is recorded."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from slotbench.measure import environments
 from slotbench.measure.executor import LocalExecutor
+from slotbench.measure.processes import ProcessCrew
 from slotbench.records import (
     GymEnvironment,
     Observation,
@@ -16,6 +19,7 @@ from slotbench.records import (
     TrialSpec,
     Window,
 )
+from tests.slotbench.support import trials
 
 Specs = Callable[..., TrialSpec]
 
@@ -119,6 +123,21 @@ def test_an_environment_that_cannot_be_built_fails_its_trial(
 
     assert record.status == "failed"
     assert "NoSuch" in record.error
+
+
+def test_actors_that_never_begin_are_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which one hangs is said, before the trial's own deadline kills it."""
+    monkeypatch.setattr(environments, "build", lambda *_, **__: threading.Event().wait())
+    crew = ProcessCrew(
+        trials.workload(num_slots=2), 1, 10, lambda _: lambda td: td, start_timeout_s=0.0
+    )
+    with pytest.raises(RuntimeError, match=r"^actor 0 hangs before its first step$"):
+        crew.start(lambda: None)
+    for process in crew._processes:
+        process.kill()
+        process.join()
 
 
 def test_rays_queues_are_processes_that_are_the_trials_own(
