@@ -92,6 +92,10 @@ BETWEEN_PROCESSES: Final = (
         "model.latency_ms=1",
     ),
 )
+RAY: Final = (
+    ("1 actor", "ray_transport", "num_slots=1"),
+    ("8 actors", "ray_transport", "num_slots=8"),
+)
 OF_THE_LIBRARY: Final = (
     ("`rl_pixels_8`", "rl_pixels_8", "all"),
     ("`mujoco_ant_cpu`, envs wait", "mujoco_ant_cpu", "think_time.mode=idle"),
@@ -220,6 +224,7 @@ def test_the_page_on_whole_collections_says_what_was_recorded() -> None:
     for name in (*slots, "torchrl.shared_memory"):
         assert 1.45 < python[name].ratio.point < 1.6
     assert alone["torchrl.process_slot"].value > 10 * alone["torchrl.mp"].value
+    assert all(_ratios(title, RAY)["torchrl.ray"].ratio.high < 0.03 for title, *_ in RAY)
 
 
 def test_the_page_on_others_workloads_says_what_was_recorded() -> None:
@@ -687,6 +692,7 @@ BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ("docs/real-environments.md", "twins"): twins_table,
     ("docs/end-to-end.md", "collector"): functools.partial(races_table, *COLLECTED),
     ("docs/end-to-end.md", "processes"): functools.partial(races_table, *BETWEEN_PROCESSES),
+    ("docs/end-to-end.md", "ray"): functools.partial(races_table, *RAY),
     ("docs/end-to-end.md", "library"): functools.partial(races_table, *OF_THE_LIBRARY),
     **{
         ("docs/cli.md", f"help-{name}"): functools.partial(help_block, name)
