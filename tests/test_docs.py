@@ -578,7 +578,10 @@ def _raced(row: Any) -> str:
         return "n/a"
     if row.is_baseline:
         return f"**{_per_s(row.value)}**"
-    return _per_s(row.value) if row.ratio is None else _compared(row)
+    if row.ratio is None:
+        return _per_s(row.value)
+    interval = units.interval(row.ratio.low, row.ratio.high)
+    return f"{_per_s(row.value)}, {units.ratio(row.ratio.point)} {interval}"
 
 
 def twins_table() -> str:
