@@ -165,6 +165,17 @@ def test_a_contender_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["torchrl.mp", "slot@collector", "torchrl.parallel"])
+def test_actors_that_are_no_threads_of_ours_are_refused(name: str, tmp_path: Path) -> None:
+    """Probes reach no other process, and no collector's workers; nothing is started or recorded."""
+    executor = CannedExecutor()
+    with pytest.raises(
+        ContenderError, match=r"a profile reaches no others; leave it out with"
+    ):
+        canned(build_scenario("threading", name), executor, tmp_path)
+    assert (executor.num_started, list(tmp_path.iterdir())) == (0, [])
+
+
 def test_an_unknown_tool_is_refused_before_anything_starts(tmp_path: Path) -> None:
     executor = CannedExecutor()
     with pytest.raises(SlotbenchError, match="flam"):

@@ -302,6 +302,28 @@ def test_losses_without_a_floor_say_both() -> None:
     assert table.rows[3][3].startswith("10.7× [")
 
 
+def test_losses_of_collectors_and_of_processes_say_so() -> None:
+    """A collector's share is in what is lost; actors in processes have a table of their own."""
+    place = grids.cell(8, 1.0)
+    labels = ("threading", "slot@collector", "torchrl.mp", "torchrl.parallel", "floor")
+    stored = grids.stored(
+        {(place.name, label): 500.0 for label in labels}, [place], labels=labels
+    )
+    threads, apart = loss_table.tables(losses.losses(stored.run, stored.trials))
+    lost = {row[0]: row[2] for table in (threads, apart) for row in table.rows}
+
+    assert (threads.name, apart.name) == (
+        place.name,
+        f"{place.name} · actors in processes of their own",
+    )
+    assert [row[0] for row in apart.rows][-2:] == ["torchrl.mp", "torchrl.parallel"]
+    assert "floor" not in [row[0] for row in apart.rows]
+    assert lost["threading"] == "transport"
+    assert lost["slot@collector"] == "collector and transport"
+    assert lost["torchrl.mp"] == "waking and transport"
+    assert lost["torchrl.parallel"] == "waking, collector and transport"
+
+
 def test_a_policy_whose_time_is_no_line_is_said() -> None:
     """Twice as long for 4 as for 1 and for 8."""
     points = tuple(ServicePoint(n, t, 0.0, 5) for n, t in ((1, 1e-3), (4, 2e-3), (8, 1e-3)))

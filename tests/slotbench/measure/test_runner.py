@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slotbench import contenders
 from slotbench.compute import blocks
 from slotbench.errors import ContenderError, RecordError, ScenarioError
 from slotbench.measure import budget, design, runner
@@ -224,6 +225,59 @@ def test_the_estimate_knows_prolonged_windows(workload: Callable[..., Workload])
 
     assert budget.estimate_trial_s(one) == pytest.approx(10.3, abs=0.2)
     assert budget.estimate_trial_s(many) == pytest.approx(1.3, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("name", "buffered"),
+    [
+        ("slot", 0),
+        ("torchrl.mp", 0),
+        ("slot@collector", 64 + 8),
+        ("slot[frames_per_batch=200,env_backend=multiprocessing]@collector", 200 + 8),
+        # Chunks of 64 steps of each of 8 envs, or of anybody's transport that may be such a one.
+        ("torchrl.process_slot@collector", 64 + 8 * 64),
+        ("torchrl.process_slot[frames_per_batch=1000]@collector", 1000 + 8 * 125),
+        ("m:f[env_backend=multiprocessing]@collector", 64 + 8 * 64),
+        ("torchrl.parallel", 64),
+    ],
+)
+def test_a_collectors_window_is_long_against_what_it_holds_back(
+    name: str, buffered: int, workload: Callable[..., Workload]
+) -> None:
+    """Ten times its batch and its envs' chunks, or what the scenario asks for if that is more."""
+    contender = contenders.parse(name)
+    one = workload(num_slots=8, window=Window(min_requests=100))
+
+    assert budget.buffered_frames(one, contender) == buffered
+    assert budget.min_replies(one, contender) == max(100, 10 * buffered)
+    many = replace(one, window=Window(min_requests=50_000))
+    assert budget.min_replies(many, contender) == 50_000
+
+
+def test_the_estimate_knows_collectors_and_processes(
+    workload: Callable[..., Workload],
+) -> None:
+    """A longer window and a longer start; threads' stays what it is without a contender."""
+    one = workload(
+        num_slots=8,
+        model=Model(latency_ms=8.0),
+        window=Window(warmup_s=0.3, measure_s=0.5, min_requests=100),
+    )
+    threads, processes, collector = (
+        budget.estimate_trial_s(one, contenders.parse(name))
+        for name in ("slot", "torchrl.mp", "slot@collector")
+    )
+    assert threads == budget.estimate_trial_s(one)
+    assert processes == pytest.approx(threads + 8 * 0.05)
+    # 720 steps of 8 ms by 8 envs are 0.72 s, 0.22 more than asked for; the collector starts in 1.5.
+    assert collector == pytest.approx(threads + 0.22 + 1.5)
+
+
+def test_a_think_is_waited_for_within_reason(workload: Callable[..., Workload]) -> None:
+    """Three times its mean and its longest reset, up to 10 s."""
+    short = ThinkTime("constant", 20.0, reset_every=5, reset_ms=100.0, reset_max_ms=300.0)
+    assert budget.longest_think_s(workload(think_time=short)) == pytest.approx(0.36)
+    assert budget.longest_think_s(workload(think_time=ThinkTime("constant", 6e4))) == 10.0
 
 
 def test_every_different_workload_is_checked(scenario: Scenarios) -> None:

@@ -29,11 +29,13 @@ WIGGLE = (0.99, 1.01, 1.0, 0.995, 1.005)
 
 
 def contender(label: str, *, baseline: bool = False) -> Contender:
-    """A contender whose options are those of its label, flags only."""
-    name, _, options = label.partition("[")
+    """A contender whose options are those of its label, flags only; any text is one."""
+    text, _, server = label.partition("@")
+    name, _, options = text.partition("[")
     flags = {flag: True for flag in options.rstrip("]").split(",") if flag}
-    server: Any = "none" if name == "floor" else "reference"
-    return Contender(label, name, dict(flags), server, baseline=baseline)
+    own = {"floor": "none", "torchrl.parallel": "collector"}
+    chosen: Any = server or own.get(name, "reference")
+    return Contender(label, name, dict(flags), chosen, baseline=baseline)
 
 
 def cell(
