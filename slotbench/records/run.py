@@ -9,6 +9,8 @@ History of the format (``schema_version`` in run.json, which holds for its other
 4. Of a workload ``reset_*`` (think time), ``outputs``, ``output_activation``, ``channels``, ``kernel_sizes``, ``strides`` and
    ``policy`` (model), ``library`` and ``preprocessing`` (environment); ``citation`` of a scenario; ``num_frames`` of a
    measurement; contenders of the server "collector". All may be absent: versions 1 to 3 read as they are.
+5. Of a workload `load`; of a measurement `open_loop`; of a run `sequential`. All may be absent: versions 1 to 4 read as
+   they are.
 """
 
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from typing import Final, Literal
 from slotbench.records.scenario import Scenario
 from slotbench.records.workload import Scalar
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,35 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenLoop:
+    """What an open loop adds: of the requests whose intended start is in the window.
+
+    The latencies of `TrialMeasurement` are then from the intended start to the reply. A request that
+    had no reply when the window ended, since its slot was busy with earlier ones, is in them with its age at
+    that moment, which its latency exceeds.
+
+    Attributes:
+        num_intended: requests due in the window.
+        num_unanswered: of them, not even submitted when it ended.
+        call_p50_s, call_p99_s: submit → reply alone, without the wait for a busy slot.
+        late_mean_s, late_p99_s: how long after its intended start, or after the slot was free if
+            that was later, a request was submitted: the generator's own delay.
+        late: the same, in nanoseconds.
+        free_p50_s, free_p99_s: latency less the generator's delay.
+    """
+
+    num_intended: int
+    num_unanswered: int
+    call_p50_s: float | None
+    call_p99_s: float | None
+    late_mean_s: float | None
+    late_p99_s: float | None
+    late: Histogram
+    free_p50_s: float | None
+    free_p99_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class TrialMeasurement:
     """What was counted and timed inside the measured window, and around it.
 
@@ -104,6 +133,7 @@ class TrialMeasurement:
         replies_per_slice: replies in each tenth of the window; empty before version 2.
         num_frames: steps that a collector handed to whoever iterates over it, in the window;
             None where there is no collector, and before version 4.
+        open_loop: None in the closed loop.
     """
 
     window_s: float
@@ -137,6 +167,7 @@ class TrialMeasurement:
     throttled_s: float | None = None
     replies_per_slice: tuple[int, ...] = ()
     num_frames: int | None = None
+    open_loop: OpenLoop | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,26 @@ class ThinkTime:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """When an actor asks.
+
+    Attributes:
+        arrivals: "closed": once it has its reply, and has thought. "constant" and "poisson" are an
+            open loop: by a schedule of its own, whether or not its last request has been answered;
+            one in flight at a time, so that a request that is due while the slot is busy waits.
+        per_actor_per_s: offered load of each actor, requests per second; 0 in the closed loop.
+    """
+
+    arrivals: Literal["closed", "constant", "poisson"] = "closed"
+    per_actor_per_s: float = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests come by a schedule."""
+        return self.arrivals != "closed"
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """What the server runs on a batch of n.
 
@@ -160,6 +180,7 @@ class Workload:
     environment: GymEnvironment | None = None
     torch_threads: int = 1
     switch_interval_s: float | None = None
+    load: Load = field(default_factory=Load)
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,6 +217,27 @@ class ThinkTime(Table):
             )
 
 
+class Load(Table):
+    """``[load]``: when an actor asks."""
+
+    record = records.Load
+    arrivals: Literal["closed", "constant", "poisson"] = "closed"
+    per_actor_per_s: Annotated[float, Field(ge=0, le=1_000_000)] = 0.0
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.arrivals == "closed" and self.per_actor_per_s:
+            raise ValueError(
+                'per_actor_per_s is of an open loop; set arrivals to "constant" or "poisson"'
+            )
+        if self.arrivals != "closed" and self.per_actor_per_s == 0:
+            raise ValueError(
+                f'arrivals "{self.arrivals}" needs per_actor_per_s above 0, the offered load of an '
+                "actor; set it"
+            )
+        return self
+
+
 class Model(Table):
     """``[model]``: what the server runs on a batch."""
 
@@ -380,6 +401,7 @@ class Workload(Table):
     batching: Batching = Batching()
     environment: GymEnvironment | None = None
     window: Window = Field(default_factory=lambda: Window.model_validate({}))
+    load: Load = Load()
 
     @model_validator(mode="before")
     @classmethod
@@ -402,6 +424,7 @@ class Workload(Table):
         else:
             self._check_image(leaves)
             self._check_reply(leaves)
+        self._check_load()
         of_first = self.think_time.reset_actors
         if of_first is not None and of_first > self.num_slots:
             raise ValueError(
@@ -414,6 +437,16 @@ class Workload(Table):
                 f"{self.num_slots * size / 2**30:.1f} GiB; keep them below 4 GiB"
             )
         return self
+
+    def _check_load(self) -> None:
+        """Refuse a schedule beside something else that decides when an actor asks."""
+        if self.load.arrivals == "closed":
+            return
+        if self.environment is not None or self.think_time.model_fields_set:
+            what = "think_time" if self.environment is None else "environment"
+            raise ValueError(
+                f'with load.arrivals "{self.load.arrivals}" requests come by a schedule; remove {what}'
+            )
 
     def _check_image(self, leaves: tuple[records.Leaf, ...]) -> None:
         """Refuse observations that a convolutional network cannot read."""
