@@ -180,7 +180,7 @@ class Workload:
     environment: GymEnvironment | None = None
     torch_threads: int = 1
     switch_interval_s: float | None = None
-    load: Load = field(default_factory=Load)
+    load: Load = Load()
 
 
 @dataclass(frozen=True, slots=True)
