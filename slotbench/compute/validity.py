@@ -208,8 +208,8 @@ def _generator(evidence: Evidence) -> str:
 
 def _overload(evidence: Evidence) -> str:
     measured, of = evidence.measurement, evidence.measurement.open_loop
-    if of is None:
-        return ""
+    if of is None or not measured.num_replies:
+        return ""  # no reply at all is no window
     behind = of.num_intended - measured.num_replies
     allowed = MAX_BACKLOG_SHARE * of.num_intended
     if behind <= max(allowed, len(measured.replies_per_actor)):
