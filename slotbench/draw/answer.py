@@ -89,6 +89,11 @@ def cell_in_words(cell: Cell) -> str:
 def _no_leader(comparison: Comparison) -> str:
     if not any(row.value is not None for row in comparison.rows):
         return "No trial gave a number to use."
+    if all(cell.workload.load.is_open for cell in comparison.cells):
+        return (
+            "Every cell is an open loop, in which all serve what is offered until they cannot: "
+            "choose by latency under load, and by where it rises."
+        )
     return "No two contenders have a usable pair of trials: there is nothing to choose between."
 
 
