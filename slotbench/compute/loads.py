@@ -4,8 +4,11 @@ Below saturation everybody serves what is offered, and latency tells contenders 
 grows as long as the window lasts, and latency with it: there throughput tells.
 """
 
+import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from slotbench.compute import arrivals, comparison, statistics
 from slotbench.compute.comparison import FLOOR
@@ -74,6 +77,25 @@ def points(run: RunRecord, trials: Sequence[TrialRecord]) -> tuple[LoadPoint, ..
                 is_floor = who.name == FLOOR
                 found.append(_point(cell.name, who.label, is_floor, offered_per_s, usable))
     return tuple(found)
+
+
+def flat(point: LoadPoint) -> dict[str, Any]:
+    """One contender at one load as plain fields: seconds, and requests per second.
+
+    An interval has its ends as ``…_low_s`` and ``…_high_s``; None is missing.
+    """
+    found = dataclasses.asdict(point)
+    for percent in ("p50", "p99"):
+        low_s, high_s = found.pop(f"{percent}_interval") or (None, None)
+        found |= {
+            f"latency_{percent}_low_s": _finite(low_s),
+            f"latency_{percent}_high_s": _finite(high_s),
+        }
+    return found | {"is_saturated": point.is_saturated}
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _open(trial: TrialRecord) -> bool:

@@ -1,10 +1,8 @@
 """What contenders make of what they are offered."""
 
-import dataclasses
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from slotbench.compute import loads
-from slotbench.compute.loads import LoadPoint
 from slotbench.frames._place import tidy
 
 if TYPE_CHECKING:
@@ -33,24 +31,6 @@ def loads_frame(
     what was due; is_saturated, whether the backlog grew in half of the trials or more; num_trials
     and num_overloaded.
     """
-    rows = [_row(point) for point in loads.points(stored.run, stored.trials)]
+    rows = [loads.flat(point) for point in loads.points(stored.run, stored.trials)]
     frame = tidy(stored, rows, ("cell", *_COLUMNS), baseline=baseline, threshold=threshold)
     return frame.astype(dict.fromkeys(_NUMBERS, "float64"))
-
-
-def _row(point: LoadPoint) -> dict[str, Any]:
-    plain = dataclasses.asdict(point)
-    nothing = (None, None)
-    (low50, high50), (low99, high99) = (
-        point.p50_interval or nothing,
-        point.p99_interval or nothing,
-    )
-    return {
-        "cell": point.cell,
-        **{name: plain[name] for name in _COLUMNS if name in plain},
-        "latency_p50_low_s": low50,
-        "latency_p50_high_s": high50,
-        "latency_p99_low_s": low99,
-        "latency_p99_high_s": high99,
-        "is_saturated": point.is_saturated,
-    }
