@@ -1,12 +1,13 @@
 """A run's answers in words: each sentence is composed from verdicts, and claims no more."""
 
+import dataclasses
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from slotbench.compute import workloads
-from slotbench.compute.answers import Answers, Leader, Switched
+from slotbench.compute.answers import Answers, Leader, Switched, closed
 from slotbench.compute.comparison import Comparison, ComparisonRow
 from slotbench.draw import units
 from slotbench.records import Cell
@@ -53,6 +54,7 @@ def sentences(answers: Answers, comparison: Comparison) -> tuple[Sentence, ...]:
         answers: of the run.
         comparison: of the same run with its baseline, for what limits the answers.
     """
+    comparison = _of_closed(comparison)
     said: list[Sentence] = []
     if answers.leader is None:
         said.append(Sentence("Nothing to choose", _no_leader(comparison)))
@@ -84,6 +86,16 @@ def cell_in_words(cell: Cell) -> str:
     rest = [f"{k}={v}" for k, v in cell.coordinates.items() if k not in _AXES_IN_WORDS]
     slots = units.count(cell.workload.num_slots, "actor")
     return ", ".join((f"{slots} and {policy}", *rest))
+
+
+def _of_closed(comparison: Comparison) -> Comparison:
+    """The comparison without its open loops, of which there is no answer, unless it has nothing else."""
+    cells = closed(comparison.cells)
+    if not cells or len(cells) == len(comparison.cells):
+        return comparison
+    names = {cell.name for cell in cells}
+    rows = tuple(row for row in comparison.rows if row.cell in names)
+    return dataclasses.replace(comparison, cells=cells, rows=rows)
 
 
 def _no_leader(comparison: Comparison) -> str:

@@ -20,6 +20,7 @@ from slotbench.records import (
     Cell,
     Contender,
     Histogram,
+    OpenLoop,
     ProfileRecord,
     ProfileTrial,
     RunRecord,
@@ -114,6 +115,7 @@ histograms = st.lists(
 measurements = anything_of(
     TrialMeasurement,
     latency=histograms,
+    open_loop=st.none() | anything_of(OpenLoop, late=histograms),
 )
 
 
