@@ -109,7 +109,9 @@ class Run:
         found = answers.answer(
             self.stored.run, self.stored.trials, calibrations=self.stored.calibrations
         )
-        said = answer.sentences(found, self.compare(metrics=[answers.METRIC]))
+        is_open = not answers.closed(self.stored.run.scenario.cells)
+        metrics = None if is_open else [answers.METRIC]
+        said = answer.sentences(found, self.compare(metrics=metrics))
         return {one.about: one.text for one in said}
 
     def ratios(

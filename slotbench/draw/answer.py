@@ -10,6 +10,7 @@ from slotbench.compute import workloads
 from slotbench.compute.answers import Answers, Leader, Switched, closed
 from slotbench.compute.comparison import Comparison, ComparisonRow
 from slotbench.draw import units
+from slotbench.draw.opening import opening
 from slotbench.records import Cell
 
 _VERDICTS: Final = {
@@ -56,7 +57,9 @@ def sentences(answers: Answers, comparison: Comparison) -> tuple[Sentence, ...]:
     """
     comparison = _of_closed(comparison)
     said: list[Sentence] = []
-    if answers.leader is None:
+    if all(cell.workload.load.is_open for cell in comparison.cells):
+        said += _under_load(comparison)
+    elif answers.leader is None:
         said.append(Sentence("Nothing to choose", _no_leader(comparison)))
     else:
         said.append(Sentence("Use", _choice(answers.leader, answers, comparison)))
@@ -98,14 +101,39 @@ def _of_closed(comparison: Comparison) -> Comparison:
     return dataclasses.replace(comparison, cells=cells, rows=rows)
 
 
+def _under_load(comparison: Comparison) -> Iterable[Sentence]:
+    """Of open loops alone: whose latency is less, and up to which load each keeps up.
+
+    Nobody is recommended: which load, and how long a wait is too long, is the reader's to say.
+    """
+    yield Sentence("Under load", opening(comparison))
+    kept: dict[str, float] = {}
+    is_beyond: set[str] = set()
+    for point in sorted(comparison.loads, key=lambda point: point.offered_per_s):
+        kept.setdefault(point.contender, 0.0)
+        if point.is_saturated:
+            is_beyond.add(point.contender)
+        elif point.contender not in is_beyond:
+            kept[point.contender] = point.offered_per_s
+    most = max((point.offered_per_s for point in comparison.loads), default=0.0)
+    parts = []
+    for label in dict.fromkeys(who.label for who in comparison.contenders):
+        if label not in kept:
+            continue
+        load = units.value(kept[label], "requests/s")
+        if not kept[label]:
+            parts.append(f"{label} at none")
+        else:
+            parts.append(
+                f"{label} up to {load}{' (the highest)' if kept[label] == most else ''}"
+            )
+    if parts:
+        yield Sentence("Who keeps up", f"Of the loads offered: {_listed(parts)}.")
+
+
 def _no_leader(comparison: Comparison) -> str:
     if not any(row.value is not None for row in comparison.rows):
         return "No trial gave a number to use."
-    if all(cell.workload.load.is_open for cell in comparison.cells):
-        return (
-            "Every cell is an open loop, in which all serve what is offered until they cannot: "
-            "choose by latency under load, and by where it rises."
-        )
     return "No two contenders have a usable pair of trials: there is nothing to choose between."
 
 
