@@ -9,16 +9,16 @@ from slotbench.draw.cell_table import CellTable
 
 _HEADER: Final = (
     *("contender", "offered", "served", "p50 latency", "p99 latency"),
-    *("p50 call", "p99 call", "p99 late", "never submitted", ""),
+    *("p50 call", "p99 call", "p99 late", "never submitted", "backlog"),
 )
 _LEFT: Final = frozenset({0, 9})
-SATURATED: Final = "saturated"
+SATURATED: Final = "grows"
 
 LEGEND: Final = (
     "latency: from the moment a request was due to its reply, over all requests due in the window; "
     "call: from its submission, without the wait for its slot; late: how long the harness took to "
-    "submit it though its slot was free. saturated: replies fall behind what is due, and latency is "
-    "as long as the window lets it become."
+    "submit it though its slot was free. Where the backlog grows, replies fall behind what is due, "
+    "and latency is as long as the window lets it become."
 )
 
 
