@@ -22,7 +22,15 @@ import slotbench
 from slotbench import scenario, store
 from slotbench.api import Run
 from slotbench.compute import transport_costs, validity
-from slotbench.draw import as_md, recommendation, render, selftest, twin_table, units
+from slotbench.draw import (
+    as_md,
+    recommendation,
+    render,
+    scaling_table,
+    selftest,
+    twin_table,
+    units,
+)
 from slotbench.draw import profile as drawn
 from slotbench.draw.as_md import escape
 from slotbench.exports import primitives
@@ -261,6 +269,26 @@ def test_the_page_on_real_environments_says_what_was_recorded() -> None:
     assert "predicts" not in [one.verdict for one in ratios["one", False]]
     ranks = [one.ranking for group in ratios.values() for one in group]
     assert (ranks.count("agrees"), ranks.count("differs")) == (1, 1)
+
+
+def test_the_page_on_scaling_says_what_was_recorded() -> None:
+    """Where the law fits ours, and why it fits nobody whose actors settle into two halves."""
+    compared = slotbench.load(REFERENCE / "grid").compare(scalability=True)
+    assert compared.scalability is not None
+    laws = {(law.row, law.contender): law for law in compared.scalability.laws}
+    for latency_ms in (1, 5, 20):
+        of_row = {
+            who: law for (row, who), law in laws.items() if row.endswith(f"={latency_ms}")
+        }
+        assert {who for who, law in of_row.items() if law.fits} == {
+            "slot",
+            "slot[preallocate]",
+        }
+        for who in set(_LOSERS) - {"slot"}:
+            one, four = (x.point for x in of_row[who].measured[:2])
+            assert 1.8 < four / one < 2.5
+        one, four = (x.point for x in of_row["slot"].measured[:2])
+        assert four / one > 3.4
 
 
 def test_a_trial_of_the_reference_run_starts_in_50_ms() -> None:
@@ -534,6 +562,22 @@ def losses_table(run: Run) -> str:
     return as_md.pipes(header, rows, {0})
 
 
+def scalability_table() -> str:
+    """A row a policy latency and contender of the recorded grid, as ``--scalability`` says it."""
+    compared = slotbench.load(REFERENCE / "grid").compare(scalability=True)
+    assert compared.scalability is not None
+    shown = {*_LOSERS, "floor"}
+    tables = scaling_table.tables(compared.scalability)
+    rows = [
+        [table.name.rpartition("latency_ms=")[2] + " ms", f"`{row[0]}`", *row[1:6]]
+        for table in tables
+        for row in table.rows
+        if row[0] in shown
+    ]
+    header = ("policy", *tables[0].header[:6])
+    return as_md.pipes(header, [[escape(x) if place != 1 else x for place, x in enumerate(row)] for row in rows], {0, 1})  # fmt: skip
+
+
 def library_table() -> str:
     """A row a scenario of the library: what it answers, and where its constants are from."""
     rows = [
@@ -691,6 +735,7 @@ BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ("docs/advise.md", "advice-example"): advice_example,
     ("docs/advise.md", "advice-errors"): advice_errors,
     ("docs/advise.md", "advice-costs"): advice_costs,
+    ("docs/scalability.md", "scalability"): scalability_table,
     ("docs/scenarios.md", "library"): library_table,
     ("docs/real-environments.md", "twins"): twins_table,
     ("docs/end-to-end.md", "collector"): functools.partial(races_table, *COLLECTED),

@@ -28,6 +28,7 @@ from slotbench.records import (
 
 if TYPE_CHECKING:
     from slotbench.compute.losses import Loss
+    from slotbench.compute.scalability import Scalability
     from slotbench.compute.twins import Prediction
 
 DEFAULT_METRICS: Final = ("throughput", "latency_p50", "latency_p99")
@@ -139,6 +140,7 @@ class Comparison:
         chosen: labels that it was narrowed to; empty where it was not.
         losses: where throughput went, by cell and contender; empty where it was not asked.
         twins: what synthetic cells say of real ones; likewise.
+        scalability: how throughput scales with the slots; None where it was not asked.
     """
 
     run_id: str
@@ -164,6 +166,7 @@ class Comparison:
     chosen: tuple[str, ...] = ()
     losses: "tuple[Loss, ...]" = ()
     twins: "tuple[Prediction, ...]" = ()
+    scalability: "Scalability | None" = None
 
     @property
     def end(self) -> str:

@@ -21,6 +21,7 @@ from slotbench.frames._profile import (
     phases_frame,
 )
 from slotbench.frames._ratios import ratios_frame
+from slotbench.frames._scalability import scalability_frame
 from slotbench.frames._stored import Kind, id_of, kind_of, scenario_of
 from slotbench.frames._switched import switched_frame
 from slotbench.frames._trials import MEASUREMENTS, cells_frame, trials_frame
@@ -41,6 +42,7 @@ __all__ = [
     "losses_frame",
     "phases_frame",
     "ratios_frame",
+    "scalability_frame",
     "scenario_of",
     "switched_frame",
     "trials_frame",

@@ -15,7 +15,7 @@ from slotbench import draw
 from slotbench.cli import _options
 from slotbench.records import Skipped
 from slotbench.store import RunFolder
-from tests.slotbench.support import grids, twins
+from tests.slotbench.support import grids, scaling, twins
 from tests.slotbench.support.calibrations import calibrated
 
 
@@ -132,6 +132,43 @@ def test_twins_are_said_when_asked(tmp_path: Path, slotbench: Any) -> None:
     assert "as the environment was calibrated" in outcome.stdout
 
 
+def test_scaling_is_said_when_asked(tmp_path: Path, slotbench: Any) -> None:
+    """A table a row of cells in text, Markdown and JSON; the command line says it again."""
+    stored = scaling.ladder()
+    with RunFolder.create(tmp_path / "results", stored.run) as folder:
+        for trial in stored.trials:
+            folder.append(trial)
+    title = "How throughput scales with the actors"
+
+    assert title not in slotbench("compare", folder.path).stdout
+    for name in ("text", "md", "html", "github"):
+        outcome = slotbench("compare", folder.path, "--scalability", "--format", name)
+        assert (outcome.code, outcome.stderr) == (0, "")
+        assert title in outcome.stdout
+        assert "the law fits 3 of 3 contenders" in outcome.stdout
+        assert "slot: σ lower by 0.2" in outcome.stdout
+    read = json.loads(
+        slotbench("compare", folder.path, "--scalability", "--format", "json").stdout
+    )
+    assert [law["contender"] for law in read["scalability"]["laws"]] == list(scaling.LABELS)
+    plain = json.loads(slotbench("compare", folder.path, "--format", "json").stdout)
+    assert plain["scalability"] is None
+    chosen = slotbench("compare", folder.path, "--scalability", "--contender", "slot")
+    assert "the law fits 2 of 2 contenders" in chosen.stdout
+
+
+def test_a_run_with_too_few_slot_counts_is_one_line(
+    explained: Path, slotbench: Any
+) -> None:
+    """It says what there is and what to measure."""
+    outcome = slotbench("compare", explained, "--scalability")
+
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "tells nothing of scaling" in outcome.stderr
+    assert "--set num_slots=1,4,16,64" in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
 def test_a_run_without_twins_is_one_line(explained: Path, slotbench: Any) -> None:
     """It says what a twin is, and what to leave out."""
     outcome = slotbench("compare", explained, "--twins")
@@ -141,11 +178,11 @@ def test_a_run_without_twins_is_one_line(explained: Path, slotbench: Any) -> Non
     assert outcome.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("option", ["--explain", "--twins"])
+@pytest.mark.parametrize("option", ["--explain", "--twins", "--scalability"])
 def test_sections_are_refused_where_they_have_no_place(
     option: str, explained: Path, slotbench: Any
 ) -> None:
-    """A CSV is one table; two runs have no losses, and no twins, between them."""
+    """A CSV is one table; two runs have no losses, twins or laws between them."""
     outcome = slotbench("compare", explained, option, "--format", "csv")
     assert (outcome.code, outcome.stdout) == (2, "")
     assert f"{option} says" in outcome.stderr
