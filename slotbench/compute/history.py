@@ -26,7 +26,7 @@ from slotbench.records import Cell, Contender, RunRecord, Scalar, TrialRecord, W
 
 _NAMED_BY: Final = (
     ("cpu_model_name", "{}"),
-    ("cpu_affinity_count", "{} CPUs"),
+    ("cpu_affinity_count", "CPUs: {}"),
     ("python_version", "Python {}"),
     ("torch_version", "torch {}"),
 )

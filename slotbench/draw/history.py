@@ -121,7 +121,7 @@ def changes(history: History) -> Iterable[str]:
     """A line a change, in the order of the series: which way, how much, with which run, after which."""
     many = len({one.place for one in history.series}) > 1
     for one in history.series:
-        where = f" in {_place(one)}" if many else ""
+        where = f" in {_place(history, one)}" if many else ""
         for change in one.changes:
             yield f"{change_words(one, change)}{where}: {came_with(one, change)}"
 
@@ -272,7 +272,7 @@ def _table(history: History, group: Sequence[Series]) -> CellTable:
         for run_id in shown
     ]
     return CellTable(
-        name=_place(group[0]),
+        name=_place(history, group[0]),
         header=("run", "measured", "commit", *(one.contender for one in group)),
         rows=tuple(rows),
         notes=tuple(_notes(group, len(order) - len(shown))),
@@ -319,19 +319,23 @@ def _notes(group: Sequence[Series], num_hidden: int) -> Iterable[str]:
         yield f"between runs: {', '.join(known)}"
     short = [one for one in group if one.partition.spread is None]
     if short:
-        counts = ", ".join(
-            f"{one.contender} has {units.count(len(one.points), 'run')}" for one in short
+        who = (
+            ""
+            if len(short) == len(group)
+            else " of " + ", ".join(x.contender for x in short)
         )
-        yield f"no change is looked for in fewer than {MIN_POINTS} runs: {counts}"
+        yield f"no change is looked for in fewer than {MIN_POINTS} runs{who}"
 
 
-def _place(one: Series) -> str:
+def _place(history: History, one: Series) -> str:
+    """Scenario and cell; the machine where there are several."""
     name = f"{one.scenario}, {one.cell}" if one.cell != "all" else one.scenario
     if one.num_workloads > 1:
         name += f", workload {one.workload} of {one.num_workloads}"
     if one.baseline is not None:
         name += f", over {one.baseline}"
-    return f"{name} ({one.machine})"
+    is_only = len({other.machine for other in history.series}) == 1
+    return name if is_only else f"{name} ({one.machine})"
 
 
 def _commit(commit: str, *, is_dirty: bool) -> str:
