@@ -122,6 +122,7 @@ OF_THE_LIBRARY: Final = (
     ("`atari_torchbeast`", "atari_torchbeast", "all"),
 )
 REAL_ANTS: Final = 'num_slots=16, environment={"id":"Ant-v5","options":{"include_cfrc_ext_in_observation":false}}'
+HISTORY: Final = REFERENCE / "history"
 PROFILE: Final = ROOT / "results/reference/quickstart-profile"
 
 
@@ -148,6 +149,25 @@ def test_reference_runs_are_complete_and_small() -> None:
         assert (run.trials["status"] == "ok").all()
         assert sum(file.stat().st_size for file in folder.iterdir()) <= 8_000_000
         assert str(ROOT.parent) not in (folder / "run.json").read_text()
+
+
+def test_the_recorded_history_is_of_many_commits_and_small() -> None:
+    """Ten runs at least, whole, of a commit each and nothing else, at most 150 kB, free of this machine's paths."""
+    folders = [path.parent for path in HISTORY.glob("*/run.json")]
+    if not folders:
+        pytest.skip("no history is recorded here yet")
+    found = slotbench.history(results_dir=HISTORY)
+    assert found.notes == ()
+    assert found.record.num_runs == len(folders) >= 10
+    assert len({series.machine for series in found.record.series}) == 1
+    points = [point for series in found.record.series for point in series.points]
+    assert len({point.commit for point in points}) == len(folders)
+    assert not any(point.is_dirty for point in points)
+    for folder in folders:
+        assert sum(file.stat().st_size for file in folder.iterdir()) <= 150_000
+        text = (folder / "run.json").read_text(encoding="utf-8")
+        assert "/tmp" not in text
+        assert str(ROOT.parent) not in text
 
 
 def test_reference_profiles_are_complete_and_small() -> None:
@@ -573,6 +593,13 @@ def losses_table(run: Run) -> str:
     return as_md.pipes(header, rows, {0})
 
 
+def history_page() -> str:
+    """What ``slotbench history --results results/reference/history --format md`` prints."""
+    if not HISTORY.is_dir():
+        return "No run of it is recorded here yet."
+    return slotbench.history(results_dir=HISTORY).render("md").replace("## ", "### ", 1).strip()  # fmt: skip
+
+
 def scalability_table() -> str:
     """A row a policy latency and contender of the recorded grid, as ``--scalability`` says it."""
     compared = slotbench.load(REFERENCE / "grid").compare(scalability=True)
@@ -746,6 +773,7 @@ BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ("docs/advise.md", "advice-example"): advice_example,
     ("docs/advise.md", "advice-errors"): advice_errors,
     ("docs/advise.md", "advice-costs"): advice_costs,
+    ("docs/history.md", "history"): history_page,
     ("docs/scalability.md", "scalability"): scalability_table,
     ("docs/scenarios.md", "library"): library_table,
     ("docs/real-environments.md", "twins"): twins_table,
