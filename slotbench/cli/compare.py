@@ -144,7 +144,8 @@ def compare(
         (twins, "--twins says how real one run's synthetic cells are"),
         (scalability, "--scalability says how one run's throughput scales"),
     ):
-        if is_asked and (head is not None or format_name == "csv"):
+        has_place = format_name != "csv" or option.startswith("--scalability")
+        if is_asked and (head is not None or not has_place):
             what = "csv has no place for it" if head is None else "it is of one run"
             raise SlotbenchError(f"{option}: {what}")
     base = _load(run, results, "" if head is None else "base: ")

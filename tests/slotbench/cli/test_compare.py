@@ -153,6 +153,19 @@ def test_scaling_is_said_when_asked(tmp_path: Path, slotbench: Any) -> None:
     assert [law["contender"] for law in read["scalability"]["laws"]] == list(scaling.LABELS)
     plain = json.loads(slotbench("compare", folder.path, "--format", "json").stdout)
     assert plain["scalability"] is None
+    text = slotbench("compare", folder.path, "--scalability", "--format", "csv").stdout
+    rows = list(csv.DictReader(io.StringIO(text)))
+    by_metric = {row["metric"]: row for row in rows if row["contender"] == "slot"}
+    law = read["scalability"]["laws"][1]
+    assert float(by_metric["throughput"]["scalability.contention"]) == law["contention"]
+    assert by_metric["latency_p50"]["scalability.contention"] == ""
+    plain_text = slotbench("compare", folder.path, "--format", "csv").stdout
+    assert "scalability" not in plain_text
+    two = slotbench("compare", folder.path, folder.path, "--scalability")
+    assert two.code == 2
+    assert (
+        "--scalability says how one run's throughput scales: it is of one run" in two.stderr
+    )
     chosen = slotbench("compare", folder.path, "--scalability", "--contender", "slot")
     assert "the law fits 2 of 2 contenders" in chosen.stdout
 
@@ -178,11 +191,11 @@ def test_a_run_without_twins_is_one_line(explained: Path, slotbench: Any) -> Non
     assert outcome.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("option", ["--explain", "--twins", "--scalability"])
+@pytest.mark.parametrize("option", ["--explain", "--twins"])
 def test_sections_are_refused_where_they_have_no_place(
     option: str, explained: Path, slotbench: Any
 ) -> None:
-    """A CSV is one table; two runs have no losses, twins or laws between them."""
+    """A CSV is one table; two runs have no losses, and no twins, between them."""
     outcome = slotbench("compare", explained, option, "--format", "csv")
     assert (outcome.code, outcome.stdout) == (2, "")
     assert f"{option} says" in outcome.stderr
