@@ -22,7 +22,15 @@ import slotbench
 from slotbench import scenario, store
 from slotbench.api import Run
 from slotbench.compute import transport_costs, validity
-from slotbench.draw import as_md, recommendation, render, selftest, twin_table, units
+from slotbench.draw import (
+    as_md,
+    recommendation,
+    render,
+    scaling_table,
+    selftest,
+    twin_table,
+    units,
+)
 from slotbench.draw import profile as drawn
 from slotbench.draw.as_md import escape
 from slotbench.exports import primitives
@@ -55,7 +63,18 @@ TARGETS: Final = [
 
 
 COMMANDS: Final = (
-    *("run", "advise", "compare", "profile", "report", "plot", "show", "export", "check"),
+    *(
+        "run",
+        "advise",
+        "compare",
+        "history",
+        "profile",
+        "report",
+        "plot",
+        "show",
+        "export",
+        "check",
+    ),
     *("doctor", "selftest", "list"),
 )
 DOCTOR: Final = ROOT / "results/reference/doctor.json"
@@ -103,6 +122,7 @@ OF_THE_LIBRARY: Final = (
     ("`atari_torchbeast`", "atari_torchbeast", "all"),
 )
 REAL_ANTS: Final = 'num_slots=16, environment={"id":"Ant-v5","options":{"include_cfrc_ext_in_observation":false}}'
+HISTORY: Final = REFERENCE / "history"
 PROFILE: Final = ROOT / "results/reference/quickstart-profile"
 
 
@@ -129,6 +149,25 @@ def test_reference_runs_are_complete_and_small() -> None:
         assert (run.trials["status"] == "ok").all()
         assert sum(file.stat().st_size for file in folder.iterdir()) <= 8_000_000
         assert str(ROOT.parent) not in (folder / "run.json").read_text()
+
+
+def test_the_recorded_history_is_of_many_commits_and_small() -> None:
+    """Ten runs at least, whole, of a commit each and nothing else, at most 150 kB, free of this machine's paths."""
+    folders = [path.parent for path in HISTORY.glob("*/run.json")]
+    if not folders:
+        pytest.skip("no history is recorded here yet")
+    found = slotbench.history(results_dir=HISTORY)
+    assert found.notes == ()
+    assert found.record.num_runs == len(folders) >= 10
+    assert len({series.machine for series in found.record.series}) == 1
+    points = [point for series in found.record.series for point in series.points]
+    assert len({point.commit for point in points}) == len(folders)
+    assert not any(point.is_dirty for point in points)
+    for folder in folders:
+        assert sum(file.stat().st_size for file in folder.iterdir()) <= 150_000
+        text = (folder / "run.json").read_text(encoding="utf-8")
+        assert "/tmp" not in text
+        assert str(ROOT.parent) not in text
 
 
 def test_reference_profiles_are_complete_and_small() -> None:
@@ -261,6 +300,26 @@ def test_the_page_on_real_environments_says_what_was_recorded() -> None:
     assert "predicts" not in [one.verdict for one in ratios["one", False]]
     ranks = [one.ranking for group in ratios.values() for one in group]
     assert (ranks.count("agrees"), ranks.count("differs")) == (1, 1)
+
+
+def test_the_page_on_scaling_says_what_was_recorded() -> None:
+    """Where the law fits ours, and why it fits nobody whose actors settle into two halves."""
+    compared = slotbench.load(REFERENCE / "grid").compare(scalability=True)
+    assert compared.scalability is not None
+    laws = {(law.row, law.contender): law for law in compared.scalability.laws}
+    for latency_ms in (1, 5, 20):
+        of_row = {
+            who: law for (row, who), law in laws.items() if row.endswith(f"={latency_ms}")
+        }
+        assert {who for who, law in of_row.items() if law.fits} == {
+            "slot",
+            "slot[preallocate]",
+        }
+        for who in set(_LOSERS) - {"slot"}:
+            one, four = (x.point for x in of_row[who].measured[:2])
+            assert 1.8 < four / one < 2.5
+        one, four = (x.point for x in of_row["slot"].measured[:2])
+        assert four / one > 3.4
 
 
 def test_a_trial_of_the_reference_run_starts_in_50_ms() -> None:
@@ -534,6 +593,29 @@ def losses_table(run: Run) -> str:
     return as_md.pipes(header, rows, {0})
 
 
+def history_page() -> str:
+    """What ``slotbench history --results results/reference/history --format md`` prints."""
+    if not HISTORY.is_dir():
+        return "No run of it is recorded here yet."
+    return slotbench.history(results_dir=HISTORY).render("md").replace("## ", "### ", 1).strip()  # fmt: skip
+
+
+def scalability_table() -> str:
+    """A row a policy latency and contender of the recorded grid, as ``--scalability`` says it."""
+    compared = slotbench.load(REFERENCE / "grid").compare(scalability=True)
+    assert compared.scalability is not None
+    shown = {*_LOSERS, "floor"}
+    tables = scaling_table.tables(compared.scalability)
+    rows = [
+        [table.name.rpartition("latency_ms=")[2] + " ms", f"`{row[0]}`", *row[1:6]]
+        for table in tables
+        for row in table.rows
+        if row[0] in shown
+    ]
+    header = ("policy", *tables[0].header[:6])
+    return as_md.pipes(header, [[escape(x) if place != 1 else x for place, x in enumerate(row)] for row in rows], {0, 1})  # fmt: skip
+
+
 def library_table() -> str:
     """A row a scenario of the library: what it answers, and where its constants are from."""
     rows = [
@@ -691,6 +773,8 @@ BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ("docs/advise.md", "advice-example"): advice_example,
     ("docs/advise.md", "advice-errors"): advice_errors,
     ("docs/advise.md", "advice-costs"): advice_costs,
+    ("docs/history.md", "history"): history_page,
+    ("docs/scalability.md", "scalability"): scalability_table,
     ("docs/scenarios.md", "library"): library_table,
     ("docs/real-environments.md", "twins"): twins_table,
     ("docs/end-to-end.md", "collector"): functools.partial(races_table, *COLLECTED),

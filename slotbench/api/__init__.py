@@ -1,6 +1,6 @@
 """What a notebook uses: runs and profiles as tidy frames, comparisons, plots and reports.
 
-`load` reads a recorded run, `load_profile` a recorded profile; `run`, `profile`, `advise` and
+`load` reads a recorded run, `load_profile` a recorded profile, `history` all runs of a folder; `run`, `profile`, `advise` and
 `doctor` measure. Loads no
 torch; pandas and matplotlib only when a frame or a plot is asked for. Objects show themselves as
 HTML in a notebook.
@@ -8,6 +8,7 @@ HTML in a notebook.
 
 from slotbench.api._advise import Advised, advise, load_advice
 from slotbench.api._doctor import Doctor, doctor, load_diagnosis
+from slotbench.api._history import ShownHistory, history
 from slotbench.api._measure import profile, run
 from slotbench.api._profile import Profile, ShownDifference, load_profile
 from slotbench.api._run import Run, ShownComparison, ShownTwoRuns, load
@@ -21,9 +22,11 @@ __all__ = [
     "Run",
     "ShownComparison",
     "ShownDifference",
+    "ShownHistory",
     "ShownTwoRuns",
     "advise",
     "doctor",
+    "history",
     "load",
     "load_advice",
     "load_diagnosis",

@@ -17,6 +17,7 @@ from slotbench.records import RunRecord
 if TYPE_CHECKING:
     import pandas as pd
 
+    from slotbench.compute.scalability import Scalability
     from slotbench.compute.twins import Prediction
 
 
@@ -146,6 +147,7 @@ class Run:
         thresholds: Mapping[str, float] | None = None,
         explain: bool = False,
         twins: bool = False,
+        scalability: bool = False,
     ) -> ShownComparison:
         """Compare every contender with the baseline, in every cell.
 
@@ -156,6 +158,7 @@ class Run:
             thresholds: metric → another δ for it.
             explain: say, too, where throughput went: bound, free transport, floor, measured.
             twins: say, too, whether synthetic cells predict those of a real environment.
+            scalability: say, too, how throughput scales with the actors.
 
         Raises:
             SlotbenchError: no such contender or metric, or a threshold outside 0 to 1.
@@ -178,6 +181,8 @@ class Run:
             more["losses"] = losses.losses(stored.run, stored.trials, stored.calibrations)
         if twins:
             more["twins"] = self._predictions(baseline, threshold)
+        if scalability:
+            more["scalability"] = self._scalability(baseline)
         return ShownComparison(**(fields(compared) | more))
 
     def _predictions(
@@ -193,6 +198,13 @@ class Run:
             threshold=threshold,
         )
 
+    def _scalability(self, baseline: str | None) -> "Scalability":
+        from slotbench.compute import scalability
+
+        return scalability.scalability(
+            self.stored.run, self.stored.trials, baseline=baseline
+        )
+
     @property
     def losses(self) -> "pd.DataFrame":
         """Where throughput went, by cell and contender (`slotbench.frames.losses_frame`)."""
@@ -206,6 +218,13 @@ class Run:
         from slotbench.frames import twins_frame
 
         return twins_frame(self.stored)
+
+    @property
+    def scalability(self) -> "pd.DataFrame":
+        """How throughput scales with the actors (`slotbench.frames.scalability_frame`); no row without four slot counts."""
+        from slotbench.frames import scalability_frame
+
+        return scalability_frame(self.stored)
 
     def compare_to(
         self,

@@ -12,6 +12,7 @@ from slotbench.cli.check import check
 from slotbench.cli.compare import compare
 from slotbench.cli.doctor import doctor
 from slotbench.cli.export import export, formats_help
+from slotbench.cli.history import history
 from slotbench.cli.listing import list_all
 from slotbench.cli.plot import plot, plots_help
 from slotbench.cli.profile import profile, tools_help
@@ -90,6 +91,7 @@ app.callback(invoke_without_command=True, help=help_text(_root))(_root)
 app.command("run", help=help_text(run))(run)
 app.command("advise", help=help_text(advise))(advise)
 app.command("compare", help=help_text(compare))(compare)
+app.command("history", help=help_text(history))(history)
 app.command("profile", help=help_text(profile), epilog=tools_help())(profile)
 app.command("report", help=help_text(report))(report)
 app.command("plot", help=help_text(plot), epilog=plots_help())(plot)

@@ -96,6 +96,13 @@ def compare(
             help="Of one run say, too, whether its synthetic cells predict those of a real environment.",
         ),
     ] = False,
+    scalability: Annotated[
+        bool,
+        typer.Option(
+            "--scalability",
+            help="Of one run say, too, how throughput scales with the actors: contention, coherency, peak.",
+        ),
+    ] = False,
     absolute: Annotated[
         bool,
         typer.Option(
@@ -135,8 +142,10 @@ def compare(
     for is_asked, option in (
         (explain, "--explain says where one run's throughput goes"),
         (twins, "--twins says how real one run's synthetic cells are"),
+        (scalability, "--scalability says how one run's throughput scales"),
     ):
-        if is_asked and (head is not None or format_name == "csv"):
+        has_place = format_name != "csv" or option.startswith("--scalability")
+        if is_asked and (head is not None or not has_place):
             what = "csv has no place for it" if head is None else "it is of one run"
             raise SlotbenchError(f"{option}: {what}")
     base = _load(run, results, "" if head is None else "base: ")
@@ -147,12 +156,18 @@ def compare(
     }
     chosen = contender or ()
     if head is None:
-        compared = base.compare(explain=explain, twins=twins, **options)
+        compared = base.compare(
+            explain=explain, twins=twins, scalability=scalability, **options
+        )
         if twins and not compared.twins:
             raise SlotbenchError(
                 f"{base.record.run_id} has no twins: no cell with an environment has one without, "
                 "of the same num_slots, batching and policy; leave out --twins"
             )
+        if compared.scalability is not None:
+            from slotbench.compute.scalability import require
+
+            require(compared.scalability, base.record.run_id)
         return _show(compared, chosen, (base,), format_name, fail_on or ())
     other = _load(head, results, "head: ")
     changed = other.compare_to(

@@ -184,6 +184,7 @@ def narrow(compared: Compared, labels: Sequence[str]) -> Compared:
 
 
 def _narrowed(one: Comparison, kept: Set[str]) -> Comparison:
+    scaling = one.scalability
     return dataclasses.replace(
         one,
         contenders=tuple(who for who in one.contenders if who.label in kept),
@@ -191,6 +192,7 @@ def _narrowed(one: Comparison, kept: Set[str]) -> Comparison:
         problems=tuple(problem for problem in one.problems if problem.contender in kept),
         losses=tuple(loss for loss in one.losses if loss.contender in kept),
         twins=tuple(said for said in one.twins if said.contender in kept),
+        scalability=None if scaling is None else scaling.of(kept),
     )
 
 

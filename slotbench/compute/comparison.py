@@ -29,6 +29,7 @@ from slotbench.records import (
 if TYPE_CHECKING:
     from slotbench.compute.loads import LoadPoint
     from slotbench.compute.losses import Loss
+    from slotbench.compute.scalability import Scalability
     from slotbench.compute.twins import Prediction
 
 DEFAULT_METRICS: Final = ("throughput", "latency_p50", "latency_p99")
@@ -145,6 +146,7 @@ class Comparison:
         losses: where throughput went, by cell and contender; empty where it was not asked.
         twins: what synthetic cells say of real ones; likewise.
         loads: what contenders make of what they are offered, in the cells of an open loop.
+        scalability: how throughput scales with the slots; None where it was not asked.
     """
 
     run_id: str
@@ -171,6 +173,7 @@ class Comparison:
     losses: "tuple[Loss, ...]" = ()
     twins: "tuple[Prediction, ...]" = ()
     loads: "tuple[LoadPoint, ...]" = ()
+    scalability: "Scalability | None" = None
 
     @property
     def end(self) -> str:

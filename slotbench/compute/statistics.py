@@ -314,6 +314,39 @@ def blocks_to_decide(
     return int(np.argmax(is_decided)) + 1 if is_decided.any() else None
 
 
+def log_interval(
+    log_ratio: float, log_se: float, degrees: float, confidence: float = CONFIDENCE
+) -> RatioEstimate:
+    """A ratio of which logarithm and standard error are known, with its t interval.
+
+    Args:
+        log_ratio: natural logarithm.
+        log_se: its standard error, 0 or more.
+        degrees: of freedom, above 0.
+        confidence: of the two-sided interval, between 0 and 1.
+
+    Returns:
+        With ``num_pairs`` one more than the degrees of freedom, rounded down.
+
+    Raises:
+        ValueError: a confidence outside 0 to 1.
+    """
+    _check_confidence(confidence)
+    low, high = _interval(log_ratio, log_se, degrees, confidence)
+    return RatioEstimate(
+        _exp(log_ratio), low, high, int(degrees) + 1, None, log_se=log_se, degrees=degrees
+    )
+
+
+def p_different(log_ratio: float, log_se: float, degrees: float) -> float:
+    """Two-sided p-value of "the ratio is 1", by Student's t on the logarithm."""
+    if log_se == 0.0:
+        return 1.0 if log_ratio == 0.0 else 0.0
+    from scipy import special
+
+    return 2.0 * float(special.stdtr(degrees, -abs(log_ratio) / log_se))
+
+
 def ends(name: str, ratio: RatioEstimate | None) -> dict[str, float | None]:
     """A ratio as plain fields: ``name``, ``name_low`` and ``name_high``.
 

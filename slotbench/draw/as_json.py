@@ -24,7 +24,7 @@ History of the format (``schema_version``):
    Between two runs ``noise_floor_ratio`` and ``can_resolve`` are of the difference of both.
 4. ``losses``, a row per cell and contender: null where it was not asked where throughput went.
 5. ``twins``, a row per real cell, twin and contender: null where it was not asked, or there are none.
-6. ``loads``, a row per cell of an open loop and contender: null where there is none.
+6. ``loads``, a row per cell of an open loop and contender: null where there is none. ``scalability``: ``laws``, one per row of cells and contender, and what is ``missing``; null where it was not asked.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ import json
 import math
 from typing import Any, Final
 
-from slotbench.compute import loads, losses, metrics, twins
+from slotbench.compute import loads, losses, metrics, scalability, twins
 from slotbench.compute.between import Compared, TwoRuns
 from slotbench.compute.comparison import Comparison, ComparisonRow
 from slotbench.compute.gates import Gate, GatedRow
@@ -75,6 +75,7 @@ def document(compared: Compared, gate: Gate | None = None) -> dict[str, Any]:
         "losses": [losses.flat(loss) for loss in _asked(compared, "losses")] or None,
         "twins": [twins.flat(said) for said in _asked(compared, "twins")] or None,
         "loads": [loads.flat(point) for point in _asked(compared, "loads")] or None,
+        "scalability": _scalability(compared),
         "gate": None if gate is None else _gate(gate),
     }
 
@@ -88,6 +89,16 @@ def row_fields(compared: Compared, gate: Gate | None = None) -> list[dict[str, A
 def _asked(compared: Compared, name: str) -> tuple[Any, ...]:
     """What was asked of one run beside its rows; of two runs nothing is."""
     return () if isinstance(compared, TwoRuns) else getattr(compared, name)
+
+
+def _scalability(compared: Compared) -> dict[str, Any] | None:
+    if isinstance(compared, TwoRuns) or compared.scalability is None:
+        return None
+    found = compared.scalability
+    return {
+        "laws": [scalability.flat(law) for law in found.laws],
+        "missing": list(found.missing),
+    }
 
 
 def _about(compared: Compared) -> dict[str, Any]:

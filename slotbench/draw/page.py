@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from slotbench.compute.between import Compared, TwoRuns
 from slotbench.compute.comparison import Comparison
 from slotbench.compute.gates import Gate
-from slotbench.draw import between_table, cell_table, load_table, loss_table, twin_table
+from slotbench.draw import (
+    between_table,
+    cell_table,
+    load_table,
+    loss_table,
+    scaling_table,
+    twin_table,
+)
 from slotbench.draw.cell_table import CellTable
 from slotbench.draw.gate_line import gate_line
 from slotbench.draw.opening import opening
@@ -114,6 +121,14 @@ def _sections(compared: Comparison) -> Iterable[Section]:
             option="--twins",
             tables=twin_table.tables(compared),
             legend=twin_table.legend(compared),
+        )
+    if compared.scalability is not None and compared.scalability.laws:
+        yield Section(
+            name="scalability",
+            title="How throughput scales with the actors",
+            option="--scalability",
+            tables=scaling_table.tables(compared.scalability),
+            legend=scaling_table.LEGEND,
         )
 
 

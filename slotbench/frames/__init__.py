@@ -4,7 +4,8 @@ Units are in the names, and for metrics also in ``frame.attrs["units"]``: column
 is drawn comes from here and is computed here, or below; a plot only draws.
 
 `trials_frame` and `cells_frame` are what was recorded of a run. The others are what one kind of
-plot shows, a row a mark; `phases_frame`, `ledger_frame` and `locks_frame` are of a profile. They begin with the same columns, those of `PLACE` and one for each axis
+plot shows, a row a mark; `phases_frame`, `ledger_frame` and `locks_frame` are of a profile,
+`history_frame` and `changes_frame` of many runs. The others begin with the same columns, those of `PLACE` and one for each axis
 of the scenario, and have ``frame.attrs``: ``axes``; ``coordinates``, cell → those that its
 own grid names; ``contenders``, labels in the comparison's order; ``floors``; ``baseline`` and
 ``threshold``.
@@ -12,6 +13,7 @@ own grid names; ``contenders``, labels in the comparison's order; ``floors``; ``
 
 from slotbench.frames._batch_sizes import batch_sizes_frame
 from slotbench.frames._fairness import fairness_frame
+from slotbench.frames._history import changes_frame, history_frame
 from slotbench.frames._latencies import latencies_frame
 from slotbench.frames._loads import loads_frame
 from slotbench.frames._losses import losses_frame
@@ -22,6 +24,7 @@ from slotbench.frames._profile import (
     phases_frame,
 )
 from slotbench.frames._ratios import ratios_frame
+from slotbench.frames._scalability import scalability_frame
 from slotbench.frames._stored import Kind, id_of, kind_of, scenario_of
 from slotbench.frames._switched import switched_frame
 from slotbench.frames._trials import MEASUREMENTS, cells_frame, trials_frame
@@ -33,7 +36,9 @@ __all__ = [
     "Kind",
     "batch_sizes_frame",
     "cells_frame",
+    "changes_frame",
     "fairness_frame",
+    "history_frame",
     "id_of",
     "kind_of",
     "latencies_frame",
@@ -43,6 +48,7 @@ __all__ = [
     "losses_frame",
     "phases_frame",
     "ratios_frame",
+    "scalability_frame",
     "scenario_of",
     "switched_frame",
     "trials_frame",

@@ -36,6 +36,7 @@ __all__ = [
     "drawn_of",
     "figure",
     "get",
+    "of_history",
     "select",
     "summary",
 ]
@@ -134,6 +135,25 @@ def get(name: str) -> Plot:
         frame=module.FRAME,
         split=module.split,
         draw=_checked(getattr(module, name)),
+        describe=module.describe,
+        size=module.size,
+    )
+
+
+def of_history() -> Plot:
+    """The plot of many runs, `slotbench.frames.history_frame`: no run's, and so among none of the others."""
+    from slotbench.frames import history_frame
+    from slotbench.plots import _history as module
+
+    return Plot(
+        name="history",
+        of="run",
+        title=module.TITLE,
+        summary=module.SUMMARY,
+        needs="complete runs",
+        frame=history_frame,
+        split=module.split,
+        draw=_checked(module.history),
         describe=module.describe,
         size=module.size,
     )

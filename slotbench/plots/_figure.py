@@ -11,6 +11,7 @@ from slotbench.plots import _style
 from slotbench.plots._facets import select
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from slotbench.plots import Plot
@@ -46,10 +47,6 @@ def figure(
         SlotbenchError: the plot is of the other kind; no such column, value, contender or
             option, or nothing to draw, or more facets than anybody could see.
     """
-    import numpy as np
-    from matplotlib import pyplot as plt
-    from matplotlib.figure import Figure
-
     from slotbench.frames import id_of
 
     _check_kind(plot, stored)
@@ -73,15 +70,32 @@ def figure(
             )
     if wanted:
         frame = frame[frame["contender"].isin(wanted)]
-    facets = plot.split(frame)
-    if not facets:
+    if not plot.split(frame):
         raise SlotbenchError(
             f"{id_of(stored)} has nothing for plot {plot.name}: it needs {plot.needs}"
         )
+    return drawn_frame(plot, frame)
+
+
+def drawn_frame(plot: "Plot", frame: "pd.DataFrame") -> "Figure":
+    """Draw a plot's frame, one Axes a facet.
+
+    Args:
+        plot: what to draw.
+        frame: that has at least one facet.
+
+    Raises:
+        SlotbenchError: more facets than anybody could see.
+    """
+    import numpy as np
+    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
+
+    facets = plot.split(frame)
     if len(facets) > MAX_FACETS:
         raise SlotbenchError(
             f"plot {plot.name} would have {len(facets)} parts: choose cells by an axis, such "
-            f"as {next(iter(frame.attrs['axes']), 'cell')}"
+            f"as {next(iter(frame.attrs.get('axes', ())), 'cell')}"
         )
     sizes = [plot.size(facet.frame) for facet in facets]
     width, height = (max(size[side] for size in sizes) for side in (0, 1))

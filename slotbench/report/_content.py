@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import slotbench
-from slotbench.compute import answers, between, comparison, loads, twins, validity
+from slotbench.compute import (
+    answers,
+    between,
+    comparison,
+    loads,
+    scalability,
+    twins,
+    validity,
+)
 from slotbench.compute.comparison import Comparison
 from slotbench.draw import answer as answer_words
 from slotbench.draw import cell_table, page, units
@@ -161,11 +169,13 @@ def _chapter(stored: StoredRun, baseline: str | None, threshold: float | None) -
     predicted = twins.predictions(
         run, stored.trials, stored.calibrations, baseline=baseline, threshold=threshold
     )
+    scaling = scalability.scalability(run, stored.trials, baseline=baseline)
     compared = dataclasses.replace(
         compared,
         losses=found.losses,
         twins=predicted,
         loads=loads.points(run, stored.trials),
+        scalability=scaling,
     )
     shown = page.page(compared)
     return Chapter(

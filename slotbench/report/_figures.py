@@ -12,8 +12,8 @@ from slotbench.plots import get as get_plot
 from slotbench.store import StoredProfile, StoredRun
 
 _ORDER: Final[tuple[str, ...]] = (
-    *("latency_vs_load", "throughput", "ratio_map", "preallocate", "loss"),
-    *("latency", "batch_sizes", "fairness"),
+    *("latency_vs_load", "throughput", "scalability", "ratio_map", "preallocate"),
+    *("loss", "latency", "batch_sizes", "fairness"),
 )
 """Of the plots, the most wanted first; one that is not here comes after them."""
 

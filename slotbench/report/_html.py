@@ -4,14 +4,14 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from slotbench.plots import _style
 from slotbench.plots._facets import distinct
 from slotbench.report import _svg
-from slotbench.report._content import Chapter, Report
+from slotbench.report._content import Report
 from slotbench.report._figures import Figure
-from slotbench.report._profile import VIEWER, ProfileChapter
+from slotbench.report._profile import VIEWER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,8 +45,27 @@ class _Picture:
 
 def render(report: Report) -> str:
     """Draw every plot and fill in the page."""
+    chapters = [
+        {
+            "chapter": chapter,
+            "figures": [
+                drawn(
+                    figure,
+                    f"c{place}-{figure.plot.name}",
+                    chapter.contenders,
+                    chapter.record_id,
+                )
+                for figure in chapter.figures
+            ],
+        }
+        for place, chapter in enumerate(report.chapters)
+    ]
+    return filled(_TEMPLATE, report=report, chapters=chapters, viewer=VIEWER)
+
+
+def filled(template: str, **values: object) -> str:
+    """A page of a template of this package."""
     import jinja2
-    from markupsafe import Markup
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("slotbench.report", "."),
@@ -56,25 +75,22 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters["marked"] = _marked
-    chapters = [
-        {
-            "chapter": chapter,
-            "figures": [
-                _figure(figure, f"c{place}-{figure.plot.name}", chapter, Markup)
-                for figure in chapter.figures
-            ],
-        }
-        for place, chapter in enumerate(report.chapters)
-    ]
-    page = environment.get_template(_TEMPLATE).render(
-        report=report, chapters=chapters, viewer=VIEWER
-    )
-    return page.rstrip() + "\n"
+    return environment.get_template(template).render(**values).rstrip() + "\n"
 
 
-def _figure(
-    figure: Figure, name: str, chapter: Chapter | ProfileChapter, markup: Any
+def drawn(
+    figure: Figure, name: str, contenders: Sequence[str], record_id: str
 ) -> Mapping[str, object]:
+    """A figure for the template.
+
+    Args:
+        figure: what to draw.
+        name: unique in the page.
+        contenders: labels in the order that decides their looks.
+        record_id: what files of its data are named after.
+    """
+    from markupsafe import Markup
+
     pictures, names = [], dict[str, _style.Fill | None]()
     for place, facet in enumerate(figure.facets):
         svg, drawn = _svg.draw(figure.plot, facet, f"{name}-{place}")
@@ -83,23 +99,23 @@ def _figure(
         pictures.append(
             _Picture(
                 title=facet.title,
-                svg=markup(svg),
+                svg=Markup(svg),
                 alt=figure.plot.describe(facet.frame),
                 header=header,
                 rows=rows,
                 csv=_csv_link(facet.frame),
                 is_wide=figure.plot.size(facet.frame)[0] > _WIDE_IN,
-                file_name=f"{chapter.record_id}-{figure.plot.name}-{place}.csv",
+                file_name=f"{record_id}-{figure.plot.name}-{place}.csv",
             )
         )
-    looks = _style.series(chapter.contenders)
+    looks = _style.series(contenders)
     return {
         "name": name,
         "title": figure.plot.titled(figure.facets[0].frame),
         "summary": figure.plot.summary,
         "note": figure.note,
         "legend": [
-            (markup(_svg.swatch(label, looks) if fill is None else _svg.box(fill)), label)
+            (Markup(_svg.swatch(label, looks) if fill is None else _svg.box(fill)), label)
             for label, fill in names.items()
         ],
         "is_of_labels": not any(names.values()),

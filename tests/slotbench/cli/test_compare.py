@@ -15,7 +15,7 @@ from slotbench import draw
 from slotbench.cli import _options
 from slotbench.records import Skipped
 from slotbench.store import RunFolder
-from tests.slotbench.support import grids, twins
+from tests.slotbench.support import grids, scaling, twins
 from tests.slotbench.support.calibrations import calibrated
 
 
@@ -130,6 +130,56 @@ def test_twins_are_said_when_asked(tmp_path: Path, slotbench: Any) -> None:
     assert "their twins" not in plain.stdout
     assert "Real environments and their twins" in outcome.stdout
     assert "as the environment was calibrated" in outcome.stdout
+
+
+def test_scaling_is_said_when_asked(tmp_path: Path, slotbench: Any) -> None:
+    """A table a row of cells in text, Markdown and JSON; the command line says it again."""
+    stored = scaling.ladder()
+    with RunFolder.create(tmp_path / "results", stored.run) as folder:
+        for trial in stored.trials:
+            folder.append(trial)
+    title = "How throughput scales with the actors"
+
+    assert title not in slotbench("compare", folder.path).stdout
+    for name in ("text", "md", "html", "github"):
+        outcome = slotbench("compare", folder.path, "--scalability", "--format", name)
+        assert (outcome.code, outcome.stderr) == (0, "")
+        assert title in outcome.stdout
+        assert "the law fits 3 of 3 contenders" in outcome.stdout
+        assert "slot: σ lower by 0.2" in outcome.stdout
+    read = json.loads(
+        slotbench("compare", folder.path, "--scalability", "--format", "json").stdout
+    )
+    assert [law["contender"] for law in read["scalability"]["laws"]] == list(scaling.LABELS)
+    plain = json.loads(slotbench("compare", folder.path, "--format", "json").stdout)
+    assert plain["scalability"] is None
+    text = slotbench("compare", folder.path, "--scalability", "--format", "csv").stdout
+    rows = list(csv.DictReader(io.StringIO(text)))
+    by_metric = {row["metric"]: row for row in rows if row["contender"] == "slot"}
+    law = read["scalability"]["laws"][1]
+    assert float(by_metric["throughput"]["scalability.contention"]) == law["contention"]
+    assert by_metric["latency_p50"]["scalability.contention"] == ""
+    plain_text = slotbench("compare", folder.path, "--format", "csv").stdout
+    assert "scalability" not in plain_text
+    two = slotbench("compare", folder.path, folder.path, "--scalability")
+    assert two.code == 2
+    assert (
+        "--scalability says how one run's throughput scales: it is of one run" in two.stderr
+    )
+    chosen = slotbench("compare", folder.path, "--scalability", "--contender", "slot")
+    assert "the law fits 2 of 2 contenders" in chosen.stdout
+
+
+def test_a_run_with_too_few_slot_counts_is_one_line(
+    explained: Path, slotbench: Any
+) -> None:
+    """It says what there is and what to measure."""
+    outcome = slotbench("compare", explained, "--scalability")
+
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert "tells nothing of scaling" in outcome.stderr
+    assert "--set num_slots=1,4,16,64" in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
 
 
 def test_a_run_without_twins_is_one_line(explained: Path, slotbench: Any) -> None:

@@ -15,6 +15,7 @@ COMMANDS = (
     "run",
     "advise",
     "compare",
+    "history",
     "profile",
     "report",
     "plot",
@@ -34,6 +35,7 @@ COMMANDS = (
         # typer itself imports pydantic to read any option of a command, even --help.
         (["compare", "--help"], HEAVY),
         (["run", "--help"], HEAVY),
+        (["history", "--help"], HEAVY),
         (["check", "--help"], HEAVY),
         (["profile", "--help"], HEAVY),
         (["selftest", "--help"], HEAVY),

@@ -6,7 +6,7 @@ import pytest
 from slotbench import frames
 from slotbench.compute import comparison, histogram
 from slotbench.errors import SlotbenchError
-from tests.slotbench.support import grids, twins
+from tests.slotbench.support import grids, scaling, twins
 
 DRAWN = (
     frames.ratios_frame,
@@ -204,3 +204,25 @@ def test_a_run_without_twins_has_an_empty_frame() -> None:
         "think_time.mean_ms",
     }
     assert none["ratio"].dtype == frame["ratio"].dtype == "float64"
+
+
+def test_scaling_has_a_row_a_cell_with_the_law_beside_it() -> None:
+    """What was measured, what the law says, and what one actor's rate times so many would be."""
+    frame = frames.scalability_frame(scaling.ladder(noise=0.0))
+
+    assert list(frame.columns[:4]) == list(frames.PLACE)
+    slot = frame[frame["contender"] == "slot"]
+    assert list(slot["num_slots"]) == list(scaling.SLOTS)
+    for row in slot.to_dict("records"):
+        law = scaling.throughput(row["num_slots"], *scaling.CONSTANTS["slot"])
+        assert row["measured_per_s"] == pytest.approx(law, rel=1e-6)
+        assert row["law_per_s"] == pytest.approx(law, rel=1e-4)
+        assert row["linear_per_s"] == pytest.approx(1200.0 * row["num_slots"], rel=1e-4)
+    assert slot["contention"].to_numpy() == pytest.approx([0.05] * 4, rel=1e-3)
+    assert set(slot["contention_difference"]) == {"lower"}
+    assert frames.scalability_frame(grids.small_grid()).empty
+    noisy = frames.scalability_frame(scaling.ladder())
+    low, at, high = (
+        noisy[f"measured_per_s{end}"].to_numpy() for end in ("_low", "", "_high")
+    )
+    assert ((low < at) & (at < high)).all()

@@ -17,7 +17,7 @@ from slotbench import plots
 from slotbench.errors import SlotbenchError
 from slotbench.plots import _facets, _style
 from slotbench.store import StoredRun
-from tests.slotbench.support import grids
+from tests.slotbench.support import grids, scaling
 
 ALL = plots.available("run")
 OF_OPEN_LOOPS = {"latency_vs_load"}
@@ -35,6 +35,11 @@ def closed() -> Iterator[None]:
 def stored() -> StoredRun:
     """Two by two cells of five contenders."""
     return grids.small_grid()
+
+
+def fit_for(name: str, stored: StoredRun) -> StoredRun:
+    """The run, or one that the plot has something to draw of."""
+    return scaling.ladder() if name == "scalability" else stored
 
 
 def frame_of(name: str, stored: StoredRun) -> Any:
@@ -63,7 +68,7 @@ def texts_of(ax: Any) -> list[str]:
 @pytest.mark.parametrize("name", ALL)
 def test_every_plot_draws_all_its_facets(name: str, stored: StoredRun) -> None:
     """On the Axes given, which come back; with a label on an axis, and in words."""
-    plot = plots.get(name)
+    plot, stored = plots.get(name), fit_for(name, stored)
     if name in OF_OPEN_LOOPS:
         stored = grids.open_grid(x=[1, 2])
     facets = plot.split(plot.frame(stored))
@@ -91,7 +96,7 @@ def test_every_plot_makes_a_figure_where_none_is_given(
 ) -> None:
     """``slotbench.plots.<name>(frame)``; the frame is as it was."""
     plot = plots.get(name)
-    stored = grids.open_grid() if name in OF_OPEN_LOOPS else stored
+    stored = grids.open_grid() if name in OF_OPEN_LOOPS else fit_for(name, stored)
     frame = plot.split(plot.frame(stored))[0].frame
     before = frame.copy()
     assert getattr(plots, name)(frame).figure.number in plt.get_fignums()
@@ -128,6 +133,35 @@ def test_throughput_draws_values_bands_and_the_bound(stored: StoredRun) -> None:
     ax = ax_of("throughput", stored)
     assert len(ax.collections) == 5
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("actors", "requests/s")
+
+
+def test_scalability_draws_marks_laws_and_the_baselines_line() -> None:
+    """Marks at what was measured; the law between the first and the last slot count, and no further."""
+    plot = plots.get("scalability")
+    frame = plot.frame(scaling.ladder(noise=0.0))
+    ax = plot.draw(frame, Figure().add_subplot())
+    marks, linear = lines_of(ax)["slot"], lines_of(ax)["linear"]
+
+    assert list(marks.get_xdata()) == list(scaling.SLOTS)
+    for slots, drawn in zip(scaling.SLOTS, marks.get_ydata(), strict=True):
+        law = scaling.throughput(slots, *scaling.CONSTANTS["slot"])
+        assert drawn == pytest.approx(law, rel=1e-6)
+    assert list(linear.get_ydata()) == pytest.approx([1000.0 * n for n in scaling.SLOTS])
+    curves = [line for line in ax.get_lines() if len(line.get_xdata()) > len(scaling.SLOTS)]
+    assert len(curves) == len(scaling.LABELS)
+    for line in curves:
+        assert line.get_xdata()[[0, -1]] == pytest.approx([1.0, 64.0])
+        assert line.get_alpha() == 1.0
+    assert "contention 0.05" in plot.describe(frame)
+
+
+def test_a_law_that_does_not_fit_is_drawn_faint() -> None:
+    """It is off by more than a tenth."""
+    plot = plots.get("scalability")
+    frame = plot.frame(scaling.ladder()).assign(misfit_ratio=0.3)
+    ax = plot.draw(frame, Figure().add_subplot())
+    curves = [line for line in ax.get_lines() if len(line.get_xdata()) > len(scaling.SLOTS)]
+    assert {line.get_alpha() for line in curves} == {0.3}
 
 
 def test_throughput_draws_other_metrics_with_their_units(stored: StoredRun) -> None:
@@ -483,7 +517,9 @@ def test_a_plot_module_says_all_that_is_asked_of_it() -> None:
 def test_labels_are_texts_and_no_formulas(name: str) -> None:
     """Dollars, underscores in front, long options: drawn as they are written."""
     labels = ("_m:f[a=$x^2$]", "slot", "slot[preallocate]", "m:f[b=\\frac{]", "floor")
-    cells = [grids.cell(n, ms, x="$y_1$ & <z>") for n in (4, 64) for ms in (0.0, 1.0)]
+    cells = [
+        grids.cell(n, ms, x="$y_1$ & <z>") for n in (1, 4, 16, 64) for ms in (0.0, 1.0)
+    ]
     rates = {(c.name, label): 1000.0 for c in cells for label in labels}
     stored = grids.stored(rates, cells, labels=labels)
     if name in OF_OPEN_LOOPS:

@@ -15,7 +15,7 @@ from slotbench.errors import RecordError, SlotbenchError
 from slotbench.records import Finding, Skipped
 from slotbench.report import _svg
 from slotbench.store import StoredRun
-from tests.slotbench.support import grids, twins
+from tests.slotbench.support import grids, scaling, twins
 from tests.slotbench.support.pages import Page
 
 
@@ -92,7 +92,8 @@ def test_every_plot_is_there_with_words_and_data(page: Page, stored: StoredRun) 
     """A title and a description for those who do not see it; the numbers as CSV."""
     for name in plots.available("run"):
         is_shown = plots.get(name).title.replace("the baseline", "threading") in page.text
-        assert is_shown == (name != "latency_vs_load")  # no open loop is in it
+        # No open loop is in it, and no four slot counts.
+        assert is_shown == (name not in {"latency_vs_load", "scalability"})
     pictures = [svg for svg in page.of("svg") if svg.get("role") == "img"]
     assert len(pictures) == len(page.of("figure")) >= 15
     assert all(svg["aria-labelledby"] for svg in pictures)
@@ -291,4 +292,20 @@ def test_twins_have_a_section_where_there_are_any(stored: StoredRun) -> None:
 
     assert title in report.render([pair], "html")
     assert f"### {title}" in report.render([pair], "md")
+    assert title not in report.render([stored], "html")
+
+
+def test_scaling_has_a_section_and_a_plot_where_there_are_four_slot_counts(
+    stored: StoredRun,
+) -> None:
+    """On the page and in Markdown, without being asked for; what it cannot show beside it."""
+    ladder = scaling.ladder()
+    title = "How throughput scales"
+
+    page, text = (report.render([ladder], name) for name in ("html", "md"))
+    assert f"{title} with the actors" in page
+    assert f"### {title} with the actors" in text
+    for shown in (page, text):
+        assert "Under a GIL one thread runs Python at a time" in shown
+    assert page.count(title) > text.count(title)
     assert title not in report.render([stored], "html")
