@@ -139,6 +139,8 @@ def shares(
     cost: TransportCost,
     *,
     pace: float = 1.0,
+    num_servers: int = 1,
+    num_processes: int = 1,
 ) -> Shares:
     """What the time goes to at an expected throughput.
 
@@ -148,6 +150,8 @@ def shares(
         found: what was simulated of it.
         cost: of the transport.
         pace: of the machine.
+        num_servers: over all processes,
+        num_processes: each of which has a GIL of its own.
     """
     rows, per_s = found.mean_batch_size, found.per_s
     batches_per_s = per_s / rows
@@ -156,9 +160,9 @@ def shares(
     cpu_s = per_s * demands.think_cpu_s + batches_per_s * demands.service_cpu.of(rows)
     return Shares(
         think=per_s * demands.think_s / workload.num_slots,
-        policy=batches_per_s * demands.service.of(rows),
-        transport=per_s * pace * cost.actor_s + batches_per_s * served_s,
-        environments_gil=per_s * demands.think_gil_s,
+        policy=batches_per_s * demands.service.of(rows) / num_servers,
+        transport=(per_s * pace * cost.actor_s + batches_per_s * served_s) / num_processes,
+        environments_gil=per_s * demands.think_gil_s / num_processes,
         processors=cpu_s / demands.num_cpus if demands.num_cpus else 0.0,
     )
 
