@@ -15,7 +15,7 @@ from slotbench.compute.demands import NO_TIME, Demands, ServiceTime
 from slotbench.compute.simulation import Simulated
 from slotbench.compute.transport_costs import TransportCost
 from slotbench.compute.workloads import observation_bytes
-from slotbench.records import Window, Workload
+from slotbench.records import Histogram, Window, Workload
 from slotbench.records.recommendation import ForecastLimit, Regime
 
 _SHORT: Final = Window(warmup_s=0.0, measure_s=0.0, min_requests=6_000)
@@ -71,6 +71,7 @@ def of_contender(
     *,
     pace: float = 1.0,
     seed: int = 1,
+    thinks: Histogram | None = None,
 ) -> Simulated:
     """Simulate a workload under a contender.
 
@@ -81,11 +82,13 @@ def of_contender(
         cost: its own.
         pace: of the machine.
         seed: of what is drawn.
+        thinks: as calibrated, of a real environment.
     """
     return simulation.of_cell(
         replace(workload, window=_SHORT),
         with_transport(workload, demands, cost, pace),
         seed=seed,
+        thinks=thinks,
         takes_turns=takes_turns(label),
         steady_cycles=_CYCLES,
     )

@@ -489,7 +489,9 @@ def _thinks_s(
         ]
     if thinks is not None and thinks.buckets:
         seeds = (think_times.actor_seed(seed, i) for i in range(num_slots))
-        return [_sampled_s(thinks, one) for one in seeds]
+        # What a real environment's actor takes beside is in what was seen of it.
+        more_s = 0.0 if workload.environment is None else demands.excess_s
+        return [_sampled_s(thinks, one, more_s) for one in seeds]
     return [itertools.repeat(demands.think_s)] * num_slots
 
 
@@ -499,11 +501,12 @@ def _drawn_s(workload: Workload, excess_s: float, seed: int) -> Iterator[float]:
     yield from (max(0.0, value + excess_s) for value in itertools.cycle(drawn))
 
 
-def _sampled_s(thinks: Histogram, seed: int) -> Iterator[float]:
-    """Draw from a histogram: a bucket by its count, the middle of it."""
+def _sampled_s(thinks: Histogram, seed: int, more_s: float) -> Iterator[float]:
+    """Draw from a histogram: a bucket by its count, the middle of it, and so much more or less."""
     from slotbench.compute.histogram import edges_ns
 
     middles_s = np.array([(sum(edges_ns(i)) - 1) / 2e9 for i, _ in thinks.buckets])
+    middles_s = np.maximum(0.0, middles_s + more_s)
     counts = np.array([count for _, count in thinks.buckets], float)
     rng = np.random.default_rng(seed)
     while True:
