@@ -55,7 +55,7 @@ TARGETS: Final = [
 
 
 COMMANDS: Final = (
-    *("run", "advise", "compare", "profile", "report", "plot", "show", "export", "check"),
+    *("run", "advise", "predict", "compare", "profile", "report", "plot", "show", "export", "check"),
     *("doctor", "selftest", "list"),
 )
 DOCTOR: Final = ROOT / "results/reference/doctor.json"

@@ -46,6 +46,8 @@ MEASURED_ENVS: Final = 1_024
 
 _SEED: Final = 1
 _FREE: Final = TransportCost(0.0, 0.0, 0.0, 0.0, 0.0)
+_NEVER_IDLE: Final = 0.95
+"""Share of the time in which servers serve, from which on they limit."""
 _IN_USE: Final = 0.5
 """Share of the time, below which what is in use most does not limit: the batching rule does."""
 
@@ -316,7 +318,7 @@ def row(basis: Basis, case: Case) -> PredictedRow:
         busy_ratio=told.busy_ratio,
         timeout_ratio=told.timeout_ratio,
         bound_per_s=per_s if limit is None else limit,
-        limit=_limit(shares),
+        limit=_limit(shares, told.busy_ratio),
         is_fast_enough=is_fast,
         num_requests=told.num_requests,
     )
@@ -325,6 +327,7 @@ def row(basis: Basis, case: Case) -> PredictedRow:
 def best(rows: Sequence[PredictedRow]) -> tuple[int, ...]:
     """Places of the rows to choose, one for each combination of what is given.
 
+    A transport that costs nothing is nobody's choice where there are others: it is what they are held against.
     Of those that are fast enough, and within δ (`advice.DELTA`) of the most requests a second: the one with
     the fewest servers, then the smallest minimum, then the first. Where none is fast enough, the one that
     comes nearest.
@@ -333,7 +336,11 @@ def best(rows: Sequence[PredictedRow]) -> tuple[int, ...]:
     for place, one in enumerate(rows):
         given = tuple(getattr(one, axis.field) for axis in AXES if axis.is_given)
         groups.setdefault(given, []).append(place)
-    return tuple(_best_of(rows, places) for places in groups.values())
+    found = []
+    for places in groups.values():
+        real = [place for place in places if rows[place].transport != NO_TRANSPORT]
+        found.append(_best_of(rows, real or places))
+    return tuple(found)
 
 
 def _best_of(rows: Sequence[PredictedRow], places: Sequence[int]) -> int:
@@ -420,7 +427,10 @@ def _factors(distribution: Spread, sigma: float) -> Iterator[float]:
     return drawn
 
 
-def _limit(shares: forecast.Shares) -> PredictedLimit:
+def _limit(shares: forecast.Shares, busy_ratio: float) -> PredictedLimit:
+    """What is in use most; of servers that are never idle, what they spend their time on."""
+    if shares.limit == "think time" and busy_ratio >= _NEVER_IDLE:
+        return "policy" if shares.policy >= shares.transport else "transport"
     most = max(
         shares.transport,
         shares.policy,

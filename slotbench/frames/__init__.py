@@ -15,6 +15,11 @@ from slotbench.frames._fairness import fairness_frame
 from slotbench.frames._latencies import latencies_frame
 from slotbench.frames._losses import losses_frame
 from slotbench.frames._place import PLACE
+from slotbench.frames._predictions import (
+    checked_frame,
+    predictions_frame,
+    what_if_frame,
+)
 from slotbench.frames._profile import (
     ledger_frame,
     locks_frame,
@@ -32,6 +37,7 @@ __all__ = [
     "Kind",
     "batch_sizes_frame",
     "cells_frame",
+    "checked_frame",
     "fairness_frame",
     "id_of",
     "kind_of",
@@ -40,9 +46,11 @@ __all__ = [
     "locks_frame",
     "losses_frame",
     "phases_frame",
+    "predictions_frame",
     "ratios_frame",
     "scenario_of",
     "switched_frame",
     "trials_frame",
     "twins_frame",
+    "what_if_frame",
 ]

@@ -8,6 +8,8 @@ A plot is a module ``plot_<name>.py`` of this folder. It has ``TITLE``; ``SUMMAR
 that says what it shows; ``NEEDS``, what a run must hold for it; ``FRAME``, the function that makes its frame; ``split(frame)``, its
 facets; ``describe(frame)``, one facet in words; ``size(frame)``, its inches; the function
 ``<name>``; and ``OF = "profile"`` where it is drawn of a profile and not of a run. Adding a plot is adding a file. Nothing here is imported to list names: ``slotbench --help`` shows them.
+
+`draw_what_if` is none of these: it is drawn of predictions, which are of no run.
 """
 
 import difflib
@@ -22,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 from slotbench.errors import SlotbenchError
 from slotbench.plots._facets import Facet, distinct, select
 from slotbench.plots._figure import figure
+from slotbench.plots._what_if import draw_what_if
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +36,7 @@ __all__ = [
     "Facet",
     "Plot",
     "available",
+    "draw_what_if",
     "drawn_of",
     "figure",
     "get",

@@ -14,6 +14,7 @@ HEAVY = {"torch", "pandas", "matplotlib", "numpy", "scipy", "pyperf", "rich"}
 COMMANDS = (
     "run",
     "advise",
+    "predict",
     "compare",
     "profile",
     "report",
@@ -40,6 +41,7 @@ COMMANDS = (
         (["list", "--help"], HEAVY),
         (["doctor", "--help"], HEAVY),
         (["advise", "--help"], HEAVY),
+        (["predict", "--help"], HEAVY),
         ([], HEAVY),
     ],
 )
