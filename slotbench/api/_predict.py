@@ -1,7 +1,7 @@
 """Predictions from Python: `predict`, and `check_predictions` of what was measured."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -285,7 +285,9 @@ def check_predictions(
                 on_progress(before + number, sum(sizes))
 
         of_run, found = predictions.check(one.run, one.trials, one.calibrations, told)
-        checked.append(of_run)
+        # A folder that somebody named tells two runs of one scenario apart.
+        name = one.path.name
+        checked.append(of_run if name == of_run.run_id else replace(of_run, name=name))
         rows += found
     if not rows:
         names = ", ".join(one.run.run_id for one in stored) or "no run"

@@ -25,7 +25,7 @@ import math
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -45,7 +45,7 @@ each actor."""
 
 _MANY_REQUESTS: Final = 30_000
 """Requests that show the rate of any number of actors to 1 % where times scatter by as much as their mean,"""
-_MANY_CYCLES: Final = 3
+_MANY_CYCLES: Final = 6
 """and of each actor: a hundred thousand of them then take a few seconds."""
 
 _WARMUP_CYCLES: Final = 5
@@ -65,6 +65,9 @@ class Simulated:
         latency_p50_s: likewise.
         busy_ratio: share of the window in which a server serves, mean over servers, 0 to 1.
         timeout_ratio: share of batches that were gathered until the timeout, 0 to 1.
+        mean_cycle_s: from an actor's reply to its next. Actors over this is the rate, too: of a window
+            in which each asks a few times only it is the surer one, since what its ends cut off are
+            replies and their cycles alike.
     """
 
     per_s: float
@@ -75,6 +78,7 @@ class Simulated:
     latency_p50_s: float
     busy_ratio: float
     timeout_ratio: float
+    mean_cycle_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ def simulate(
     if num_servers < 1 or (takes_turns and num_servers > 1):
         raise ValueError("a simulation needs a server, and one that takes turns is alone")
     starts_s = [0.0] * len(thinks_s) if starts_s is None else starts_s
-    window = _Window(warmup_s, measure_s, min_requests, max_requests)
+    window = _Window(len(thinks_s), warmup_s, measure_s, min_requests, max_requests)
     return _Simulation(
         thinks_s,
         batching,
@@ -171,7 +175,12 @@ class _Window:
     """What counts of a simulation: replies, in the order in which they come."""
 
     def __init__(
-        self, warmup_s: float, measure_s: float, min_requests: int, max_requests: int
+        self,
+        num_actors: int,
+        warmup_s: float,
+        measure_s: float,
+        min_requests: int,
+        max_requests: int,
     ) -> None:
         self._warmup_s = warmup_s
         self._measure_s = measure_s
@@ -180,6 +189,8 @@ class _Window:
         self._warmup_edges = _WARMUP_CYCLES
         self._begin_s: float | None = None
         self._latencies_s = array("d")
+        self._replied_at = [0.0] * num_actors
+        self._cycles_s = 0.0
         self._batches = self._timeouts = 0
         self._busy_s = self._end_s = 0.0
         self.is_over = False
@@ -195,7 +206,12 @@ class _Window:
             self._warmup_edges -= is_edge
             if is_edge and self._warmup_edges <= 0 and end_s >= self._warmup_s:
                 self._begin_s = end_s
+            for _, actor in served.taken:
+                self._replied_at[actor] = end_s
             return
+        for _, actor in served.taken:
+            self._cycles_s += end_s - self._replied_at[actor]
+            self._replied_at[actor] = end_s
         self._batches += 1
         self._timeouts += served.is_timed_out
         self._busy_s += served.took_s
@@ -222,6 +238,7 @@ class _Window:
             # Of several servers the first batch in the window may have begun before it.
             busy_ratio=min(1.0, self._busy_s / (num_servers * window_s)),
             timeout_ratio=self._timeouts / self._batches,
+            mean_cycle_s=self._cycles_s / replies,
         )
 
 
@@ -439,7 +456,7 @@ def of_many(
     """
     of = demands.service.of
     wanted = max(_MANY_REQUESTS, _MANY_CYCLES * workload.num_slots)
-    return simulate(
+    found = simulate(
         think_times.of_many_s(
             workload.think_time, workload.num_slots, seed, demands.excess_s
         ),
@@ -452,6 +469,9 @@ def of_many(
         takes_turns=takes_turns,
         num_servers=num_servers,
     )
+    per_s = workload.num_slots / found.mean_cycle_s
+    busy_ratio = min(1.0, found.busy_ratio * per_s / found.per_s)
+    return replace(found, per_s=per_s, busy_ratio=busy_ratio)
 
 
 def _processors(workload: Workload, demands: Demands) -> Processors:

@@ -165,7 +165,7 @@ class CheckedRun:
     """A run whose cells were predicted.
 
     Attributes:
-        name: of its scenario.
+        name: of its folder where that is not its id, else of its scenario.
         run_id: its id.
         is_held_out: whether the costs are those fitted without it; else it was never among those
             that costs are fitted to.
