@@ -224,11 +224,6 @@ def predict(
         found,
         (lambda _: None) if on_progress is None else lambda n: on_progress(n, len(found)),
     )
-    axes = tuple(
-        axis.field
-        for axis in what_if.AXES
-        if len({getattr(one, axis.field) for one in rows}) > 1
-    )
     return Predicted(
         WhatIf(
             schema_version=PREDICTION_SCHEMA_VERSION,
@@ -241,7 +236,7 @@ def predict(
             pace=plan.basis.pace,
             is_pace_known=plan.basis.is_pace_known,
             max_latency_s=plan.basis.max_latency_s,
-            axes=axes,
+            axes=what_if.axes(plan.values, rows),
             rows=rows,
             best=what_if.best(rows),
             notes=plan.notes,

@@ -149,6 +149,7 @@ class Case:
     max_batch_size: int
     min_batch_size: int
     timeout_ms: float
+    is_balanced: bool = False
 
 
 def cases(basis: Basis, values: Values) -> list[Case]:
@@ -213,7 +214,7 @@ def _plain(basis: Basis, fields: dict[str, Any]) -> Case:
     fields["max_batch_size"] = min(fields["max_batch_size"], of_one)
     if fields["min_batch_size"] == BALANCED:
         rows = _balance(basis, replace(Case(**fields), min_batch_size=1))
-        fields["min_batch_size"] = round(rows)
+        fields |= {"min_batch_size": round(rows), "is_balanced": True}
     return Case(**fields)
 
 
@@ -247,6 +248,16 @@ def workload(basis: Basis, case: Case) -> Workload:
         model=Model("sleep", case.policy_ms, case.policy_per_item_ms),
         batching=Batching(case.min_batch_size, case.max_batch_size, case.timeout_ms),
         window=Window(),
+    )
+
+
+def axes(values: Values, rows: Sequence[PredictedRow]) -> tuple[str, ...]:
+    """Fields that were given several values, of which more than one made a row."""
+    return tuple(
+        axis.field
+        for axis in AXES
+        if len(values[axis.field]) > 1
+        and len({(getattr(one, axis.field), one.is_balanced) for one in rows}) > 1
     )
 
 

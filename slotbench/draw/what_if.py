@@ -131,7 +131,7 @@ def _servers(one: PredictedRow) -> str:
 
 def table(record: WhatIf) -> Table:
     """A row a combination: first what has several values, then what comes of it."""
-    axes = [axis for axis in AXES if axis.field in record.axes]
+    axes = [axis for axis in AXES if axis.field in _columns(record)]
     marked = set(record.best)
     has_interval = any(one.low is not None for one in record.rows)
     header = [axis.heading for axis in axes] or ["envs"]
@@ -164,6 +164,12 @@ def table(record: WhatIf) -> Table:
     return Table("what if", tuple(header), tuple(rows), tuple(notes), max(1, len(axes)))
 
 
+def _columns(record: WhatIf) -> tuple[str, ...]:
+    """What was given several values; and n*, where it is another in each row."""
+    least = {one.min_batch_size for one in record.rows if one.is_balanced}
+    return (*record.axes, *(("min_batch_size",) if len(least) > 1 else ()))
+
+
 def _between(one: PredictedRow) -> str:
     if one.low is None or one.high is None:
         return units.MISSING
@@ -172,6 +178,8 @@ def _between(one: PredictedRow) -> str:
 
 def _shown(axis: Axis, one: PredictedRow) -> str:
     value = getattr(one, axis.field)
+    if axis.field == "min_batch_size" and one.is_balanced:
+        return f"{units.whole(value)} = n*"
     if isinstance(value, str):
         return value
     return units.whole(value) if axis.kind is int else f"{value:.4g}"
@@ -179,7 +187,7 @@ def _shown(axis: Axis, one: PredictedRow) -> str:
 
 def _supposed(record: WhatIf) -> Iterator[str]:
     """What all rows have in common."""
-    one, axes = record.rows[0], set(record.axes)
+    one, axes = record.rows[0], set(_columns(record))
     alone = {"step_ms", "step_distribution", "step_sigma"}
     if not alone & axes:
         yield f"environments: {_step(one)}; {_MODES[one.step_mode]}"
@@ -196,9 +204,8 @@ def _supposed(record: WhatIf) -> Iterator[str]:
     ):
         yield f"policy: {_policy(one)}; it lets the GIL go"
     if not {"min_batch_size", "max_batch_size"} & axes:
-        yield (
-            f"batches of {units.whole(one.min_batch_size)} to {units.whole(one.max_batch_size)}"
-        )
+        most = max(x.max_batch_size for x in record.rows)
+        yield f"batches of {units.whole(one.min_batch_size)} to {units.whole(most)}"
     if "timeout_ms" not in axes and any(x.min_batch_size > 1 for x in record.rows):
         yield f"a timeout of {one.timeout_ms:g} ms, from when the oldest could have been taken"
     yield from _where(record)

@@ -26,8 +26,19 @@ def draw_what_if(frame: "pd.DataFrame", ax: "Axes | None" = None) -> "Axes":
     """
     if frame.empty:
         raise SlotbenchError("there is nothing to draw: the frame has no rows")
-    varied = [axis for axis in AXES if len(frame[axis.field].unique()) > 1]
-    numbers = [axis for axis in varied if axis.kind is not str]
+    varied = [
+        axis
+        for axis in AXES
+        if axis.field in frame.attrs.get("axes", [axis.field])
+        and len(frame[[axis.field, "is_balanced"]].drop_duplicates()) > 1
+    ]
+    # n* is another number in each row: not something to stand along a plot.
+    numbers = [
+        axis
+        for axis in varied
+        if axis.kind is not str
+        and not (axis.field == "min_batch_size" and frame["is_balanced"].any())
+    ]
     along = max(numbers, key=lambda axis: frame[axis.field].nunique(), default=AXES[0])
     others = [axis for axis in varied if axis is not along]
     names = frame.apply(lambda row: _named(others, row), axis=1)
@@ -69,5 +80,8 @@ def _named(axes: "list[Axis]", row: "pd.Series[float]") -> str:
     parts = []
     for axis in axes:
         value = row[axis.field]
+        if axis.field == "min_batch_size" and row["is_balanced"]:
+            parts.append(f"{axis.heading} n*")
+            continue
         parts.append(str(value) if axis.kind is str else f"{axis.heading} {value:g}")
     return ", ".join(parts)

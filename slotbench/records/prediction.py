@@ -39,6 +39,8 @@ class PredictedRow:
         policy_ms, policy_per_item_ms: mean of S(n).
         policy_distribution: of S(n) over its mean, drawn for each batch.
         policy_sigma: of a lognormal one; 0 of others.
+        is_balanced: whether ``min_batch_size`` was asked for as n*, and found for this row.
+        max_batch_size: at most the actors of a queue.
         num_servers: over all queues.
         transport: label of a contender whose cost is added; "none" costs nothing.
         per_s: requests per second.
@@ -67,6 +69,7 @@ class PredictedRow:
     policy_distribution: Spread
     policy_sigma: float
     min_batch_size: int
+    is_balanced: bool
     max_batch_size: int
     timeout_ms: float
     num_servers: int
@@ -99,7 +102,7 @@ class WhatIf:
         pace: how much slower than the reference machine Python is taken to be; of transports alone.
         is_pace_known: whether that was measured.
         max_latency_s: limit on the 99th percentile of reply times; None where none was asked.
-        axes: fields of a row that have several values, in the order of the options.
+        axes: fields of a row that were given several values, in the order of the columns.
         rows: in the order of their values.
         best: places of the best rows: one for each combination of what cannot be chosen (environments,
             steps, the policy).

@@ -55,9 +55,9 @@ def only(basis: Basis = BASIS, **values: Any) -> PredictedRow:
 
 
 def test_the_axes_are_the_fields_that_may_be_supposed() -> None:
-    """Every field of a row that no simulation makes, but the mode, is an axis."""
+    """Every field of a row that no simulation makes, but the mode and what n* is, is an axis."""
     fields = [field.name for field in dataclasses.fields(PredictedRow)]
-    supposed = {*fields[: fields.index("per_s")]} - {"step_mode"}
+    supposed = {*fields[: fields.index("per_s")]} - {"step_mode", "is_balanced"}
     assert {axis.field for axis in AXES} == supposed
 
 
