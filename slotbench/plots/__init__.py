@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any, Final
 from slotbench.errors import SlotbenchError
 from slotbench.plots._facets import Facet, distinct, select
 from slotbench.plots._figure import figure
-from slotbench.plots._what_if import draw_what_if
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
     from slotbench.frames import Kind
+    from slotbench.plots._what_if import draw_what_if
 
 __all__ = [
     "Facet",
@@ -179,4 +179,6 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     if name in available():
         return get(name).draw
+    if name == "draw_what_if":  # what it imports, nobody who lists names waits for
+        return importlib.import_module(f"{__name__}._what_if").draw_what_if
     raise AttributeError(f"module 'slotbench.plots' has no attribute {name!r}")

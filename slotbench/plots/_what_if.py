@@ -48,7 +48,7 @@ def draw_what_if(frame: "pd.DataFrame", ax: "Axes | None" = None) -> "Axes":
             f"by {', '.join(axis.field for axis in others)}"
         )
     ax = _style.axes(ax)
-    looks = _style.series(list(dict.fromkeys(names)))
+    looks = _style.suppositions(dict.fromkeys(names))
     for name in dict.fromkeys(names):
         part, look = frame[names == name].sort_values(along.field), looks[name]
         x = part[along.field].to_numpy(float)

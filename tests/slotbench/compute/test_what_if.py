@@ -71,6 +71,37 @@ def test_the_least_of_all_is_the_studys() -> None:
     assert only(min_batch_size="n*").min_batch_size == 53
 
 
+def test_the_balance_is_that_of_all_servers_of_a_queue() -> None:
+    """Of 256 environments: two servers of one queue make smaller batches than one; two queues are two of 128."""
+    one, shared, own, half = (
+        only(**values, max_batch_size=1000, min_batch_size="n*").min_batch_size
+        for values in (
+            {"num_envs": 256},
+            {"num_envs": 256, "num_servers": 2},
+            {"num_envs": 256, "num_servers": 2, "queues": "own"},
+            {"num_envs": 128},
+        )
+    )
+    # k·n/S(n) = N/(Z + S(n)), by hand.
+    made, served = 256 / (0.025 + 1e-4 * shared), 2 * shared / (0.020 + 1e-4 * shared)
+    assert made == pytest.approx(served, rel=0.02)
+    assert one > 2 * shared * 0.98
+    assert own == half
+
+
+def test_what_limits_processes_is_what_limits_one_of_them() -> None:
+    """32 transports in as many processes, each in use for a tenth of the time: the actors think."""
+    found = only(
+        num_envs=256,
+        num_servers=32,
+        queues="own",
+        step_ms=20.0,
+        policy_ms=1.0,
+        transport="slot",
+    )
+    assert found.limit == "think time"
+
+
 def test_more_servers_with_more_environments_serve_each_alike_in_queues_of_their_own() -> (
     None
 ):
