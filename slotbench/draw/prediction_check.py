@@ -72,7 +72,7 @@ def sentences(record: PredictionCheck) -> list[str]:
     said = [
         f"Of {units.whole(len(record.rows))} measured throughputs, in "
         f"{units.count(len(record.runs), 'run')}, {units.rate(right)} were predicted within "
-        f"{units.percent(record.margin)}; {high} were predicted higher than that, {low} lower.",
+        f"{units.percent(record.margin)}, {high} higher than that and {low} lower.",
         f"The worst is {worst.contender} in {names[worst.run]}, {worst.cell}: predicted "
         f"{units.significant(worst.predicted_per_s)}/s, measured "
         f"{units.significant(worst.measured_per_s)}/s ({units.ratio(worst.ratio)}).",

@@ -215,9 +215,9 @@ def _where(record: WhatIf) -> Iterator[str]:
     rows = record.rows
     if any(x.transport != NO_TRANSPORT for x in rows):
         size = observation_bytes(record.leaves)
-        yield f"observation: {units.size(size)} in {units.count(len(record.leaves), 'leaf')}".replace(
-            "leafs", "leaves"
-        )
+        number = len(record.leaves)
+        leaves = "1 leaf" if number == 1 else f"{number} leaves"
+        yield f"observation: {units.size(size)} in {leaves}"
     shared = [x for x in rows if x.queues == "shared" and x.num_servers > 1]
     if shared:
         yield "servers of one queue: one gathers at a time, the others serve or wait for their turn"
