@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from slotbench.api._measure import progress
 from slotbench.api._run import Run, load
 from slotbench.errors import SlotbenchError
 from slotbench.records import (
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from slotbench.measure.runner import Progress
+
 
 Numbers = float | Sequence[float]
 """One number, or several to be compared."""
 
 Names = str | Sequence[str]
 
+_EXPECTED_S: Final = 5.0
+"""Of a prediction, until the first rows have been timed."""
 _OPTIONS: Final = ("step_mode", "observation", "cpus", "max_latency_ms")
 
 
@@ -150,7 +155,7 @@ def predict(
     cell: str | None = None,
     results_dir: str | Path = "results",
     command: Sequence[str] = (),
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: "Callable[[Progress], None] | None" = None,
 ) -> Predicted:
     """Say what a workload would serve under what is supposed, as ``slotbench predict`` does.
 
@@ -182,7 +187,7 @@ def predict(
         cell: of that run, by name; None where it has only one.
         results_dir: where the run is looked for.
         command: the command line, for the record; () is the one that does the same.
-        on_progress: is told how many rows are done, and of how many.
+        on_progress: as for `slotbench.run`, with rows in the place of trials.
 
     Raises:
         SlotbenchError: a value that is none, one that contradicts another, or too many of them.
@@ -219,11 +224,10 @@ def predict(
 
     plan = _predicting.plan(given, options, leaves, stored, cell)
     found = what_if.cases(plan.basis, plan.values)
-    rows = what_if.predict(
-        plan.basis,
-        found,
-        (lambda _: None) if on_progress is None else lambda n: on_progress(n, len(found)),
-    )
+    with progress(on_progress, _EXPECTED_S, "rows") as told:
+        rows = what_if.predict(
+            plan.basis, found, lambda done: told(_state(done, len(found)))
+        )
     return Predicted(
         WhatIf(
             schema_version=PREDICTION_SCHEMA_VERSION,
@@ -249,7 +253,7 @@ def check_predictions(
     *,
     results_dir: str | Path = "results",
     command: Sequence[str] = (),
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: "Callable[[Progress], None] | None" = None,
 ) -> CheckedPredictions:
     """Predict every measured cell × contender of recorded runs, and hold it against what was measured.
 
@@ -257,7 +261,7 @@ def check_predictions(
         runs: recorded runs, or what `slotbench.load` takes.
         results_dir: where they are looked for.
         command: the command line, for the record.
-        on_progress: is told how many contenders in cells are done, and of how many at most.
+        on_progress: as for `slotbench.run`, with contenders in cells in the place of trials.
 
     Raises:
         SlotbenchError: no run is given, or none of what they hold can be predicted.
@@ -272,18 +276,19 @@ def check_predictions(
     sizes = [len(x.run.scenario.cells) * len(x.run.scenario.contenders) for x in stored]
     checked: list[CheckedRun] = []
     rows: list[CheckedPrediction] = []
-    for place, one in enumerate(stored):
-        done = sum(sizes[:place])
-
-        def told(number: int, before: int = done) -> None:
-            if on_progress is not None:
-                on_progress(before + number, sum(sizes))
-
-        of_run, found = predictions.check(one.run, one.trials, one.calibrations, told)
-        # A folder that somebody named tells two runs of one scenario apart.
-        name = one.path.name
-        checked.append(of_run if name == of_run.run_id else replace(of_run, name=name))
-        rows += found
+    with progress(on_progress, _EXPECTED_S, "contenders in cells") as told:
+        for place, one in enumerate(stored):
+            done = sum(sizes[:place])
+            of_run, found = predictions.check(
+                one.run,
+                one.trials,
+                one.calibrations,
+                lambda number, done=done: told(_state(done + number, sum(sizes))),  # type: ignore[misc]
+            )
+            # A folder that somebody named tells two runs of one scenario apart.
+            name = one.path.name
+            checked.append(of_run if name == of_run.run_id else replace(of_run, name=name))
+            rows += found
     if not rows:
         names = ", ".join(one.run.run_id for one in stored) or "no run"
         raise SlotbenchError(
@@ -321,6 +326,12 @@ def _written(record: WhatIf | PredictionCheck, path: str | Path) -> Path:
     return Path(path)
 
 
+def _state(done: int, total: int) -> "Progress":
+    from slotbench.measure.runner import Progress
+
+    return Progress(done, total, "simulating")
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -339,6 +350,7 @@ def _command(
     names |= {name: f"--{name.replace('_', '-')}" for name in _OPTIONS}
     for field, value in given.items():
         if value is not None:
+            value = value.tolist() if hasattr(value, "tolist") else value  # noqa: PLW2901
             some = (
                 value
                 if isinstance(value, Sequence) and not isinstance(value, str)
@@ -351,4 +363,6 @@ def _command(
 
 
 def _word(value: Scalar) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+    if isinstance(value, str):
+        return value
+    return str(int(value)) if int(value) == value else repr(value)

@@ -136,7 +136,9 @@ def plan(
 
 
 def _values(axis: Axis, given: Any) -> tuple[Any, ...]:
-    """One value or several, each checked, none twice."""
+    """One value or several, each checked, none twice; NumPy's and pandas' are as good."""
+    if hasattr(given, "tolist"):
+        given = given.tolist()
     some = given if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
     if not some:
         raise SlotbenchError(f"{axis.option}: give at least one value")

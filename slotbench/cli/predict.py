@@ -13,6 +13,7 @@ from slotbench.errors import EXIT_OK
 
 if TYPE_CHECKING:
     from slotbench.api import CheckedPredictions, Predicted
+    from slotbench.measure.runner import Progress
 
 _FROM: Final = "--from"
 _CHECK: Final = "--check"
@@ -260,7 +261,7 @@ def predict(  # noqa: PLR0917  # a command's options, given by name
     Examples:
       slotbench predict --num-envs 1000,10000 --step-ms 5 --policy-ms 20 --policy-per-item-ms 0.1 --servers 1,4,16 --max-batch 1024
       slotbench predict --num-envs 256 --step-ms 5 --step-sigma 0.3,1 --policy-ms 20 --min-batch '1,n*' --transport slot,threading
-      slotbench predict --from losses --cell all --num-envs 64,256 --queues shared,own --servers 2
+      slotbench predict --from rl_pixels_8 --results results/reference --num-envs 8,64 --servers 1,2 --transport none,slot
       slotbench predict grid losses --check --results results/reference
     """
     given = set(_given(context))
@@ -392,13 +393,10 @@ class _Bar:
     def __exit__(self, *exc_info: object) -> None:
         self._bar.__exit__(*exc_info)
 
-    def update(self, done: int, total: int) -> None:
+    def update(self, state: "Progress") -> None:
         """Show how far it is."""
-        from slotbench.measure.runner import Progress
-
-        if time.monotonic() - self._began < _SILENT_S:
-            return
-        self._bar.update(Progress(done, total, "simulating"))
+        if time.monotonic() - self._began >= _SILENT_S:
+            self._bar.update(state)
 
 
 def _format_of(output: Path | None) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 
 import slotbench
@@ -70,11 +71,19 @@ def test_more_lines_than_anybody_tells_apart_are_refused() -> None:
 def test_the_command_does_the_same() -> None:
     """Its words are those that the command line takes."""
     found = slotbench.predict(
-        [8, 16], step_ms=1.5, policy_ms=2, min_batch=[1, "n*"], observation="uint8[4]"
+        [8, 16.0],
+        step_ms=1.5,
+        policy_ms=2,
+        max_batch=64,
+        min_batch=[1, "n*"],
+        observation="uint8[4]",
+        reset_every=1_000_000,
+        reset_ms=1,
     )
     assert found.record.command == (
         *("slotbench", "predict", "--num-envs", "8,16", "--step-ms", "1.5"),
-        *("--policy-ms", "2", "--min-batch", "1,n*", "--observation", "uint8[4]"),
+        *("--reset-every", "1000000", "--reset-ms", "1", "--policy-ms", "2"),
+        *("--min-batch", "1,n*", "--max-batch", "64", "--observation", "uint8[4]"),
     )
 
 
@@ -132,5 +141,9 @@ def test_what_was_never_checked_is_said() -> None:
 def test_progress_is_told_row_by_row() -> None:
     """How many are done, of how many."""
     told: list[tuple[int, int]] = []
-    slotbench.predict([2, 4, 8], policy_ms=1, on_progress=lambda *state: told.append(state))
+    slotbench.predict(
+        np.array([2, 4, 8]),
+        policy_ms=1,
+        on_progress=lambda state: told.append((state.num_done, state.num_trials)),
+    )
     assert told == [(1, 3), (2, 3), (3, 3)]
