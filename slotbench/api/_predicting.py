@@ -101,8 +101,9 @@ def plan(
         for axis in AXES
         if given[axis.field] is not None
     }
-    _check_sense(values, set(fitted.costs), is_taken=taken is not None)
+    own = set(values)
     values = {**_DEFAULTS, **({} if taken is None else taken.values), **values}
+    _check_sense(values, own, set(fitted.costs))
     mode = options["step_mode"] or (taken.step_mode if taken else "idle")
     if mode not in _MODES:
         raise _unknown("--step-mode", mode, _MODES)
@@ -164,30 +165,34 @@ def _value(axis: Axis, given: Any) -> Any:
 
 
 def _check_sense(
-    values: Mapping[str, tuple[Any, ...]], known: set[str], *, is_taken: bool
+    values: Mapping[str, tuple[Any, ...]], given: set[str], known: set[str]
 ) -> None:
-    """Refuse what is missing, unknown, or says nothing without something else."""
-    if "num_envs" not in values and not is_taken:
+    """Refuse what is missing, unknown, or says nothing without something else.
+
+    Args:
+        values: of every field, but what has no default.
+        given: fields that the user gave.
+        known: contenders whose costs were fitted.
+    """
+    if "num_envs" not in values:
         raise SlotbenchError("how many environments? give --num-envs")
-    for one in values.get("transport", ()):
+    for one in values["transport"]:
         if one != NO_TRANSPORT and one not in known:
             raise _unknown("--transport", one, (NO_TRANSPORT, *sorted(known)))
-    if is_taken:
-        return
-    steps = {"step_distribution", "step_sigma"} & set(values)
-    if steps and not any(values.get("step_ms", ())):
+    if {"step_distribution", "step_sigma"} & given and not any(values["step_ms"]):
         raise SlotbenchError("a spread of step times needs their mean: give --step-ms")
-    if bool(values.get("reset_every")) != bool(values.get("reset_ms")):
+    if any(values["reset_every"]) != any(values["reset_ms"]):
         raise SlotbenchError("--reset-every and --reset-ms belong together: give both")
     for spread, sigma, option in (
         ("step_distribution", "step_sigma", "--step"),
         ("policy_distribution", "policy_sigma", "--policy"),
     ):
-        default = "lognormal" if option == "--step" else "constant"
-        if sigma in values and "lognormal" not in values.get(spread, (default,)):
+        if sigma in given and "lognormal" not in values[spread]:
             raise SlotbenchError(
                 f"{option}-sigma is of lognormal times: give {option}-distribution lognormal"
             )
+        if sigma not in given and "lognormal" in values[spread] and not any(values[sigma]):
+            raise SlotbenchError(f"lognormal times need a width: give {option}-sigma")
 
 
 def _unknown(option: str, value: str, names: Sequence[str]) -> SlotbenchError:

@@ -159,6 +159,15 @@ def test_a_run_that_says_too_little_is_said(slotbench: Any) -> None:
     assert "has 20 cells: name one with --cell, such as 'num_slots=1" in outcome.stderr
     outcome = slotbench(*words, "--from", "grid", "--cell", "num_slots=1")
     assert "did you mean 'num_slots=" in outcome.stderr
+    steady = (*words, "--from", "rl_pixels_8")
+    for options, message in (
+        (("--step-sigma", "1"), "give --step-distribution lognormal"),
+        (("--step-distribution", "lognormal"), "need a width: give --step-sigma"),
+        (("--reset-every", "3"), "belong together"),
+    ):
+        outcome = slotbench(*steady, *options)
+        assert (outcome.code, outcome.stdout) == (2, "")
+        assert message in outcome.stderr
     outcome = slotbench(*words, "collector", "--check")
     assert (outcome.code, outcome.stdout) == (2, "")
     assert "nothing can be predicted" in outcome.stderr

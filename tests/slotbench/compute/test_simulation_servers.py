@@ -345,6 +345,14 @@ def test_resets_of_many_come_every_so_many_steps_of_each() -> None:
     )
 
 
+def test_a_balance_without_anybody_is_refused() -> None:
+    """No slot, no server, no room; no time below 0."""
+    plain = {"max_batch_size": 8, "think_s": 1.0, "batch_s": 1.0, "row_s": 0.0}
+    for wrong in ({"num_servers": 0}, {"max_batch_size": 0}, {"batch_s": -1.0}):
+        with pytest.raises(ValueError, match="at least"):
+            bound.balance(8, **(plain | wrong))  # type: ignore[arg-type]
+
+
 def test_a_server_that_takes_turns_is_alone() -> None:
     """Nobody has said what several of them would do; and none is no server."""
     for options in ({"takes_turns": True, "num_servers": 2}, {"num_servers": 0}):
