@@ -23,11 +23,14 @@ def is_notebook() -> bool:
 
 
 @contextlib.contextmanager
-def progress(expected_s: float) -> Iterator[Callable[[Progress], None]]:
+def progress(
+    expected_s: float, counted: str = "trials"
+) -> Iterator[Callable[[Progress], None]]:
     """A bar that goes away when the run ends.
 
     Args:
         expected_s: estimate of the whole run.
+        counted: what is counted, in the plural.
     """
     from IPython.display import HTML, display
 
@@ -41,7 +44,7 @@ def progress(expected_s: float) -> Iterator[Callable[[Progress], None]]:
         is_last = state.num_done == state.num_trials
         if now - last >= _EVERY_S or is_last:
             last = now
-            handle.update(HTML(bar(state, expected_s, now - began)))
+            handle.update(HTML(bar(state, expected_s, now - began, counted)))
 
     try:
         yield told
@@ -49,13 +52,15 @@ def progress(expected_s: float) -> Iterator[Callable[[Progress], None]]:
         handle.update(HTML(""))
 
 
-def bar(state: Progress, expected_s: float, elapsed_s: float) -> str:
-    """The state as HTML: a bar, how many trials, how long it still takes, what it is at."""
+def bar(
+    state: Progress, expected_s: float, elapsed_s: float, counted: str = "trials"
+) -> str:
+    """The state as HTML: a bar, how many are done, how long it still takes, what it is at."""
     done = state.num_done / state.num_trials if state.num_trials else 0.0
     left = units.duration(budget.left_s(expected_s, elapsed_s, done))
     value = f'value="{done:.4f}"' if state.num_trials else ""
-    counted = f"{state.num_done}/{state.num_trials} trials, " if state.num_trials else ""
+    number = f"{state.num_done}/{state.num_trials} {counted}, " if state.num_trials else ""
     return (
         f'<progress max="1" {value} style="width:20em"></progress> '
-        f"{counted}{left} left: {html.escape(state.doing)}"
+        f"{number}{left} left: {html.escape(state.doing)}"
     )

@@ -20,14 +20,16 @@ import scipy.stats
 
 import slotbench
 from slotbench import scenario, store
-from slotbench.api import Run
+from slotbench.api import CheckedPredictions, Run
 from slotbench.compute import transport_costs, validity
 from slotbench.draw import (
     as_md,
+    prediction_check,
     recommendation,
     render,
     scaling_table,
     selftest,
+    told,
     twin_table,
     units,
 )
@@ -66,6 +68,7 @@ COMMANDS: Final = (
     *(
         "run",
         "advise",
+        "predict",
         "compare",
         "history",
         "profile",
@@ -80,6 +83,18 @@ COMMANDS: Final = (
 DOCTOR: Final = ROOT / "results/reference/doctor.json"
 PRIMITIVES: Final = ROOT / "results/reference/primitives.json"
 SELFTEST: Final = ROOT / "results/reference/selftest.json"
+PREDICTION: Final = ROOT / "results/reference/prediction.json"
+SERVERS: Final[dict[str, Any]] = {
+    "num_envs": 10_000,
+    "step_ms": 5,
+    "policy_ms": 20,
+    "policy_per_item_ms": 0.1,
+    "max_batch": 512,
+    "min_batch": (1, "n*"),
+    "servers": (16, 32, 64, 128),
+    "queues": ("shared", "own"),
+    "max_latency_ms": 80,
+}
 LOSSES: Final = ROOT / "results/reference/losses"
 _LOSERS: Final = ("threading", "slot", "torchrl.slot[collate=lazy_stack]")
 REFERENCE: Final = ROOT / "results/reference"
@@ -194,6 +209,55 @@ def test_the_reference_diagnosis_is_whole_and_its_suite_is_its_own() -> None:
     assert all(len(primitive.runs) >= 5 for primitive in doctor.record.primitives)
     assert PRIMITIVES.read_bytes() == primitives.render(doctor.record)
     assert str(ROOT.parent) not in DOCTOR.read_text(encoding="utf-8")
+
+
+def test_the_recorded_check_is_what_is_predicted_now() -> None:
+    """Every run that has a prediction is in it, none picked; two of them are predicted anew, row by row."""
+    record = store.read_prediction_check(PREDICTION)
+    fitted = set(transport_costs.load().costs)
+    folders = {path.parent for path in REFERENCE.glob("*/run.json")}
+    wanted = {
+        slotbench.load(folder).record.run_id
+        for folder in folders
+        if fitted & {x.label for x in slotbench.load(folder).record.scenario.contenders}
+    }
+    assert {one.run_id for one in record.runs} == wanted
+    again = slotbench.check_predictions(["losses", "rl_pixels_8"], results_dir=REFERENCE)
+    for one in again.record.rows:
+        (same,) = (
+            x
+            for x in record.rows
+            if (x.run, x.cell, x.contender) == (one.run, one.cell, one.contender)
+        )
+        assert one.predicted_per_s == pytest.approx(same.predicted_per_s, rel=1e-6)
+        assert one.measured_per_s == pytest.approx(same.measured_per_s, rel=1e-9)
+    assert str(ROOT.parent) not in PREDICTION.read_text(encoding="utf-8")
+
+
+def test_the_page_on_predictions_says_what_was_recorded() -> None:
+    """Where they hold, where they do not, and which way they are off."""
+    rows = CheckedPredictions(store.read_prediction_check(PREDICTION)).frame
+    right = rows["ratio"].between(1 / 1.2, 1.2)
+    assert right[rows["regime"] == "policy"].mean() > 0.95
+    assert right.mean() > 0.8
+    many = rows[rows["num_slots"] > 256]
+    assert many["ratio"].min() > 1.2
+    runs = {one.run_id: one.name for one in store.read_prediction_check(PREDICTION).runs}
+    assert not right[rows["run"].map(runs) == "mujoco_ant_cpu"].any()
+    assert rows["latency_p99_ratio"].median() < 0.7
+    assert 0.99 < rows["batch_size_ratio"].median() < 1.01
+    # The examples.
+    found = {
+        (x.queues, x.num_servers, x.min_batch_size > 1): x
+        for x in slotbench.predict(**SERVERS).record.rows
+    }
+    fast = [x for x in found.values() if x.is_fast_enough]
+    fewest = min(fast, key=lambda x: (x.num_servers, x.min_batch_size))
+    assert (fewest.queues, fewest.num_servers, fewest.min_batch_size) == ("own", 32, 1)
+    for queues in ("shared", "own"):
+        assert found[queues, 64, True].per_s > found[queues, 128, False].per_s
+    for servers in (16, 32, 64, 128):
+        assert found["shared", servers, True].per_s > found["own", servers, True].per_s
 
 
 def test_the_reference_report_says_what_its_run_says() -> None:
@@ -734,6 +798,38 @@ def advice_costs() -> str:
     return as_md.pipes(header, rows, {0})
 
 
+def predicted_example(**options: Any) -> str:
+    """What `slotbench.predict` says, as a table, under its sentences."""
+    text = str(slotbench.predict(**options)).partition("\n\nsupposed")[0]
+    return f"```text\n{text}\n```"
+
+
+def how_many_servers() -> str:
+    """A policy of vla_20ms with 10 000 environments: how many servers keep 99 % of replies within 80 ms?"""
+    return predicted_example(**SERVERS)
+
+
+def how_long_tails() -> str:
+    """The same policy with 64 environments: what tails of steps cost, under three rules."""
+    return predicted_example(
+        num_envs=64,
+        step_ms=5,
+        step_sigma=(0.3, 1, 1.5),
+        policy_ms=20,
+        policy_per_item_ms=0.1,
+        min_batch=(1, "n*", 64),
+        timeout_ms=(10, 100),
+    )
+
+
+def checked_block(make: Callable[[Any], Any]) -> str:
+    """A table of the recorded check, or its sentences."""
+    made = make(store.read_prediction_check(PREDICTION))
+    if isinstance(made, list):
+        return "\n".join(f"- {as_md.escape(line)}" for line in made)
+    return told.pipe_table(made)
+
+
 BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ("README.md", "grid"): grid_answers,
     ("README.md", "profile"): profile_answers,
@@ -775,6 +871,17 @@ BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ("docs/advise.md", "advice-costs"): advice_costs,
     ("docs/history.md", "history"): history_page,
     ("docs/scalability.md", "scalability"): scalability_table,
+    **{
+        ("docs/predict.md", f"predict-{name}"): functools.partial(checked_block, make)
+        for name, make in {
+            "check": prediction_check.sentences,
+            "runs": prediction_check.by_run,
+            "regimes": prediction_check.by_regime,
+            "actors": prediction_check.by_actors,
+        }.items()
+    },
+    ("docs/predict.md", "predict-servers"): how_many_servers,
+    ("docs/predict.md", "predict-tails"): how_long_tails,
     ("docs/scenarios.md", "library"): library_table,
     ("docs/real-environments.md", "twins"): twins_table,
     ("docs/end-to-end.md", "collector"): functools.partial(races_table, *COLLECTED),

@@ -204,7 +204,11 @@ def _plain(value: Any) -> Any:
     raise SlotbenchError(f"{value!r} is no value that a scenario can hold")
 
 
-def progress(on_progress: "Callable[[Progress], None] | None", expected_s: float) -> Any:
+def progress(
+    on_progress: "Callable[[Progress], None] | None",
+    expected_s: float,
+    counted: str = "trials",
+) -> Any:
     """A context that gives what is to be told of progress: the caller's own, or a bar."""
     import contextlib
 
@@ -213,5 +217,5 @@ def progress(on_progress: "Callable[[Progress], None] | None", expected_s: float
     from slotbench import notebook
 
     if notebook.is_notebook():
-        return notebook.progress(expected_s)
+        return notebook.progress(expected_s, counted)
     return contextlib.nullcontext(lambda _: None)

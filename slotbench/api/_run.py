@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slotbench import store
 from slotbench.api._shown import Plots, fields
@@ -17,6 +17,7 @@ from slotbench.records import RunRecord
 if TYPE_CHECKING:
     import pandas as pd
 
+    from slotbench.api._predict import Predicted
     from slotbench.compute.scalability import Scalability
     from slotbench.compute.twins import Prediction
 
@@ -225,6 +226,27 @@ class Run:
         from slotbench.frames import scalability_frame
 
         return scalability_frame(self.stored)
+
+    @property
+    def predictions(self) -> "pd.DataFrame":
+        """What was predicted of what was measured, by cell and contender (`slotbench.frames.predictions_frame`)."""
+        from slotbench.frames import predictions_frame
+
+        return predictions_frame(self.stored)
+
+    def predict(self, cell: str | None = None, **options: Any) -> "Predicted":
+        """Say what a cell's workload would serve under what is supposed (`slotbench.predict`).
+
+        Args:
+            cell: its name; None where there is only one.
+            options: as of `slotbench.predict`, which stand before what this run says.
+
+        Raises:
+            SlotbenchError: as `slotbench.predict`.
+        """
+        from slotbench.api._predict import predict
+
+        return predict(run=self, cell=cell, **options)
 
     def compare_to(
         self,

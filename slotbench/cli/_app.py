@@ -15,6 +15,7 @@ from slotbench.cli.export import export, formats_help
 from slotbench.cli.history import history
 from slotbench.cli.listing import list_all
 from slotbench.cli.plot import plot, plots_help
+from slotbench.cli.predict import predict
 from slotbench.cli.profile import profile, tools_help
 from slotbench.cli.report import report
 from slotbench.cli.run import run
@@ -90,6 +91,7 @@ def _root(
 app.callback(invoke_without_command=True, help=help_text(_root))(_root)
 app.command("run", help=help_text(run))(run)
 app.command("advise", help=help_text(advise))(advise)
+app.command("predict", help=help_text(predict))(predict)
 app.command("compare", help=help_text(compare))(compare)
 app.command("history", help=help_text(history))(history)
 app.command("profile", help=help_text(profile), epilog=tools_help())(profile)

@@ -3,7 +3,8 @@
 N actors each think for Z, then wait for a batch that takes S(n) = a + b·n for n rows. With a
 mean batch of n at most N/(Z + S(n)) requests a second can be made and n/S(n) can be served;
 both meet at the root n* of b·n² + (Z + a - b·N)·n - a·N = 0, clamped to what a batch may
-hold: X* = min(N/(Z + S(n*)), n*/S(n*)).
+hold: X* = min(N/(Z + S(n*)), n*/S(n*)). Of k servers k·n/S(n) can be served, and n* is the root of
+k·b·n² + (k·(Z + a) - b·N)·n - a·N = 0.
 
 Nor can more be computed than there are processors, or than one thread at a time may compute
 that holds the GIL: X <= C/(CPU seconds of a request), X <= 1/(seconds that a request holds the GIL).
@@ -42,8 +43,15 @@ class Bound:
     limit: Limit
 
 
-def of_demands(workload: Workload, demands: Demands) -> Bound | None:
+def of_demands(
+    workload: Workload, demands: Demands, *, num_servers: int = 1
+) -> Bound | None:
     """The bound of a cell with these demands.
+
+    Args:
+        workload: of the cell.
+        demands: of it.
+        num_servers: that take batches off its queue.
 
     Returns:
         None where nothing takes any time.
@@ -56,6 +64,7 @@ def of_demands(workload: Workload, demands: Demands) -> Bound | None:
         think_s=demands.think_s,
         batch_s=demands.service.batch_s,
         row_s=demands.service.row_s,
+        num_servers=num_servers,
     )
     if times is not None:
         found.append(Bound(times, "times"))
@@ -72,7 +81,13 @@ def of_demands(workload: Workload, demands: Demands) -> Bound | None:
 
 
 def requests_per_s(
-    num_slots: int, *, max_batch_size: int, think_s: float, batch_s: float, row_s: float
+    num_slots: int,
+    *,
+    max_batch_size: int,
+    think_s: float,
+    batch_s: float,
+    row_s: float,
+    num_servers: int = 1,
 ) -> float | None:
     """X*, requests per second.
 
@@ -82,29 +97,57 @@ def requests_per_s(
         think_s: Z, mean.
         batch_s: a, seconds a batch takes whatever it holds.
         row_s: b, seconds that each row adds.
+        num_servers: k, each of which takes a batch at a time.
 
     Returns:
         None where nothing takes any time.
 
     Raises:
-        ValueError: no slot or no room in a batch, or a time below 0.
+        ValueError: no slot, no server or no room in a batch, or a time below 0.
     """
-    if num_slots < 1 or max_batch_size < 1 or min(think_s, batch_s, row_s) < 0.0:
-        raise ValueError("slots and batch are at least 1, times at least 0")
-    rows = min(
-        max(_balance(num_slots, think_s, batch_s, row_s), 1.0), max_batch_size, num_slots
+    rows = balance(
+        num_slots,
+        max_batch_size=max_batch_size,
+        think_s=think_s,
+        batch_s=batch_s,
+        row_s=row_s,
+        num_servers=num_servers,
     )
     service_s = batch_s + row_s * rows
     made = num_slots / (think_s + service_s) if think_s + service_s > 0 else math.inf
-    served = rows / service_s if service_s > 0 else math.inf
+    served = num_servers * rows / service_s if service_s > 0 else math.inf
     found = min(made, served)
     return None if math.isinf(found) else found
 
 
-def _balance(num_slots: int, think_s: float, batch_s: float, row_s: float) -> float:
-    """The mean batch at which requests are made as fast as they are served."""
-    linear = think_s + batch_s - row_s * num_slots
+def balance(
+    num_slots: int,
+    *,
+    max_batch_size: int,
+    think_s: float,
+    batch_s: float,
+    row_s: float,
+    num_servers: int = 1,
+) -> float:
+    """n*, the mean batch at which requests are made as fast as served, as far as a batch may hold it.
+
+    Args:
+        num_slots: N, and the others as of `requests_per_s`:
+        max_batch_size: rows that a batch may hold.
+        think_s: Z.
+        batch_s: a.
+        row_s: b.
+        num_servers: k.
+
+    Raises:
+        ValueError: likewise.
+    """
+    if min(num_slots, max_batch_size, num_servers) < 1 or min(think_s, batch_s, row_s) < 0:
+        raise ValueError("slots, servers and batch are at least 1, times at least 0")
+    linear = num_servers * (think_s + batch_s) - row_s * num_slots
     if row_s == 0.0:
-        return batch_s * num_slots / linear if linear > 0 else float(num_slots)
-    root = math.sqrt(linear * linear + 4.0 * row_s * batch_s * num_slots)
-    return (root - linear) / (2.0 * row_s)
+        root = batch_s * num_slots / linear if linear > 0 else float(num_slots)
+    else:
+        square = linear * linear + 4.0 * num_servers * row_s * batch_s * num_slots
+        root = (math.sqrt(square) - linear) / (2.0 * num_servers * row_s)
+    return min(max(root, 1.0), max_batch_size, num_slots)

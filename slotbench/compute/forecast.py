@@ -15,7 +15,7 @@ from slotbench.compute.demands import NO_TIME, Demands, ServiceTime
 from slotbench.compute.simulation import Simulated
 from slotbench.compute.transport_costs import TransportCost
 from slotbench.compute.workloads import observation_bytes
-from slotbench.records import Window, Workload
+from slotbench.records import Histogram, Window, Workload
 from slotbench.records.recommendation import ForecastLimit, Regime
 
 _SHORT: Final = Window(warmup_s=0.0, measure_s=0.0, min_requests=6_000)
@@ -71,6 +71,7 @@ def of_contender(
     *,
     pace: float = 1.0,
     seed: int = 1,
+    thinks: Histogram | None = None,
 ) -> Simulated:
     """Simulate a workload under a contender.
 
@@ -81,11 +82,13 @@ def of_contender(
         cost: its own.
         pace: of the machine.
         seed: of what is drawn.
+        thinks: as calibrated, of a real environment.
     """
     return simulation.of_cell(
         replace(workload, window=_SHORT),
         with_transport(workload, demands, cost, pace),
         seed=seed,
+        thinks=thinks,
         takes_turns=takes_turns(label),
         steady_cycles=_CYCLES,
     )
@@ -139,6 +142,8 @@ def shares(
     cost: TransportCost,
     *,
     pace: float = 1.0,
+    num_servers: int = 1,
+    num_processes: int = 1,
 ) -> Shares:
     """What the time goes to at an expected throughput.
 
@@ -148,6 +153,8 @@ def shares(
         found: what was simulated of it.
         cost: of the transport.
         pace: of the machine.
+        num_servers: over all processes,
+        num_processes: each of which has a GIL of its own.
     """
     rows, per_s = found.mean_batch_size, found.per_s
     batches_per_s = per_s / rows
@@ -156,9 +163,9 @@ def shares(
     cpu_s = per_s * demands.think_cpu_s + batches_per_s * demands.service_cpu.of(rows)
     return Shares(
         think=per_s * demands.think_s / workload.num_slots,
-        policy=batches_per_s * demands.service.of(rows),
-        transport=per_s * pace * cost.actor_s + batches_per_s * served_s,
-        environments_gil=per_s * demands.think_gil_s,
+        policy=batches_per_s * demands.service.of(rows) / num_servers,
+        transport=(per_s * pace * cost.actor_s + batches_per_s * served_s) / num_processes,
+        environments_gil=per_s * demands.think_gil_s / num_processes,
         processors=cpu_s / demands.num_cpus if demands.num_cpus else 0.0,
     )
 

@@ -5,7 +5,9 @@ the think time of its step, so that whoever draws think times has them in: a tri
 calibration, the simulation; `mean_s` is what they come to.
 """
 
+import itertools
 import math
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -14,6 +16,9 @@ from slotbench.records import ThinkTime
 
 NUM_DRAWN: Final = 1024
 """Think times drawn per actor before the trial; they are used round and round."""
+
+_CHUNK: Final = 16_384
+"""Think times drawn at once where all actors share them."""
 
 _SEED_STEP: Final = 100_003
 """Apart enough that actors of two blocks do not draw alike: more than there can be actors."""
@@ -70,20 +75,76 @@ def draw_s(think: ThinkTime, seed: int) -> list[float]:
     return episodes_s
 
 
-def _thinks_s(think: ThinkTime, rng: np.random.Generator) -> list[float]:
+def _thinks_s(
+    think: ThinkTime, rng: np.random.Generator, number: int = NUM_DRAWN
+) -> list[float]:
     """Think times without resets."""
     mean = think.mean_ms * _MS
     match think.distribution:
         case "none":
-            return [0.0] * NUM_DRAWN
+            return [0.0] * number
         case "constant":
-            return [mean] * NUM_DRAWN
+            return [mean] * number
         case "exponential":
-            drawn = rng.exponential(mean, NUM_DRAWN)
+            drawn = rng.exponential(mean, number)
         case "lognormal":
             location = np.log(mean) - think.sigma**2 / 2
-            drawn = rng.lognormal(location, think.sigma, NUM_DRAWN)
-    return [float(duration_s) for duration_s in drawn]
+            drawn = rng.lognormal(location, think.sigma, number)
+    found: list[float] = drawn.tolist()
+    return found
+
+
+def of_many_s(
+    think: ThinkTime, num_slots: int, seed: int, excess_s: float = 0.0
+) -> list[Iterator[float]]:
+    """Each actor's think times without end, for a simulation of very many actors.
+
+    They are not those that a trial's actors draw: all actors draw from one stream, a chunk at a time,
+    which takes 0.1 µs a draw and memory of one chunk, whatever the number of actors.
+
+    Args:
+        think: what is asked for.
+        num_slots: actors.
+        seed: of everything drawn.
+        excess_s: that each actor takes beside.
+    """
+    rng = np.random.default_rng(seed)
+    if think.distribution in {"none", "constant"}:
+        plain: Iterator[float] = itertools.repeat(think.mean_ms * _MS + excess_s)
+    else:
+        plain = _stream_s(think, rng, excess_s)
+    if think.reset_every == 0:
+        return [plain] * num_slots
+    resets = _resets_s(think, rng)
+    return [
+        _with_resets_s(
+            plain, resets, think.reset_every, int(rng.integers(think.reset_every))
+        )
+        if _resets(think, index)
+        else plain
+        for index in range(num_slots)
+    ]
+
+
+def _stream_s(
+    think: ThinkTime, rng: np.random.Generator, excess_s: float
+) -> Iterator[float]:
+    while True:
+        for drawn_s in _thinks_s(think, rng, _CHUNK):
+            yield drawn_s + excess_s
+
+
+def _resets_s(think: ThinkTime, rng: np.random.Generator) -> Iterator[float]:
+    while True:
+        yield from rng.uniform(*_reset_span_s(think), NUM_DRAWN).tolist()
+
+
+def _with_resets_s(
+    plain: Iterator[float], resets: Iterator[float], every: int, first: int
+) -> Iterator[float]:
+    """An actor whose episodes end, the first one after so many steps."""
+    for step in itertools.count(every - first):
+        yield next(plain) + (next(resets) if step % every == 0 else 0.0)
 
 
 def mean_s(think: ThinkTime, num_slots: int, excess_s: float = 0.0) -> float:

@@ -56,6 +56,10 @@ class Fitted:
         assumed_pace: of a machine whose pace is not known: the geometric mean of ``paces``.
         covered: from where to where the recorded cells go, by quantity.
         errors: of forecasts, by metric, regime and whether the pace was known.
+        held_out: id of a run that costs were fitted to → label → costs fitted without that run.
+        run_ids: name of a run in ``paces`` → its id.
+        think_late_s: how much later than asked a sleeping environment's step ends, at any pace;
+        policy_late_s: and a policy that sleeps.
     """
 
     costs: dict[str, TransportCost]
@@ -64,6 +68,10 @@ class Fitted:
     assumed_pace: float
     covered: dict[str, tuple[float, float]]
     errors: tuple[ForecastError, ...]
+    held_out: dict[str, dict[str, TransportCost]]
+    run_ids: dict[str, str]
+    think_late_s: float
+    policy_late_s: float
 
 
 @cache
@@ -78,4 +86,13 @@ def load() -> Fitted:
         assumed_pace=found["assumed_pace"],
         covered={name: (low, high) for name, (low, high) in found["covered"].items()},
         errors=tuple(ForecastError(**one) for one in found["errors"]),
+        held_out={
+            found["run_ids"][name]: {
+                label: TransportCost(**cost) for label, cost in costs.items()
+            }
+            for name, costs in found["held_out"].items()
+        },
+        run_ids=dict(found["run_ids"]),
+        think_late_s=found["think_late_s"],
+        policy_late_s=found["policy_late_s"],
     )

@@ -18,6 +18,11 @@ from slotbench.frames._latencies import latencies_frame
 from slotbench.frames._loads import loads_frame
 from slotbench.frames._losses import losses_frame
 from slotbench.frames._place import PLACE
+from slotbench.frames._predictions import (
+    checked_frame,
+    predictions_frame,
+    what_if_frame,
+)
 from slotbench.frames._profile import (
     ledger_frame,
     locks_frame,
@@ -37,6 +42,7 @@ __all__ = [
     "batch_sizes_frame",
     "cells_frame",
     "changes_frame",
+    "checked_frame",
     "fairness_frame",
     "history_frame",
     "id_of",
@@ -47,10 +53,12 @@ __all__ = [
     "locks_frame",
     "losses_frame",
     "phases_frame",
+    "predictions_frame",
     "ratios_frame",
     "scalability_frame",
     "scenario_of",
     "switched_frame",
     "trials_frame",
     "twins_frame",
+    "what_if_frame",
 ]

@@ -8,6 +8,8 @@ A plot is a module ``plot_<name>.py`` of this folder. It has ``TITLE``; ``SUMMAR
 that says what it shows; ``NEEDS``, what a run must hold for it; ``FRAME``, the function that makes its frame; ``split(frame)``, its
 facets; ``describe(frame)``, one facet in words; ``size(frame)``, its inches; the function
 ``<name>``; and ``OF = "profile"`` where it is drawn of a profile and not of a run. Adding a plot is adding a file. Nothing here is imported to list names: ``slotbench --help`` shows them.
+
+`draw_what_if` is none of these: it is drawn of predictions, which are of no run.
 """
 
 import difflib
@@ -28,11 +30,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from slotbench.frames import Kind
+    from slotbench.plots._what_if import draw_what_if
 
 __all__ = [
     "Facet",
     "Plot",
     "available",
+    "draw_what_if",
     "drawn_of",
     "figure",
     "get",
@@ -195,4 +199,6 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     if name in available():
         return get(name).draw
+    if name == "draw_what_if":  # what it imports, nobody who lists names waits for
+        return importlib.import_module(f"{__name__}._what_if").draw_what_if
     raise AttributeError(f"module 'slotbench.plots' has no attribute {name!r}")

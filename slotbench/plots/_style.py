@@ -91,6 +91,20 @@ def series(labels: Iterable[str]) -> dict[str, Series]:
     }
 
 
+def suppositions(names: Iterable[str]) -> dict[str, Series]:
+    """A look for each line that is no contender's: no two of up to 63 are alike, with or without colour."""
+    colors = (BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER, GREY)
+    return {
+        name: Series(
+            name,
+            colors[place % len(colors)],
+            _MARKERS[place % len(_MARKERS)],
+            "-" if place < len(colors) else "--",
+        )
+        for place, name in enumerate(names)
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Fill:
     """How a phase of a request is filled.

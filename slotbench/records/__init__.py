@@ -27,6 +27,14 @@ from slotbench.records.diagnosis import (
     Timers,
     Wait,
 )
+from slotbench.records.prediction import (
+    PREDICTION_SCHEMA_VERSION,
+    CheckedPrediction,
+    CheckedRun,
+    PredictedRow,
+    PredictionCheck,
+    WhatIf,
+)
 from slotbench.records.profile import (
     PASSES,
     PLACES,
@@ -98,6 +106,7 @@ __all__ = [
     "DIAGNOSIS_SCHEMA_VERSION",
     "PASSES",
     "PLACES",
+    "PREDICTION_SCHEMA_VERSION",
     "PROFILE_SCHEMA_VERSION",
     "RECOMMENDATION_SCHEMA_VERSION",
     "SCHEMA_VERSION",
@@ -111,6 +120,8 @@ __all__ = [
     "CheckFinding",
     "CheckPlan",
     "CheckedContender",
+    "CheckedPrediction",
+    "CheckedRun",
     "Choice",
     "Conformance",
     "Contender",
@@ -136,6 +147,8 @@ __all__ = [
     "Phases",
     "PlantedInterval",
     "PredictedPower",
+    "PredictedRow",
+    "PredictionCheck",
     "Primitive",
     "PrimitiveRun",
     "ProfileRecord",
@@ -164,6 +177,7 @@ __all__ = [
     "TrialSpec",
     "VerdictCount",
     "Wait",
+    "WhatIf",
     "Window",
     "Workload",
 ]

@@ -13,13 +13,14 @@ from slotbench.compute import (
     between,
     comparison,
     loads,
+    predictions,
     scalability,
     twins,
     validity,
 )
 from slotbench.compute.comparison import Comparison
 from slotbench.draw import answer as answer_words
-from slotbench.draw import cell_table, page, units
+from slotbench.draw import cell_table, page, prediction_check, units
 from slotbench.draw.answer import Sentence
 from slotbench.draw.cell_table import CellTable
 from slotbench.draw.page import Section
@@ -178,6 +179,10 @@ def _chapter(stored: StoredRun, baseline: str | None, threshold: float | None) -
         scalability=scaling,
     )
     shown = page.page(compared)
+    predicted_rows = _predicted(stored)
+    commands = (*shown.commands, shlex.join(("slotbench", "report", run.run_id)))
+    if predicted_rows:
+        commands += (shlex.join(("slotbench", "predict", run.run_id, "--check")),)
     return Chapter(
         record_id=run.run_id,
         title=run.scenario.title,
@@ -191,12 +196,31 @@ def _chapter(stored: StoredRun, baseline: str | None, threshold: float | None) -
         figures=tuple(figures(stored, baseline=baseline, threshold=threshold)),
         tables=shown.tables,
         legend=shown.legend,
-        sections=shown.sections,
-        commands=(*shown.commands, shlex.join(("slotbench", "report", run.run_id))),
+        sections=(*shown.sections, *predicted_rows),
+        commands=commands,
         scenario=run.scenario.text,
         contenders=tuple(who.label for who in compared.contenders),
         marked=tuple(
             who.label for who in compared.contenders if who.name != comparison.FLOOR
+        ),
+    )
+
+
+def _predicted(stored: StoredRun) -> tuple[Section, ...]:
+    """What a simulation says of cells that were calibrated; it is not what the free transport is held for."""
+    if not stored.calibrations:
+        return ()
+    _, rows = predictions.check(stored.run, stored.trials, stored.calibrations)
+    rows = tuple(one for one in rows if one.is_calibrated)
+    if not rows:
+        return ()
+    return (
+        Section(
+            name="predictions",
+            title="Predicted and measured",
+            option="",
+            tables=prediction_check.tables(rows),
+            legend=prediction_check.LEGEND,
         ),
     )
 

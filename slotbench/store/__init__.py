@@ -7,8 +7,10 @@ import what they need.
 from slotbench.store.documents import (
     document,
     read_diagnosis,
+    read_prediction_check,
     read_recommendation,
     read_selftest,
+    read_what_if,
 )
 from slotbench.store.finder import PROFILE_ENDING, all_runs, find, kind_of
 from slotbench.store.folder import (
@@ -34,7 +36,9 @@ __all__ = [
     "new_run_id",
     "read",
     "read_diagnosis",
+    "read_prediction_check",
     "read_profile",
     "read_recommendation",
     "read_selftest",
+    "read_what_if",
 ]

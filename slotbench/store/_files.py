@@ -18,12 +18,14 @@ from slotbench.errors import RecordError
 from slotbench.records import (
     CalibrationRecord,
     Diagnosis,
+    PredictionCheck,
     ProfileRecord,
     ProfileTrial,
     Recommendation,
     RunRecord,
     SelfTest,
     TrialRecord,
+    WhatIf,
 )
 
 RUN_FILE: Final = "run.json"
@@ -43,8 +45,10 @@ Record = (
     | ProfileRecord
     | ProfileTrial
     | Diagnosis
+    | PredictionCheck
     | Recommendation
     | SelfTest
+    | WhatIf
 )
 
 

@@ -1,4 +1,4 @@
-"""Records that are one JSON file each: a diagnosis, a self-test, a recommendation. Written whole, read back."""
+"""Records that are one JSON file each: a diagnosis, a self-test, a recommendation, a prediction. Written whole, read back."""
 
 from functools import cache
 from pathlib import Path
@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from slotbench.records import (
     DIAGNOSIS_SCHEMA_VERSION,
+    PREDICTION_SCHEMA_VERSION,
     RECOMMENDATION_SCHEMA_VERSION,
     SELFTEST_SCHEMA_VERSION,
     Diagnosis,
+    PredictionCheck,
     Recommendation,
     SelfTest,
+    WhatIf,
 )
 from slotbench.store._files import encode
 from slotbench.store._reading import check_schema, parse_json, read_bytes, validate
@@ -19,7 +22,9 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 
-def document(record: Diagnosis | Recommendation | SelfTest) -> bytes:
+def document(
+    record: Diagnosis | PredictionCheck | Recommendation | SelfTest | WhatIf,
+) -> bytes:
     """Give the file's text, fields as in the record, ending in a line feed.
 
     Raises:
@@ -35,6 +40,16 @@ def read_diagnosis(path: str | Path) -> Diagnosis:
         RecordError: it cannot be read, is damaged, or is of a later slotbench.
     """
     found: Diagnosis = _read(path, Diagnosis, DIAGNOSIS_SCHEMA_VERSION)
+    return found
+
+
+def read_prediction_check(path: str | Path) -> PredictionCheck:
+    """Read what ``slotbench predict RUN --check --format json`` wrote.
+
+    Raises:
+        RecordError: it cannot be read, is damaged, or is of a later slotbench.
+    """
+    found: PredictionCheck = _read(path, PredictionCheck, PREDICTION_SCHEMA_VERSION)
     return found
 
 
@@ -55,6 +70,16 @@ def read_selftest(path: str | Path) -> SelfTest:
         RecordError: it cannot be read, is damaged, or is of a later slotbench.
     """
     found: SelfTest = _read(path, SelfTest, SELFTEST_SCHEMA_VERSION)
+    return found
+
+
+def read_what_if(path: str | Path) -> WhatIf:
+    """Read what ``slotbench predict --format json`` wrote.
+
+    Raises:
+        RecordError: it cannot be read, is damaged, or is of a later slotbench.
+    """
+    found: WhatIf = _read(path, WhatIf, PREDICTION_SCHEMA_VERSION)
     return found
 
 

@@ -14,6 +14,7 @@ HEAVY = {"torch", "pandas", "matplotlib", "numpy", "scipy", "pyperf", "rich"}
 COMMANDS = (
     "run",
     "advise",
+    "predict",
     "compare",
     "history",
     "profile",
@@ -42,6 +43,7 @@ COMMANDS = (
         (["list", "--help"], HEAVY),
         (["doctor", "--help"], HEAVY),
         (["advise", "--help"], HEAVY),
+        (["predict", "--help"], HEAVY),
         ([], HEAVY),
     ],
 )

@@ -60,6 +60,8 @@ def test_the_paces_of_runs_are_those_of_their_recorders() -> None:
     assert float(f"{transport_fit.work_s():.3g}") == FILE["work_s"]
     every = [case for run in transport_fit.RUNS for case in transport_fit.cases(run)]
     assert transport_fit.covered(every) == FILE["covered"]
+    recorded = transport_fit.recorded()
+    assert recorded == {name: FILE[name] for name in recorded}
 
 
 def test_costs_are_the_best_that_the_records_know() -> None:

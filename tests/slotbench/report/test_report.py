@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import slotbench
 from slotbench import plots, report
 from slotbench.errors import RecordError, SlotbenchError
 from slotbench.records import Finding, Skipped
@@ -17,6 +18,8 @@ from slotbench.report import _svg
 from slotbench.store import StoredRun
 from tests.slotbench.support import grids, scaling, twins
 from tests.slotbench.support.pages import Page
+
+REFERENCE = Path(__file__).parents[3] / "results/reference"
 
 
 @pytest.fixture(scope="module")
@@ -309,3 +312,21 @@ def test_scaling_has_a_section_and_a_plot_where_there_are_four_slot_counts(
         assert "Under a GIL one thread runs Python at a time" in shown
     assert page.count(title) > text.count(title)
     assert title not in report.render([stored], "html")
+
+
+def test_calibrated_runs_are_held_against_their_prediction() -> None:
+    """A table a cell, and the command that says more; a run without calibrations has none."""
+    run = slotbench.load(REFERENCE / "rl_pixels_8")
+    text = report.render([run.stored], "md")
+    _, found, rest = text.partition("### Predicted and measured")
+    assert found
+    frame = run.predictions
+    for contender in frame["contender"]:
+        assert f"| `{contender}` | " in rest
+    right = int(frame["ratio"].between(1 / 1.2, 1.2).sum())
+    assert f"within 20 %: {right} of {len(frame)} contenders" in rest
+    assert f"slotbench predict {run.record.run_id} --check" in text
+    page = report.render([run.stored])
+    assert "Predicted and measured" in page
+    bare = dataclasses.replace(run.stored, calibrations=())
+    assert "Predicted and measured" not in report.render([bare], "md")

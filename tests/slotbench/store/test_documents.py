@@ -1,4 +1,4 @@
-"""A diagnosis and a self-test come back as they were written, or one line says what is wrong."""
+"""A diagnosis, a self-test and predictions come back as they were written, or one line says what is wrong."""
 
 import dataclasses
 import math
@@ -9,8 +9,14 @@ from typing import Any
 import pytest
 
 from slotbench.errors import RecordError
-from slotbench.store import document, read_diagnosis, read_selftest
-from tests.slotbench.support import diagnoses, selftests
+from slotbench.store import (
+    document,
+    read_diagnosis,
+    read_prediction_check,
+    read_selftest,
+    read_what_if,
+)
+from tests.slotbench.support import diagnoses, predictions, selftests
 
 Read = Callable[[Path], Any]
 
@@ -23,6 +29,8 @@ EMPTY = selftests.record(machine=None, settings=(), criteria=())
         (diagnoses.diagnosis(), read_diagnosis),
         (selftests.record(), read_selftest),
         (EMPTY, read_selftest),
+        (predictions.what_if(), read_what_if),
+        (predictions.check(), read_prediction_check),
     ],
 )
 def test_what_was_written_comes_back(tmp_path: Path, record: Any, read: Read) -> None:
@@ -37,6 +45,14 @@ def test_what_was_written_comes_back(tmp_path: Path, record: Any, read: Read) ->
     ("record", "read", "old", "new", "said"),
     [
         (diagnoses.diagnosis(), read_diagnosis, ": 1,", ": 99,", "schema version 99"),
+        (predictions.what_if(), read_what_if, ": 1,", ": 2,", "reads up to 1: upgrade"),
+        (
+            predictions.check(),
+            read_prediction_check,
+            '"num_slots": 8',
+            '"num_slots": "8"',
+            r"rows\.0\.num_slots",
+        ),
         (selftests.record(), read_selftest, ": 1,", ": 9,", "reads up to 1: upgrade"),
         (
             selftests.record(),

@@ -241,6 +241,8 @@ def test_the_strategies_reach_every_record() -> None:
     walk(records.Diagnosis)
     walk(records.SelfTest)
     walk(records.Recommendation)  # written by `slotbench advise`; it has tests of its own
+    walk(records.WhatIf)  # written by `slotbench predict`, as the next one
+    walk(records.PredictionCheck)
     public = {n for n in records.__all__ if dataclasses.is_dataclass(getattr(records, n))}
     assert public - reached == {"TrialSpec"}
 

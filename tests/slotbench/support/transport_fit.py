@@ -157,6 +157,19 @@ def _recorder_s(run: str) -> Mapping[str, float]:
     return {label: statistics.median(values) for label, values in found.items()}
 
 
+def recorded() -> dict[str, Any]:
+    """What the file holds of the runs themselves: their ids, and how late sleeps ended."""
+    think_late_s, policy_late_s = lateness()
+    return {
+        "run_ids": {
+            run: slotbench.load(ROOT / "results/reference" / run).record.run_id
+            for run in RUNS
+        },
+        "think_late_s": float(f"{think_late_s:.3g}"),
+        "policy_late_s": float(f"{policy_late_s:.3g}"),
+    }
+
+
 def residuals(found: Iterable[Case], cost: TransportCost) -> list[float]:
     """Log of forecast over measured."""
     return [
@@ -306,6 +319,7 @@ def make() -> dict[str, Any]:
         "paces": paces,
         "assumed_pace": assumed,
         "covered": covered(every),
+        **recorded(),
         "held_out": {
             run: {label: dataclasses.asdict(cost) for label, cost in by_label.items()}
             for run, by_label in held_out.items()
@@ -321,7 +335,8 @@ def with_errors(known: Mapping[str, Any]) -> dict[str, Any]:
         for run, by_label in known["held_out"].items()
     }
     errors = summary(held_out, known["assumed_pace"])
-    return {**known, "errors": [dataclasses.asdict(one) for one in errors]}
+    found = [dataclasses.asdict(one) for one in errors]
+    return {**known, **recorded(), "errors": found}
 
 
 if __name__ == "__main__":
