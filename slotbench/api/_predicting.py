@@ -205,6 +205,11 @@ def _taken(run: "Run", name: str | None) -> _Taken:
     stored, fitted = run.stored, transport_costs.load()
     cell = _cell(run, name)
     workload, think = cell.workload, cell.workload.think_time
+    if workload.load.is_open:
+        raise SlotbenchError(
+            f"{stored.run.run_id}: {cell.name!r} is an open loop, and a prediction is of a closed one; "
+            "take another cell, or give --step-ms and --policy-ms"
+        )
     pace = predictions.pace_of(stored.run, stored.trials, stored.calibrations, fitted)
     found = predictions.known_of(
         stored.run, stored.trials, stored.calibrations, fitted, pace
