@@ -54,7 +54,10 @@ from slotbench.records.run import (
     Design,
     Resumption,
     RunRecord,
+    Sequential,
     Skipped,
+    StoppedCell,
+    StopReason,
 )
 from slotbench.records.scenario import Scenario
 from slotbench.records.selftest import (
@@ -152,9 +155,12 @@ __all__ = [
     "Scenario",
     "SelfTest",
     "SelfTestSetting",
+    "Sequential",
     "ServerCost",
     "ServicePoint",
     "Skipped",
+    "StopReason",
+    "StoppedCell",
     "ThinkTime",
     "Timers",
     "Times",
