@@ -82,9 +82,9 @@ class Accounting:
         return 1.0 - self.observed_s / self.total_s if self.total_s > 0 else 0.0
 
 
-StopReason = Literal["decided", "no prospect", "no numbers", "max rounds", "budget"]
-"""Why a cell got no more rounds: each judged row has a verdict; what has none would hardly have got
-one; what has none lacks numbers to judge; the rounds, or the time, were spent."""
+StopReason = Literal["decided", "no numbers", "no prospect", "max rounds", "budget"]
+"""Why a cell got no more rounds: each judged row has a verdict; what has none lacks numbers to judge,
+or would hardly have got one; the rounds, or the time, were spent. The worse, the later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,7 @@ class Sequential:
         metrics: whose verdicts decide whether a cell goes on.
         thresholds: metric → δ of these verdicts.
         budget_s: of wall clock for the whole run, all sittings together; None is without end.
-        ended: the worst reason of any cell (in the order "budget", "max rounds", "no prospect", "no numbers",
-            "decided"); "" while the run goes on.
+        ended: the worst reason of any cell; "" while the run goes on.
         stopped: in the order in which they got no more rounds.
     """
 
