@@ -199,7 +199,7 @@ def compare(
         trials: its trials in any order, all attempts.
         metrics: names; see `slotbench.compute.metrics.available`.
         threshold: δ; the scenario's where None.
-        thresholds: metric → another δ for it; where both are None, those that a run until decided
+        thresholds: metric → another δ for it; where neither is given, those that a run until decided
             was to decide.
         baseline: label of another contender to divide by; the scenario's where None.
 
@@ -210,7 +210,7 @@ def compare(
     """
     scenario = run.scenario
     delta = scenario.threshold if threshold is None else threshold
-    if threshold is None and thresholds is None and run.sequential is not None:
+    if threshold is None and not thresholds and run.sequential is not None:
         thresholds = {
             name: own for name, own in run.sequential.thresholds.items() if name in metrics
         }
