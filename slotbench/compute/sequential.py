@@ -91,7 +91,7 @@ def crossing(planned: Sequence[int], level: float) -> float:
         level: two-sided, of one look alone.
 
     Returns:
-        At least ``level``, at most 1.
+        At least ``level``, at most 1 and ``level`` times the number of looks.
 
     Raises:
         ValueError: no looks, looks that do not rise from 2 on, or a level outside 0 to 1.
@@ -115,7 +115,9 @@ def crossing(planned: Sequence[int], level: float) -> float:
     middles = (edges[1:] + edges[:-1]) / 2
     bound = np.array([_bound(planned[-1], level)])
     stays = _within(middles, bound, planned[-2], planned[-1] - planned[-2])[:, 0]
-    return min(1.0, max(level, 1.0 - float(mass @ stays)))
+    # Between one look and Bonferroni's bound, whatever the quadrature leaves over.
+    most = min(1.0, len(planned) * level)
+    return min(most, max(level, 1.0 - float(mass @ stays)))
 
 
 def family_level(planned: Sequence[int], level: float) -> float:

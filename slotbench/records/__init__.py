@@ -71,6 +71,8 @@ from slotbench.records.selftest import (
     RepeatedInterval,
     SelfTest,
     SelfTestSetting,
+    SequentialCount,
+    SequentialMethod,
     VerdictCount,
 )
 from slotbench.records.trial import (
@@ -156,6 +158,8 @@ __all__ = [
     "SelfTest",
     "SelfTestSetting",
     "Sequential",
+    "SequentialCount",
+    "SequentialMethod",
     "ServerCost",
     "ServicePoint",
     "Skipped",

@@ -8,7 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from slotbench.compute.statistics import CONFIDENCE
-from slotbench.records import Criterion, MachinePart, MethodCount, SelfTestSetting
+from slotbench.records import (
+    Criterion,
+    MachinePart,
+    MethodCount,
+    SelfTestSetting,
+    SequentialCount,
+)
 
 FAMILY: Final = 0.01
 """Chance that a harness without fault fails any of the criteria of one kind: divided among
@@ -40,10 +46,14 @@ _FOUND: Final = "slowdowns that are found"
 _ALARM_RATIO: Final = 1.0 - CONFIDENCE
 _ALARMS: Final = "false alarms"
 _COVERED: Final = "intervals that hold the true ratio"
+_UNTIL_ALARMS: Final = "until decided: false alarms"
+_UNTIL_COVERED: Final = "until decided: intervals that hold the true ratio"
 
 
 def judge(
-    settings: Sequence[SelfTestSetting], machine: MachinePart | None = None
+    settings: Sequence[SelfTestSetting],
+    machine: MachinePart | None = None,
+    sequential: Sequence[SequentialCount] = (),
 ) -> tuple[Criterion, ...]:
     """Hold everything that was counted against what is allowed."""
     ours = [
@@ -76,6 +86,7 @@ def judge(
         *(_predicted(*one, FAMILY / len(powers)) for one in powers),
         *(_paired(*one, FAMILY / len(walks)) for one in walks),
         *(() if machine is None else _of_machine(machine)),
+        *_of_sequential(sequential),
     )
 
 
@@ -136,6 +147,30 @@ def _paired(setting: SelfTestSetting, count: MethodCount, chance: float) -> Crit
     return Criterion(_FOUND, _where(setting, count), count.num_lower, number, least, number)
 
 
+def _of_sequential(counted: Sequence[SequentialCount]) -> Iterator[Criterion]:
+    """Runs that look more than once: as few false alarms, and as much coverage, as those that do not.
+
+    At most, not about 5 %: runs that are decided early never make all of their looks.
+    """
+    ours = [one for one in counted if one.method == "slotbench"]
+    alarms = [one for one in ours if one.effect == 0.0]
+    for one in alarms:
+        number = one.num_comparisons
+        is_exact = one.is_gaussian and one.metric == _THROUGHPUT
+        ratio = _ALARM_RATIO if is_exact else MAX_ALARM_RATIO
+        most = band(number, ratio, 2 * FAMILY / len(alarms))[1]
+        seen = one.num_lower + one.num_higher
+        yield Criterion(_UNTIL_ALARMS, _where_until(one), seen, number, 0, most)
+    known = [one for one in ours if one.metric == _THROUGHPUT or one.effect == 0.0]
+    for one in known:
+        number = one.num_comparisons
+        is_exact = one.is_gaussian and one.metric == _THROUGHPUT
+        ratio = CONFIDENCE if is_exact else MIN_COVERED_RATIO
+        least = band(number, ratio, 2 * FAMILY / len(known))[0]
+        where = _where_until(one)
+        yield Criterion(_UNTIL_COVERED, where, one.num_covered, number, least, number)
+
+
 def _of_machine(machine: MachinePart) -> Iterator[Criterion]:
     outside = [not one.low <= 1.0 <= one.high for one in machine.repeated]
     yield _within("A/A intervals that exclude 1", "this machine", outside, _ALARM_RATIO)
@@ -185,6 +220,10 @@ def _num(machine: MachinePart) -> int:
 
 def _alarms(count: MethodCount) -> int:
     return count.num_lower + count.num_higher
+
+
+def _where_until(one: SequentialCount) -> str:
+    return f"{one.noise}, {one.looks[0]} to {one.looks[-1]} rounds, {one.metric}, effect {one.effect:.0%}"
 
 
 def _where(setting: SelfTestSetting, count: MethodCount) -> str:
