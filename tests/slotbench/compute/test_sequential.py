@@ -55,6 +55,13 @@ def test_the_crossing_chance_is_that_of_simulated_samples(level: float) -> None:
     assert sequential.crossing(looks, level) == pytest.approx(share, abs=5 * error)
 
 
+def test_a_level_is_that_of_its_looks_alone() -> None:
+    """Looking after every round at the level of five looks lets more than 6 % pass."""
+    level = 1.0 - sequential.nominal_confidence((5, 7, 10, 14, 20))
+    assert sequential.crossing(tuple(range(5, 21)), level) > 0.06
+    assert sequential.crossing((5, 7, 10, 14, 20), 0.05) > 0.13
+
+
 def test_one_look_costs_nothing() -> None:
     """Its level is its own."""
     assert sequential.nominal_confidence((7,)) == 0.95

@@ -68,12 +68,12 @@ class ScriptedExecutor:
 
 
 def noisy(ratios: Mapping[str, Mapping[str, float]], sd: float = 0.03) -> Speed:
-    """Cell → contender → its true ratio to the baseline, 1 where it is not named; noise by the seed."""
+    """Cell → contender → its true ratio to the baseline, 1 where it is not named; noise by the place, alike in every attempt."""
 
     def speed(spec: TrialSpec) -> float:
         label = spec.contender.label
         truth = ratios.get(spec.cell, {}).get(label, 1.0)
-        draw = random.Random(f"{spec.cell}/{spec.round}/{label}/{spec.arm}/{spec.attempt}")
+        draw = random.Random(f"{spec.cell}/{spec.round}/{label}/{spec.arm}")
         return 1000.0 * truth * math.exp(draw.gauss(0.0, sd))
 
     return speed
