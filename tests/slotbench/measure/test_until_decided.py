@@ -230,6 +230,22 @@ def test_time_of_earlier_sittings_is_spent_too() -> None:
     assert until_decided.spent_s(run, trials[:1]) == pytest.approx(20 + 1.4)
 
 
+def test_a_resumed_run_has_no_new_budget() -> None:
+    """What the first sitting took is gone: 65 minutes of 66, and a round takes longer than one."""
+    run = planned()
+    assert run.sequential is not None
+    run = replace(
+        run,
+        created_at="2025-01-02T02:00:00+00:00",
+        sequential=replace(run.sequential, budget_s=66 * 60.0),
+    )
+    trials: list[TrialRecord] = []
+    runner.run(run, ScriptedExecutor(CLEAR), trials.append, lambda _: None)
+    ended, after = measure(run, ScriptedExecutor(CLEAR), tuple(trials))
+    assert stops(ended)["num_slots=2"] == (5, "budget")
+    assert len(after) == len(trials)
+
+
 def test_a_disturbed_block_of_a_later_round_is_measured_again_whole() -> None:
     """By the rules of any run; the repeat counts, and the look waits for it."""
     executor = ScriptedExecutor(CLEAR)
