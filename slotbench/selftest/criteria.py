@@ -115,17 +115,13 @@ def _exact(setting: SelfTestSetting, count: MethodCount, chance: float) -> Crite
 
 def _bounded(setting: SelfTestSetting, count: MethodCount, chance: float) -> Criterion:
     number = count.num_comparisons
-    most = math.floor(MAX_ALARM_RATIO * number + 1e-9)
-    if number < ENOUGH:
-        most = max(most, band(number, MAX_ALARM_RATIO, 2 * chance)[1])
+    most = _most(number, MAX_ALARM_RATIO, 2 * chance)
     return Criterion(_ALARMS, _where(setting, count), _alarms(count), number, 0, most)
 
 
 def _covered(setting: SelfTestSetting, count: MethodCount, chance: float) -> Criterion:
     number = count.num_comparisons
-    least = math.ceil(MIN_COVERED_RATIO * number - 1e-9)
-    if number < ENOUGH:
-        least = min(least, band(number, MIN_COVERED_RATIO, 2 * chance)[0])
+    least = _least(number, MIN_COVERED_RATIO, 2 * chance)
     seen = count.num_covered or 0
     return Criterion(_COVERED, _where(setting, count), seen, number, least, number)
 
@@ -150,25 +146,44 @@ def _paired(setting: SelfTestSetting, count: MethodCount, chance: float) -> Crit
 def _of_sequential(counted: Sequence[SequentialCount]) -> Iterator[Criterion]:
     """Runs that look more than once: as few false alarms, and as much coverage, as those that do not.
 
-    At most, not about 5 %: runs that are decided early never make all of their looks.
+    At most, and not about, 5 %: runs that are decided early never make all of their looks.
     """
     ours = [one for one in counted if one.method == "slotbench"]
     alarms = [one for one in ours if one.effect == 0.0]
     for one in alarms:
-        number = one.num_comparisons
-        is_exact = one.is_gaussian and one.metric == _THROUGHPUT
-        ratio = _ALARM_RATIO if is_exact else MAX_ALARM_RATIO
-        most = band(number, ratio, 2 * FAMILY / len(alarms))[1]
+        number, chance = one.num_comparisons, 2 * FAMILY / len(alarms)
+        if _is_exact(one):
+            most = band(number, _ALARM_RATIO, chance)[1]
+        else:
+            most = _most(number, MAX_ALARM_RATIO, chance)
         seen = one.num_lower + one.num_higher
         yield Criterion(_UNTIL_ALARMS, _where_until(one), seen, number, 0, most)
     known = [one for one in ours if one.metric == _THROUGHPUT or one.effect == 0.0]
     for one in known:
-        number = one.num_comparisons
-        is_exact = one.is_gaussian and one.metric == _THROUGHPUT
-        ratio = CONFIDENCE if is_exact else MIN_COVERED_RATIO
-        least = band(number, ratio, 2 * FAMILY / len(known))[0]
+        number, chance = one.num_comparisons, 2 * FAMILY / len(known)
+        if _is_exact(one):
+            least = band(number, CONFIDENCE, chance)[0]
+        else:
+            least = _least(number, MIN_COVERED_RATIO, chance)
         where = _where_until(one)
         yield Criterion(_UNTIL_COVERED, where, one.num_covered, number, least, number)
+
+
+def _is_exact(one: SequentialCount) -> bool:
+    """Whether theory promises 95 %."""
+    return one.is_gaussian and one.metric == _THROUGHPUT
+
+
+def _most(number: int, ratio: float, chance: float) -> int:
+    """What a limit allows; of few comparisons, what chance adds, too."""
+    most = math.floor(ratio * number + 1e-9)
+    return most if number >= ENOUGH else max(most, band(number, ratio, chance)[1])
+
+
+def _least(number: int, ratio: float, chance: float) -> int:
+    """What a limit demands; of few comparisons, less by chance."""
+    least = math.ceil(ratio * number - 1e-9)
+    return least if number >= ENOUGH else min(least, band(number, ratio, chance)[0])
 
 
 def _of_machine(machine: MachinePart) -> Iterator[Criterion]:
