@@ -17,6 +17,7 @@ from slotbench.measure import budget, design, runner
 from slotbench.measure.executor import Executor
 from slotbench.measure.runner import Progress
 from slotbench.records import (
+    MAX_SEQUENTIAL_ROUNDS,
     CalibrationRecord,
     RunRecord,
     Scenario,
@@ -29,9 +30,6 @@ from slotbench.records import (
 DEFAULT_METRICS: Final = ("throughput",)
 """A percentile of latencies is several times as noisy: a run that waited for p99 would hardly ever end
 before its last look. Latencies are compared all the same, with intervals as sure."""
-
-MAX_ROUNDS: Final = 1_000
-"""That may be asked for: some days of the shortest scenario."""
 
 
 def plan(
@@ -63,10 +61,10 @@ def plan(
             f"--until-decided first looks after the scenario's rounds, and {first} are too few to say "
             f"what more would show: give --rounds {sequential.MIN_FIRST_LOOK} or more"
         )
-    if not first < last <= MAX_ROUNDS:
+    if not first < last <= MAX_SEQUENTIAL_ROUNDS:
         raise SlotbenchError(
             f"--max-rounds is {last}: it must be above the scenario's {first} rounds, and at most "
-            f"{MAX_ROUNDS}"
+            f"{MAX_SEQUENTIAL_ROUNDS}"
         )
     deciding.check(scenario.contenders, metrics)
     least_s = runner.estimate_s(scenario)

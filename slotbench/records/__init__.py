@@ -49,6 +49,7 @@ from slotbench.records.recommendation import (
     Times,
 )
 from slotbench.records.run import (
+    MAX_SEQUENTIAL_ROUNDS,
     SCHEMA_VERSION,
     Accounting,
     Design,
@@ -101,6 +102,7 @@ __all__ = [
     "BASELINE_REPEAT",
     "CONFORMANCE_SCHEMA_VERSION",
     "DIAGNOSIS_SCHEMA_VERSION",
+    "MAX_SEQUENTIAL_ROUNDS",
     "PASSES",
     "PLACES",
     "PROFILE_SCHEMA_VERSION",

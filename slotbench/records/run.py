@@ -21,6 +21,9 @@ from slotbench.records.workload import Scalar
 
 SCHEMA_VERSION: Final = 5
 
+MAX_SEQUENTIAL_ROUNDS: Final = 1_000
+"""Of a run until decided: days of the shortest scenario."""
+
 
 @dataclass(frozen=True, slots=True)
 class Skipped:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from slotbench.records import (
     BASELINE_REPEAT,
+    MAX_SEQUENTIAL_ROUNDS,
     CalibrationRecord,
     Histogram,
     ProfileRecord,
@@ -178,6 +179,8 @@ def _sequential_problems(run: RunRecord) -> Iterator[str]:
     rises = all(before < now for before, now in itertools.pairwise(planned.looks))
     if not planned.looks or planned.looks[0] < 2 or not rises:
         yield f"sequential.looks: {list(planned.looks)} do not rise from 2 on"
+    elif planned.looks[-1] > MAX_SEQUENTIAL_ROUNDS:
+        yield f"sequential.looks: {planned.looks[-1]} is more than {MAX_SEQUENTIAL_ROUNDS} rounds"
     if not 0.0 < planned.confidence < 1.0:
         yield f"sequential.confidence: {planned.confidence} is not between 0 and 1"
     if not planned.metrics or set(planned.metrics) != set(planned.thresholds):

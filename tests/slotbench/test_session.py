@@ -387,6 +387,7 @@ def test_a_run_until_decided_is_resumed_to_the_same_end(
     ("field", "value", "said"),
     [
         ("looks", [5, 5], "do not rise"),
+        ("looks", [5, 10**9], "more than 1000 rounds"),
         ("confidence", 1.5, "not between 0 and 1"),
         ("metrics", [], "not one for each metric"),
         ("stopped", [{"cell": "x", "rounds": 5, "reason": "decided"}], "no cell 'x'"),

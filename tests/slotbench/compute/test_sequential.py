@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from slotbench.compute import sequential
+from slotbench.records import MAX_SEQUENTIAL_ROUNDS
 
 POCOCK = {2: 2.178, 3: 2.289, 4: 2.361, 5: 2.413, 10: 2.555}
 """Looks → the bound of a 5 % test, for normal statistics and equal steps; Jennison and Turnbull, "Group
@@ -60,6 +61,14 @@ def test_a_level_is_that_of_its_looks_alone() -> None:
     level = 1.0 - sequential.nominal_confidence((5, 7, 10, 14, 20))
     assert sequential.crossing(tuple(range(5, 21)), level) > 0.06
     assert sequential.crossing((5, 7, 10, 14, 20), 0.05) > 0.13
+
+
+def test_the_longest_run_that_may_be_asked_for_has_a_level() -> None:
+    """Many looks, and many pairs between the last ones: still between one look's and Bonferroni's."""
+    looks = sequential.looks(sequential.MIN_FIRST_LOOK, MAX_SEQUENTIAL_ROUNDS)
+    level = 1.0 - sequential.nominal_confidence(looks)
+    assert 0.05 / len(looks) < level < 0.01
+    assert 0.045 < sequential.crossing(looks, level) < 0.055
 
 
 def test_one_look_costs_nothing() -> None:
