@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from slotbench import contenders
-from slotbench.compute import environment_diff
+from slotbench.compute import deciding, environment_diff
 from slotbench.errors import ContenderError, RecordError
-from slotbench.measure import design, runner
+from slotbench.measure import design, runner, until_decided
 from slotbench.measure.executor import Executor
 from slotbench.measure.runner import Progress
 from slotbench.records import (
@@ -26,6 +26,7 @@ from slotbench.records import (
     RunRecord,
     Scalar,
     Scenario,
+    Sequential,
     Skipped,
     TrialRecord,
 )
@@ -52,6 +53,7 @@ def run_scenario(
     skipped: Sequence[Skipped] = (),
     command: Sequence[str] = (),
     max_attempts: int = runner.MAX_ATTEMPTS,
+    until: Sequential | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     on_start: Callable[[Path], None] = lambda _: None,
 ) -> Path:
@@ -67,6 +69,8 @@ def run_scenario(
         skipped: optional contenders that were left out before.
         command: the command line, for the record.
         max_attempts: see `runner.run`.
+        until: go on, beyond the scenario's rounds, until cells are decided: as
+            `slotbench.measure.until_decided.plan` planned it.
         on_progress: told what the run is at.
         on_start: told the run's folder before the first trial.
 
@@ -76,6 +80,7 @@ def run_scenario(
     Raises:
         ContenderError, ScenarioError: a contender or environment cannot be made; nothing
             was recorded.
+        SlotbenchError: no contender is left that could be decided on.
         RecordError: the results folder cannot be written.
         WorkerError: no worker process comes up.
     """
@@ -84,6 +89,8 @@ def run_scenario(
     began = time.perf_counter()
     executor.start_worker()
     scenario, more_skipped = runner.admit(scenario, executor)
+    if until is not None:
+        deciding.check(scenario.contenders, until.metrics)
     now = datetime.now(UTC)
     run = RunRecord(
         schema_version=SCHEMA_VERSION,
@@ -97,6 +104,7 @@ def run_scenario(
         environment=environment.collect(scenario.contenders),
         command=tuple(command),
         max_attempts=max_attempts,
+        sequential=until,
     )
     with RunFolder.create(results_dir, run) as folder:
         on_start(folder.path)
@@ -249,20 +257,42 @@ class _Sitting:
         self, run: RunRecord, folder: RunFolder, recorded: Sequence[TrialRecord]
     ) -> None:
         """Run what is left; leave a run.json that says how it ended."""
+        last = run
+
+        def plan(grown: RunRecord) -> None:
+            nonlocal last
+            folder.replace_run(grown)
+            last = grown
+
         try:
-            observed_s = runner.run(
-                run,
-                self.executor,
-                folder.append,
-                self.on_progress,
-                recorded=recorded,
-                on_calibration=folder.append_calibration,
-            )
+            if run.sequential is None:
+                observed_s = runner.run(
+                    run,
+                    self.executor,
+                    folder.append,
+                    self.on_progress,
+                    recorded=recorded,
+                    on_calibration=folder.append_calibration,
+                )
+            else:
+                run, observed_s = until_decided.run(
+                    run,
+                    self.executor,
+                    folder.append,
+                    self.on_progress,
+                    on_plan=plan,
+                    elapsed_s=self._elapsed_s,
+                    recorded=recorded,
+                    on_calibration=folder.append_calibration,
+                )
         except BaseException:
             # A full disk is said once, by what met it.
             with contextlib.suppress(RecordError):
-                folder.replace_run(replace(run, status="interrupted"))
+                folder.replace_run(replace(last, status="interrupted"))
             raise
-        total_s = time.perf_counter() - self.began
+        total_s = self._elapsed_s()
         accounting = Accounting(total_s, observed_s, self.executor.worker_start_s)
         folder.replace_run(replace(run, status="complete", accounting=accounting))
+
+    def _elapsed_s(self) -> float:
+        return time.perf_counter() - self.began

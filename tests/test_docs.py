@@ -633,6 +633,14 @@ def selftest_tables(*names: str) -> str:
     return selftest.markdown(store.read_selftest(SELFTEST), *names)
 
 
+def selftest_until() -> str:
+    """Runs until decided, where the recorded self-test has them."""
+    record = store.read_selftest(SELFTEST)
+    if not record.sequential:
+        return "(The recorded self-test is of before there were such runs; `slotbench selftest` has them.)"
+    return selftest.markdown(record, "until decided")
+
+
 def losses_table(run: Run) -> str:
     """A row a cell: the steps from the bound to the floor, and two contenders below it."""
     rows = []
@@ -854,6 +862,7 @@ BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
             *("alarms", "found", "power", "coverage", "verdicts", "criteria", "machine"),
         )
     },
+    ("docs/until-decided.md", "selftest-until"): selftest_until,
     ("docs/method.md", "losses"): lambda: losses_table(slotbench.load(LOSSES)),
     ("docs/profiling.md", "profile-phases"): lambda: profile_tables(
         "phases of a request, mean time"

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from slotbench.errors import SlotbenchError
 
 if TYPE_CHECKING:
     from slotbench.measure.runner import Progress
-    from slotbench.records import Scenario, Skipped
+    from slotbench.records import Scenario, Sequential, Skipped
 
 
 def run(
@@ -23,6 +23,12 @@ def run(
     contenders: str | Sequence[str] = (),
     rounds: int | None = None,
     seed: int | None = None,
+    until_decided: bool = False,
+    max_rounds: int | None = None,
+    budget_s: float | None = None,
+    metrics: str | Sequence[str] = (),
+    threshold: float | None = None,
+    thresholds: Mapping[str, float] | None = None,
     results_dir: str | Path = "results",
     on_progress: "Callable[[Progress], None] | None" = None,
 ) -> Run:
@@ -38,10 +44,19 @@ def run(
         contenders: one, or several, to race in place of the scenario's, beside its baseline.
         rounds: passes over all cells.
         seed: of order and think times.
+        until_decided: go on, after these rounds, with the cells that are not decided; looks are
+            planned beforehand, and intervals as much wider as keeps 95 % over all of them.
+        max_rounds: with ``until_decided``, of a cell; None is 4 times the scenario's.
+        budget_s: with ``until_decided``, of wall clock; None is no limit.
+        metrics: with ``until_decided``, one or several whose verdicts decide; none is throughput.
+        threshold: with ``until_decided``, δ of these verdicts; None is the scenario's.
+        thresholds: with ``until_decided``, metric → another δ for it.
         results_dir: the run's folder is made in it.
         on_progress: told what the run is at; None is the bar in a notebook, else nothing.
 
     Raises:
+        SlotbenchError: what is to be decided never can be, or not in that time; or one of these is given
+            without ``until_decided``.
         ScenarioError, ContenderError: it cannot be run; nothing was recorded.
         RecordError: the results folder cannot be written.
         WorkerError: no worker process comes up.
@@ -52,6 +67,18 @@ def run(
 
     asked = Asked("run", scenario, overrides, contenders, seed)
     loaded, skipped = asked.load(rounds)
+    goal = _Goal(
+        max_rounds,
+        budget_s,
+        (metrics,) if isinstance(metrics, str) else tuple(metrics),
+        threshold,
+        thresholds or {},
+    )
+    if not until_decided and goal != _NO_GOAL:
+        raise SlotbenchError(
+            "max_rounds, budget_s, metrics, threshold and thresholds go with until_decided=True"
+        )
+    loaded, until = goal.plan(loaded) if until_decided else (loaded, None)
     with (
         progress(on_progress, estimate_s(loaded)) as told,
         LocalExecutor(loaded) as executor,
@@ -61,7 +88,8 @@ def run(
             executor,
             Path(results_dir),
             skipped=skipped,
-            command=asked.command(rounds),
+            command=asked.command(rounds, goal.words() if until_decided else ()),
+            until=until,
             on_progress=told,
         )
     return load(path)
@@ -130,6 +158,51 @@ def profile(
             on_progress=told,
         )
     return load_profile(path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Goal:
+    """What a run is to decide, and how long it may take."""
+
+    max_rounds: int | None
+    budget_s: float | None
+    metrics: tuple[str, ...]
+    threshold: float | None
+    thresholds: Mapping[str, float]
+
+    def plan(self, scenario: "Scenario") -> "tuple[Scenario, Sequential]":
+        """The scenario with its δ, and when to look at it."""
+        from slotbench.compute.comparison import check_threshold
+        from slotbench.measure import until_decided
+
+        if self.threshold is not None:
+            check_threshold(self.threshold)
+            scenario = replace(scenario, threshold=self.threshold)
+        for delta in self.thresholds.values():
+            check_threshold(delta)
+        return scenario, until_decided.plan(
+            scenario,
+            metrics=self.metrics or until_decided.DEFAULT_METRICS,
+            thresholds=self.thresholds,
+            max_rounds=self.max_rounds,
+            budget_s=self.budget_s,
+        )
+
+    def words(self) -> list[tuple[str, ...]]:
+        """The options that ask for the same."""
+        words: list[tuple[str, ...]] = [("--until-decided",)]
+        if self.max_rounds is not None:
+            words.append(("--max-rounds", str(self.max_rounds)))
+        if self.budget_s is not None:
+            words.append(("--budget", f"{self.budget_s:g}s"))
+        words += [("--metric", name) for name in self.metrics]
+        if self.threshold is not None:
+            words.append(("--threshold", repr(self.threshold)))
+        words += [("--threshold", f"{k}={v!r}") for k, v in self.thresholds.items()]
+        return words
+
+
+_NO_GOAL = _Goal(None, None, (), None, {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,20 @@
 import signal
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slotbench.cli._options import RESULTS_DIR, ResultsDir, SetFields
+from slotbench.cli._options import (
+    RESULTS_DIR,
+    MetricThreshold,
+    ResultsDir,
+    SetFields,
+    Thresholds,
+    parse_duration,
+)
 from slotbench.errors import (
     EXIT_INVALID,
     EXIT_OK,
@@ -22,7 +30,7 @@ if TYPE_CHECKING:
     from slotbench.api import Run
     from slotbench.cli._progress import ProgressBar
     from slotbench.measure.executor import LocalExecutor
-    from slotbench.records import Scenario, Skipped
+    from slotbench.records import Scenario, Sequential, Skipped
 
 
 def run(  # noqa: PLR0917  # a command's options, given by name
@@ -47,6 +55,40 @@ def run(  # noqa: PLR0917  # a command's options, given by name
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the cells, trials and duration; stop.")
     ] = False,
+    until_decided: Annotated[
+        bool,
+        typer.Option(
+            "--until-decided",
+            help="Go on, round after round, with the cells that are not decided; the rate of false "
+            "alarms stays.",
+        ),
+    ] = False,
+    max_rounds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="With --until-decided: so many rounds of a cell at most.",
+            show_default="4 times the scenario's",
+        ),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="TIME",
+            parser=parse_duration,
+            help="With --until-decided: for so long at most, such as 90s, 30m or 2h.",
+            show_default="no limit",
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --until-decided: decide by this metric; may be repeated.",
+            show_default="throughput",
+        ),
+    ] = None,
+    threshold: Thresholds = None,
     results: ResultsDir = RESULTS_DIR,
     attempts: Annotated[
         int | None,
@@ -74,11 +116,15 @@ def run(  # noqa: PLR0917  # a command's options, given by name
     Every trial is recorded as it ends; Ctrl-C, a kill or a full disk keeps those that did,
     and --resume goes on from there: the block that was broken off is measured again whole.
     Ends with the comparison, the share of time not spent measuring, and the run's folder.
+    With --until-decided the scenario's rounds are followed by more of those cells in which a
+    contender is still inconclusive; looks are planned beforehand, and every interval is as much
+    wider as keeps 95 % over all of them.
     Exit code 3: a trial was INVALID; 4: a trial failed.
 
     Examples:
       slotbench run grid --set num_slots=4,16 --rounds 5 --dry-run
       slotbench run quickstart --contender slot --contender 'my.module:factory[depth=2]'
+      slotbench run quickstart --until-decided --max-rounds 30 --budget 20m
       slotbench run --resume newest
     """
     changes = {
@@ -88,8 +134,16 @@ def run(  # noqa: PLR0917  # a command's options, given by name
         "--rounds": rounds,
         "--seed": seed,
     }
+    of_until = {
+        "--max-rounds": max_rounds,
+        "--budget": budget,
+        "--metric": metric,
+        "--threshold": threshold,
+    }
+    lone = [name for name, value in of_until.items() if value not in (None, [])]
     if resume is not None:
         given = [name for name, value in changes.items() if value not in (None, [])]
+        given += lone + (["--until-decided"] if until_decided else [])
         if given:
             raise typer.BadParameter(
                 f"a run is resumed as it was planned: leave out {', '.join(given)}"
@@ -101,6 +155,8 @@ def run(  # noqa: PLR0917  # a command's options, given by name
         )
     if allow_different:
         raise typer.BadParameter("--allow-different goes with --resume")
+    if lone and not until_decided:
+        raise typer.BadParameter(f"{lone[0]} goes with --until-decided")
     from slotbench.scenario import load
     from slotbench.session import without_missing
 
@@ -118,8 +174,11 @@ def run(  # noqa: PLR0917  # a command's options, given by name
         _say(f"skipping {skip.label}: {skip.reason}")
     for note in _notes(loaded):
         _say(f"note: {note}")
+    until = None
+    if until_decided:
+        loaded, until = _until(loaded, max_rounds, budget, metric, threshold or ())
     if dry_run:
-        _print_plan(loaded)
+        _print_plan(loaded, until)
         return EXIT_OK
     from slotbench.measure.runner import MAX_ATTEMPTS, estimate_s
     from slotbench.session import run_scenario
@@ -132,11 +191,37 @@ def run(  # noqa: PLR0917  # a command's options, given by name
             skipped=skipped,
             command=_command(),
             max_attempts=attempts or MAX_ATTEMPTS,
+            until=until,
             on_progress=bar.update,
             on_start=told.append,
         )
 
     return _report(_measure(loaded, estimate_s(loaded), begin), skipped)
+
+
+def _until(
+    scenario: "Scenario",
+    max_rounds: int | None,
+    budget_s: float | None,
+    metrics: "Sequence[str] | None",
+    given: "Sequence[MetricThreshold]",
+) -> "tuple[Scenario, Sequential]":
+    """Plan a run until decided, and say so; a threshold for all metrics becomes the scenario's."""
+    from slotbench.draw import looks
+    from slotbench.measure import until_decided
+
+    plain = [one.ratio for one in given if one.metric is None]
+    if plain:
+        scenario = replace(scenario, threshold=plain[-1])
+    planned = until_decided.plan(
+        scenario,
+        metrics=metrics or until_decided.DEFAULT_METRICS,
+        thresholds={one.metric: one.ratio for one in given if one.metric is not None},
+        max_rounds=max_rounds,
+        budget_s=budget_s,
+    )
+    _say(looks.plan(planned))
+    return scenario, planned
 
 
 def _resume(
@@ -170,6 +255,8 @@ def _resume(
         f"{stored.run.run_id}: {planned - left} of {units.count(planned, 'block')} measured, "
         f"{left} left; expected duration {units.duration(left_s)}"
     )
+    if stored.run.sequential is not None and not stored.run.sequential.ended:
+        text += ", then until decided"
     if dry_run:
         print(text)
         return EXIT_OK
@@ -203,10 +290,10 @@ def _notes(scenario: "Scenario") -> list[str]:
     ]
 
 
-def _print_plan(scenario: "Scenario") -> None:
+def _print_plan(scenario: "Scenario", until: "Sequential | None" = None) -> None:
     """Print what a run would do: on stdout, since here it is the data."""
     from slotbench.draw import units
-    from slotbench.measure import design, runner
+    from slotbench.measure import design, runner, until_decided
 
     print(f"{scenario.name}: {scenario.title}")
     if scenario.citation:
@@ -219,9 +306,19 @@ def _print_plan(scenario: "Scenario") -> None:
         note = "  (baseline, twice in every block)" if contender.baseline else ""
         print(f"  {contender.label}{note}")
     num_trials = design.draw(scenario).num_trials
-    print(
-        f"\n{units.count(num_trials, 'trial')} in {units.count(scenario.rounds, 'round')}, seed {scenario.seed}; "
+    least = (
+        f"{units.count(num_trials, 'trial')} in {units.count(scenario.rounds, 'round')}, seed {scenario.seed}; "
         f"expected duration {units.duration(runner.estimate_s(scenario))}"
+    )
+    if until is None:
+        print(f"\n{least}")
+        return
+    most = num_trials // scenario.rounds * until.max_rounds
+    most_s = until_decided.most_s(scenario, until)
+    print(f"\nat least {least}")
+    print(
+        f"at most {units.count(most, 'trial')} in {until.max_rounds} rounds, if no cell is decided "
+        f"before; expected duration {units.duration(most_s)}"
     )
 
 
@@ -261,7 +358,7 @@ def _report(path: Path, skipped: "Sequence[Skipped]") -> int:
     """Print how the run ended; return the exit code."""
     from slotbench import load
     from slotbench.cli._screen import stdout_screen
-    from slotbench.draw import render, units
+    from slotbench.draw import looks, render, units
 
     run = load(path)
     known = {skip.label for skip in skipped}
@@ -279,6 +376,8 @@ def _report(path: Path, skipped: "Sequence[Skipped]") -> int:
             f"{accounting.overhead_ratio:.0%} of it outside warm-up and measurement "
             f"({units.duration(accounting.worker_start_s)} starting workers)."
         )
+    for line in looks.lines(run.record, run.stored.trials):
+        print(line)
     print(f"Recorded in {path}")
     return exit_code(run)
 

@@ -16,7 +16,7 @@ from slotbench.errors import EXIT_CHECK_FAILED, EXIT_OK
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slotbench.records import MachinePart, SelfTestSetting
+    from slotbench.records import MachinePart, SelfTestSetting, SequentialCount
 
 _SMALL: Final = 100
 _SMALL_ROUNDS: Final = (5, 10)
@@ -92,7 +92,7 @@ def selftest(
     rounds = _FULL_ROUNDS if full else _SMALL_ROUNDS
     processes = processes or num_cpus()
     try:
-        found = _simulate(number, rounds, seed, processes)
+        found, sequential = _simulate(number, rounds, seed, processes)
         measured = _measure(results) if machine else None
     except KeyboardInterrupt:
         kept = "; runs that were begun are kept" if machine else ""
@@ -116,7 +116,8 @@ def selftest(
         duration_s=time.monotonic() - began,
         settings=tuple(found),
         machine=measured,
-        criteria=criteria.judge(found, measured),
+        criteria=criteria.judge(found, measured, sequential),
+        sequential=tuple(sequential),
     )
     text = drawn.as_json(record) if as_json else drawn.render(record, stdout_screen())
     print(text, end="")
@@ -132,23 +133,30 @@ def selftest(
 
 def _simulate(
     number: int, rounds: "Sequence[int]", seed: int, processes: int
-) -> "list[SelfTestSetting]":
-    """Simulate under a progress bar."""
+) -> "tuple[list[SelfTestSetting], list[SequentialCount]]":
+    """Simulate under a progress bar: runs of a given length, and runs until decided."""
     from slotbench.cli._progress import ProgressBar
     from slotbench.measure.runner import Progress
-    from slotbench.selftest import study
+    from slotbench.selftest import study, until
 
     planned = study.settings(rounds)
-    tasks = study.chunks(planned, number, seed)
+    chunks = study.chunks(planned, number, seed)
+    of_until = until.settings()
+    more = until.tasks(of_until, number, seed)
+    tasks: list[study.Chunk | until.Task] = [*chunks, *more]
+    expected_s = study.estimate_s(chunks, processes) + until.estimate_s(more, processes)
     state = Progress(
-        0, len(tasks), f"{number} comparisons of each of {len(planned)} settings"
+        0,
+        len(tasks),
+        f"{number} comparisons of each of {len(planned) + len(of_until)} settings",
     )
-    with ProgressBar(study.estimate_s(tasks, processes), "parts") as bar:
+    with ProgressBar(expected_s, "parts") as bar:
         bar.update(state)
         sums = study.run_all(
             tasks, processes, lambda done: bar.update(replace(state, num_done=done))
         )
-    return [study.record(setting, sums[setting]) for setting in planned]
+    found = [study.record(setting, sums[setting]) for setting in planned]
+    return found, [one for x in of_until for one in until.record(x, sums[x])]
 
 
 def _measure(results: Path) -> "MachinePart":

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from slotbench.compute import blocks, comparison, gates, losses, statistics
+from slotbench.compute import blocks, comparison, gates, losses, sequential, statistics
 from slotbench.compute.comparison import FLOOR, ComparisonRow
 from slotbench.compute.losses import Loss
 from slotbench.compute.metrics import get as get_metric
@@ -210,7 +210,7 @@ def spread(cells: Sequence[Cell]) -> tuple[Cell, ...]:
 
 
 def beyond(
-    rows: Iterable[ComparisonRow], side: Side, threshold: float
+    rows: Iterable[ComparisonRow], side: Side, threshold: float, looks: Sequence[int] = ()
 ) -> tuple[ComparisonRow, ...]:
     """Rows whose ratio lies beyond δ on that side, all rows taken together (Holm).
 
@@ -218,6 +218,7 @@ def beyond(
         rows: the family; those without an interval, or undecided for a value of 0, never count.
         side: "above": the ratio exceeds 1 + δ; "below": it is under 1 / (1 + δ).
         threshold: δ.
+        looks: of the run, where it looked more than once: p-values are then of all of them.
     """
     family = [row for row in rows if row.ratio is not None and row.ratio.low is not None]
     # "Worse" than δ is, of a metric of which less is better, more than 1 + δ.
@@ -227,7 +228,9 @@ def beyond(
         for row in family
         if row.ratio is not None
     ]
-    adjusted = gates.holm([1.0 if p is None else p for p in found])
+    adjusted = gates.holm(
+        [1.0 if p is None else sequential.family_p_value(looks, p) for p in found]
+    )
     return tuple(
         row
         for row, p in zip(family, adjusted, strict=True)
@@ -262,6 +265,11 @@ class _Race:
     pairing: comparison.Pairing
     threshold: float
 
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Of the run; empty where it looked once."""
+        return () if self.run.sequential is None else self.run.sequential.looks
+
     def row(self, cell: Cell, contender: Contender, over: str) -> ComparisonRow:
         """One contender over another in one cell."""
         pairing = dataclasses.replace(self.pairing, baseline=over)
@@ -288,8 +296,8 @@ class _Race:
         own = [r.value for r in against if r.is_baseline]
         # A value of 0 is no number that a contender could be recommended for.
         known = [value for value in own if value]
-        ahead = beyond(rows, "above", self.threshold)
-        behind = beyond(rows, "below", self.threshold)
+        ahead = beyond(rows, "above", self.threshold, self.looks)
+        behind = beyond(rows, "below", self.threshold, self.looks)
         return _Candidate(
             Leader(contender.label, rows, ahead, behind),
             num_missing=len(own) - len(known),
@@ -316,7 +324,8 @@ class _Candidate:
 
 
 def _race(run: RunRecord, trials: Sequence[TrialRecord], threshold: float | None) -> _Race:
-    delta = run.scenario.threshold if threshold is None else threshold
+    own = {} if run.sequential is None else run.sequential.thresholds
+    delta = own.get(METRIC, run.scenario.threshold) if threshold is None else threshold
     comparison.check_threshold(delta)
     return _Race(run, comparison.pair(run, trials, ""), delta)
 
@@ -330,6 +339,6 @@ def _switched(race: _Race) -> Iterable[Switched]:
             off.label,
             on.label,
             rows,
-            pays=beyond(rows, "above", race.threshold),
-            costs=beyond(rows, "below", race.threshold),
+            pays=beyond(rows, "above", race.threshold, race.looks),
+            costs=beyond(rows, "below", race.threshold, race.looks),
         )

@@ -39,6 +39,8 @@ class TwoRuns:
         baseline: label that both runs divide by; None where ``is_absolute``.
         threshold: δ of the verdicts, where ``thresholds`` says no other.
         thresholds: metric → its δ, of every metric compared.
+        confidence: of every interval of ``rows``: where a run looked more than once, as its own
+            intervals have; of two such runs, the surer.
         metrics: names; the first is the one that the opening sentence speaks of.
         cells: of both runs, in head's order.
         contenders: of both runs, in the order of ``head.contenders``.
@@ -62,6 +64,11 @@ class TwoRuns:
     differences: tuple[Difference, ...]
     notes: tuple[str, ...]
     chosen: tuple[str, ...] = ()
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Those of the run whose intervals are surer; empty where no run looked more than once."""
+        return max(self.base, self.head, key=lambda run: run.confidence).looks
 
 
 Compared = Comparison | TwoRuns
@@ -125,7 +132,8 @@ def compare(
         for (run, trials), label in zip((base, head), below, strict=True)
     ]
     contenders = tuple(c for c in inside[1].contenders if c.label in labels)
-    between = _Between((pairings[0], pairings[1]), is_absolute)
+    confidence = max(one.confidence for one in inside)
+    between = _Between((pairings[0], pairings[1]), is_absolute, confidence)
     sides = [
         {(row.cell, row.contender, row.metric): row for row in one.rows} for one in inside
     ]
@@ -141,7 +149,7 @@ def compare(
         baseline=None if is_absolute else below[1],
         threshold=delta,
         thresholds=inside[1].thresholds,
-        confidence=inside[1].confidence,
+        confidence=confidence,
         metrics=inside[1].metrics,
         cells=cells,
         contenders=contenders,
@@ -202,6 +210,7 @@ class _Between:
 
     pairings: tuple[Pairing, Pairing]
     is_absolute: bool
+    confidence: float
 
     def row(self, base: ComparisonRow, head: ComparisonRow) -> ComparisonRow:
         metric = get_metric(head.metric)
@@ -229,7 +238,12 @@ class _Between:
             )
             for pairing in self.pairings
         )
-        return statistics.welch_log_ratio(head, base) if head and base else None
+        return self._welch(head, base)
+
+    def _welch(self, head: list[float], base: list[float]) -> RatioEstimate | None:
+        if not (head and base):
+            return None
+        return statistics.welch_log_ratio(head, base, self.confidence)
 
     def _repeat(self, cell: str, metric: Metric) -> RatioEstimate | None:
         """What is the same baseline in both runs, head over base, as the rows are made.
@@ -245,7 +259,7 @@ class _Between:
             head = other.log_values(cell, one.baseline, metric)
         else:
             return None
-        return statistics.welch_log_ratio(head, base) if head and base else None
+        return self._welch(head, base)
 
     def _verdict(
         self, row: ComparisonRow, metric: Metric, ratio: RatioEstimate | None

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from slotbench.compute import blocks, environment_diff, statistics
+from slotbench.compute import blocks, environment_diff, sequential, statistics
 from slotbench.compute.blocks import Problem
 from slotbench.compute.environment_diff import Difference
 from slotbench.compute.metrics import Metric
@@ -21,6 +21,7 @@ from slotbench.records import (
     Cell,
     Contender,
     RunRecord,
+    Sequential,
     Skipped,
     TrialMeasurement,
     TrialRecord,
@@ -75,7 +76,7 @@ class ComparisonRow:
             of both.
         num_failed: trials of these without numbers; likewise.
         sides: base's row and head's, each inside its own run; None inside one run.
-        value_low, value_high: 95 % t interval of ``value`` over its trials, which the drift
+        value_low, value_high: t interval of ``value`` over its trials, which the drift
             that a ratio is free of widens; None for one trial, and where one is 0.
     """
 
@@ -128,13 +129,13 @@ class Comparison:
     Attributes:
         status: of the run, "complete", "interrupted", "killed" or "running"; all but the first
             may lack blocks.
-        num_rounds: as planned.
+        num_rounds: as planned; of a run until decided, the most that a cell was given.
         num_planned: trials as planned, without repeated attempts.
         num_recorded: trials in the record, all attempts.
         baseline: label of the contender that the others are divided by.
         threshold: δ of the verdicts, where ``thresholds`` says no other.
         thresholds: metric → its δ, of every metric compared.
-        confidence: of every interval.
+        confidence: of every interval; above 95 % where the run looked more than once.
         metrics: names; the first is the one that the opening sentence speaks of.
         contenders: the baseline first, floors last, the scenario's order between.
         rows: by cell, contender and metric, in these orders.
@@ -147,6 +148,7 @@ class Comparison:
         twins: what synthetic cells say of real ones; likewise.
         loads: what contenders make of what they are offered, in the cells of an open loop.
         scalability: how throughput scales with the slots; None where it was not asked.
+        sequential: how a run until decided was planned and ended; None of any other.
     """
 
     run_id: str
@@ -174,6 +176,12 @@ class Comparison:
     twins: "tuple[Prediction, ...]" = ()
     loads: "tuple[LoadPoint, ...]" = ()
     scalability: "Scalability | None" = None
+    sequential: Sequential | None = None
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Rounds after which the run looked at its results; empty where it did so once, at its end."""
+        return () if self.sequential is None else self.sequential.looks
 
     @property
     def end(self) -> str:
@@ -201,7 +209,8 @@ def compare(
         trials: its trials in any order, all attempts.
         metrics: names; see `slotbench.compute.metrics.available`. None is `default_metrics`.
         threshold: δ; the scenario's where None.
-        thresholds: metric → another δ for it.
+        thresholds: metric → another δ for it; where neither is given, those that a run until decided
+            was to decide.
         baseline: label of another contender to divide by; the scenario's where None.
 
     Raises:
@@ -212,6 +221,10 @@ def compare(
     scenario = run.scenario
     delta = scenario.threshold if threshold is None else threshold
     names = default_metrics(scenario.cells) if metrics is None else metrics
+    if threshold is None and not thresholds and run.sequential is not None:
+        thresholds = {
+            name: own for name, own in run.sequential.thresholds.items() if name in names
+        }
     deltas = _thresholds(names, delta, thresholds or {})
     base = baseline_label(scenario.contenders, baseline)
     contenders = in_order(scenario.contenders, base)
@@ -233,7 +246,7 @@ def compare(
         baseline=base,
         threshold=delta,
         thresholds=deltas,
-        confidence=CONFIDENCE,
+        confidence=pairing.confidence,
         metrics=tuple(deltas),
         cells=scenario.cells,
         contenders=contenders,
@@ -247,6 +260,7 @@ def compare(
         command=run.command,
         commit=str(run.environment.get("git_commit", "")),
         resumptions=resumptions(run),
+        sequential=run.sequential,
     )
 
 
@@ -275,7 +289,8 @@ def pair(run: RunRecord, trials: Sequence[TrialRecord], baseline: str) -> "Pairi
         RecordError: the trials are not this run's.
     """
     repeated = next((c.label for c in run.scenario.contenders if c.baseline), None)
-    return Pairing(blocks.arrange(run, trials), baseline, repeated)
+    arms = blocks.arrange(run, trials)
+    return Pairing(arms, baseline, repeated, sequential.confidence_of(run))
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,11 +300,13 @@ class Pairing:
     Attributes:
         baseline: label of the contender that the others are divided by.
         repeated: label of the scenario's own baseline, which ran twice in each block.
+        confidence: of every interval.
     """
 
     arms: blocks.Arms
     baseline: str
     repeated: str | None
+    confidence: float = CONFIDENCE
 
     def row(
         self, cell: str, contender: Contender, metric: Metric, threshold: float
@@ -300,12 +317,12 @@ class Pairing:
         values = self.values(cell, label, metric)
         is_baseline = label == self.baseline
         base = self.values(cell, self.baseline, metric)
-        ratio = None if is_baseline else paired(values, base)
+        ratio = None if is_baseline else self.paired(values, base)
         has_zero = self.has_zero(cell, (label, self.baseline), metric)
         repeat = self.repeat(cell, metric)
         noise = None if repeat is None else statistics.noise_floor(repeat)
         is_floor = contender.name == FLOOR
-        spread = _spread(tuple(values.values()))
+        spread = _spread(tuple(values.values()), self.confidence)
         return ComparisonRow(
             cell=cell,
             contender=label,
@@ -318,7 +335,7 @@ class Pairing:
             mean_batch_size=_mean_batch_size(trials),
             ratio=ratio,
             verdict="limit" if is_floor else verdict(ratio, metric, threshold, has_zero),
-            more_blocks=None if is_floor else _more_blocks(ratio, threshold, has_zero),
+            more_blocks=None if is_floor else self._more_blocks(ratio, threshold, has_zero),
             noise_floor=noise,
             can_resolve=can_resolve(repeat, threshold),
             num_invalid=sum(trial.is_invalid for trial in trials.values()),
@@ -342,7 +359,13 @@ class Pairing:
 
     def repeat(self, cell: str, metric: Metric) -> RatioEstimate | None:
         """The baseline's second trials over its first ones (A/A); None where it has none."""
-        return _estimate(self._repeat_pairs(cell, metric))
+        return _estimate(self._repeat_pairs(cell, metric), self.confidence)
+
+    def paired(
+        self, above: Mapping[int, float], below: Mapping[int, float]
+    ) -> RatioEstimate | None:
+        """`paired`, with an interval as sure as the run's others."""
+        return paired(above, below, self.confidence)
 
     def mean_batch_size(self, cell: str, label: str) -> float | None:
         """Rows per batch, mean over usable trials (first arm); None where there are none."""
@@ -378,6 +401,13 @@ class Pairing:
             if value == 0.0
         ]
 
+    def _more_blocks(
+        self, ratio: RatioEstimate | None, threshold: float, has_zero: bool
+    ) -> int | None:
+        if ratio is None or has_zero:
+            return None
+        return statistics.blocks_to_decide(ratio, threshold, self.confidence)
+
     def _repeat_pairs(self, cell: str, metric: Metric) -> list[tuple[float, float]]:
         if self.repeated is None:
             return []
@@ -385,9 +415,13 @@ class Pairing:
         return _pairs(second, self.values(cell, self.repeated, metric))
 
 
-def paired(above: Mapping[int, float], below: Mapping[int, float]) -> RatioEstimate | None:
+def paired(
+    above: Mapping[int, float],
+    below: Mapping[int, float],
+    confidence: float = CONFIDENCE,
+) -> RatioEstimate | None:
     """The first over the second, by rounds in which both are above 0; None where there is none."""
-    return _estimate(_pairs(above, below))
+    return _estimate(_pairs(above, below), confidence)
 
 
 def verdict(
@@ -435,26 +469,20 @@ def _pairs(
     ]
 
 
-def _estimate(pairs: Sequence[tuple[float, float]]) -> RatioEstimate | None:
+def _estimate(
+    pairs: Sequence[tuple[float, float]], confidence: float
+) -> RatioEstimate | None:
     if not pairs:
         return None
     above, under = zip(*pairs, strict=True)
-    return statistics.paired_log_ratio(above, under)
+    return statistics.paired_log_ratio(above, under, confidence)
 
 
-def _spread(values: Sequence[float]) -> RatioEstimate | None:
+def _spread(values: Sequence[float], confidence: float) -> RatioEstimate | None:
     """The values' geometric mean as a ratio to 1: its interval is theirs."""
     if not values or 0.0 in values:
         return None
-    return statistics.paired_log_ratio(values, [1.0] * len(values))
-
-
-def _more_blocks(
-    ratio: RatioEstimate | None, threshold: float, has_zero: bool
-) -> int | None:
-    if ratio is None or has_zero:
-        return None
-    return statistics.blocks_to_decide(ratio, threshold)
+    return statistics.paired_log_ratio(values, [1.0] * len(values), confidence)
 
 
 def _has_failed(trial: TrialRecord) -> bool:

@@ -3,7 +3,8 @@
 A row regresses where its interval lies wholly beyond δ on the bad side of its metric, and
 still does once all gated rows are taken together: many rows make one false alarm likely, so
 the one-sided p-values of "not worse than δ" are adjusted by Holm's step-down. At 95 % a
-two-sided interval beyond δ is a one-sided p below 2.5 %, which is the level of the family.
+two-sided interval beyond δ is a one-sided p below 2.5 %, which is the level of the family. Of a
+run that looked more than once, p is that of any of its looks (`slotbench.compute.sequential`).
 """
 
 import difflib
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from slotbench.compute import statistics
+from slotbench.compute import sequential, statistics
 from slotbench.compute.between import Compared, TwoRuns
 from slotbench.compute.comparison import FLOOR, ComparisonRow
 from slotbench.compute.metrics import get as get_metric
@@ -36,7 +37,7 @@ class GatedRow:
 
     Attributes:
         p_worse: one-sided p-value of "not worse than δ"; None where the row gives none: no
-            interval, or one whose verdict a value of 0 withholds.
+            interval, or one whose verdict a value of 0 withholds. Of all looks at the run.
         p_holm: the same among all gated rows that have one.
         outcome: "inconclusive" fails only a gate that asks for a decision; "no ratio" fails
             every gate: as a failed trial, as missing data or as INVALID.
@@ -98,7 +99,7 @@ def judge(compared: Compared, fail_on: Sequence[str]) -> Gate:
             "there is nothing to gate: the comparison holds no contender besides baseline "
             "and floor, or no metric with a good direction"
         )
-    raw = [_p_worse(row) for row in judged]
+    raw = [_p_worse(row, compared.looks) for row in judged]
     adjusted = iter(holm([p for p in raw if p is not None]))
     rows = tuple(
         _gated(row, p, None if p is None else next(adjusted))
@@ -150,10 +151,12 @@ def _asked(fail_on: Sequence[str]) -> tuple[FailOn, ...]:
     return tuple(name for name in known if name in fail_on)
 
 
-def _p_worse(row: ComparisonRow) -> float | None:
+def _p_worse(row: ComparisonRow, looks: Sequence[int]) -> float | None:
     if row.ratio is None:
         return None
     p_value = statistics.p_worse(row.ratio, row.threshold, get_metric(row.metric).better)
+    if p_value is not None:
+        p_value = sequential.family_p_value(looks, p_value)
     # Inconclusive though the interval is decided: a value of 0, which is not in it.
     is_withheld = row.verdict == "inconclusive" and p_value is not None and p_value < ALPHA
     return None if is_withheld else p_value

@@ -26,7 +26,7 @@ class LoadPoint:
         offered_per_s: of all actors together.
         served_per_s: replies in the window, per second.
         latency_p50_s, latency_p99_s: from the intended start; None where no trial has it.
-        p50_interval, p99_interval: 95 % t intervals of these, s; None for one trial.
+        p50_interval, p99_interval: t intervals of these, s, as sure as the run's others; None for one trial.
         call_p50_s, call_p99_s: from the actual start: without the wait for a busy slot.
         late_p99_s: the generator's own delay.
         unanswered_share: of what was due, what was never submitted; the mean.
@@ -65,17 +65,17 @@ def points(run: RunRecord, trials: Sequence[TrialRecord]) -> tuple[LoadPoint, ..
     cells = [cell for cell in run.scenario.cells if cell.workload.load.is_open]
     if not cells:
         return ()
-    arms = comparison.pair(run, trials, "").arms
+    pairing = comparison.pair(run, trials, "")
     found = []
     for cell in cells:
         load, num_slots = cell.workload.load, cell.workload.num_slots
         for who in run.scenario.contenders:
-            own = arms.get((cell.name, who.label, 0), {}).values()
+            own = pairing.arms.get((cell.name, who.label, 0), {}).values()
             usable = [one for one in own if _open(one) and not one.is_invalid]
             if usable:
                 offered_per_s = arrivals.offered_per_s(load, num_slots)
-                is_floor = who.name == FLOOR
-                found.append(_point(cell.name, who.label, is_floor, offered_per_s, usable))
+                place = (cell.name, who.label, who.name == FLOOR)
+                found.append(_point(*place, offered_per_s, usable, pairing.confidence))
     return tuple(found)
 
 
@@ -109,14 +109,15 @@ def _point(
     is_floor: bool,
     offered_per_s: float,
     trials: Sequence[TrialRecord],
+    confidence: float,
 ) -> LoadPoint:
     both: list[tuple[TrialMeasurement, OpenLoop]] = [
         (trial.measurement, trial.measurement.open_loop)
         for trial in trials
         if trial.measurement is not None and trial.measurement.open_loop is not None
     ]
-    p50 = _estimate(measured.latency_p50_s for measured, _ in both)
-    p99 = _estimate(measured.latency_p99_s for measured, _ in both)
+    p50 = _estimate((measured.latency_p50_s for measured, _ in both), confidence)
+    p99 = _estimate((measured.latency_p99_s for measured, _ in both), confidence)
     unanswered = [of.num_unanswered / max(1, of.num_intended) for _, of in both]
     return LoadPoint(
         cell=cell,
@@ -144,10 +145,12 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return statistics.geometric_mean([one for one in values if one is not None])
 
 
-def _estimate(values: Iterable[float | None]) -> RatioEstimate | None:
+def _estimate(values: Iterable[float | None], confidence: float) -> RatioEstimate | None:
     """The values' geometric mean as a ratio to 1: its interval is theirs."""
     known = [one for one in values if one]
-    return statistics.paired_log_ratio(known, [1.0] * len(known)) if known else None
+    if not known:
+        return None
+    return statistics.paired_log_ratio(known, [1.0] * len(known), confidence)
 
 
 def _interval(estimate: RatioEstimate | None) -> tuple[float, float] | None:

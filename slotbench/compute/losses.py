@@ -19,7 +19,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final, Literal
 
-from slotbench.compute import blocks, bound, comparison, demands, simulation, statistics
+from slotbench.compute import (
+    blocks,
+    bound,
+    comparison,
+    demands,
+    sequential,
+    simulation,
+    statistics,
+)
 from slotbench.compute.bound import Limit
 from slotbench.compute.comparison import FLOOR, Pairing
 from slotbench.compute.demands import Demands
@@ -200,7 +208,10 @@ def _limits_of(
     for trial in trials:
         seeds.setdefault(trial.cell, {})[trial.round] = trial.seed
     return {
-        cell.name: _rounds(cell, by_cell.get(cell.name, {}), seeds.get(cell.name, {}))
+        cell.name: replace(
+            _rounds(cell, by_cell.get(cell.name, {}), seeds.get(cell.name, {})),
+            confidence=sequential.confidence_of(run),
+        )
         for cell in run.scenario.cells
     }
 
@@ -265,6 +276,7 @@ class _Rounds:
         num_disturbed: calibrations that the machine interfered with.
         uses_disturbed: whether they are among ``by_round``, for lack of others.
         failure: why a calibration failed; "" where none did.
+        confidence: of every interval.
     """
 
     by_round: Mapping[int, _Round]
@@ -272,6 +284,7 @@ class _Rounds:
     num_disturbed: int = 0
     uses_disturbed: bool = False
     failure: str = ""
+    confidence: float = statistics.CONFIDENCE
 
     def without_gil(self) -> "_Rounds":
         """The same for actors that are processes: each computes under a GIL of its own."""
@@ -286,7 +299,7 @@ class _Rounds:
     def over(self, values: Mapping[int, float]) -> RatioEstimate | None:
         """The free transport over these, paired by round; None where there is no pair."""
         free = {n: self.by_round[n].free.per_s for n in values if n in self.by_round}
-        return comparison.paired(free, values)
+        return comparison.paired(free, values, self.confidence)
 
 
 def _rounds(
@@ -380,7 +393,7 @@ def _of_cell(
             is_collected=actors_of(who) == "collector",
             measured_per_s=measured,
             mean_batch_size=pairing.mean_batch_size(cell.name, who.label),
-            transport=comparison.paired(below, values),
+            transport=pairing.paired(below, values),
             overhead=own.over(values),
         )
 
@@ -414,6 +427,7 @@ def _yardsticks(
         batching=comparison.paired(
             {number: one.bound.per_s for number, one in rounds.by_round.items()},
             {number: one.free.per_s for number, one in rounds.by_round.items()},
+            rounds.confidence,
         ),
         waking=rounds.over(floor) if floor_per_s else None,
     )

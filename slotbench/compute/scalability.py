@@ -164,7 +164,8 @@ def scalability(
 ) -> Scalability:
     """Fit the law to every contender, in every row of cells that differ in num_slots alone.
 
-    Cells of an open loop are left out: their throughput is what was offered.
+    Cells of an open loop are left out: their throughput is what was offered. Of a run until decided the
+    rounds before its first look count: how many more a cell got, the results decided.
 
     Args:
         run: its plan.
@@ -177,6 +178,8 @@ def scalability(
     """
     scenario = run.scenario
     base = comparison.baseline_label(scenario.contenders, baseline)
+    if run.sequential is not None:
+        trials = [one for one in trials if one.round < run.sequential.looks[0]]
     pairing = comparison.pair(run, trials, base)
     contenders = comparison.in_order(scenario.contenders, base)
     laws: list[Law] = []

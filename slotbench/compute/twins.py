@@ -248,7 +248,7 @@ class _Judge:
         twin_row = pairing.row(twin.name, who, metric, self.threshold)
         real_values = pairing.values(real.name, who.label, metric)
         twin_values = pairing.values(twin.name, who.label, metric)
-        ratio = comparison.paired(twin_values, real_values)
+        ratio = pairing.paired(twin_values, real_values)
         verdict: TwinVerdict | None = None
         if ratio is not None:
             has_zero = 0.0 in {*real_values.values(), *twin_values.values()}

@@ -374,8 +374,9 @@ def _how_sure(answers: Answers, comparison: Comparison) -> Iterable[str]:
     claims = [*leader.ahead, *leader.behind] if leader is not None else []
     claims += [row for one in answers.switched for row in (*one.pays, *one.costs)]
     if claims:
+        looks = " and all looks" if comparison.looks else ""
         yield (
-            "What is called shown is so at 95 % over all comparisons of that contender "
+            f"What is called shown is so at 95 % over all comparisons of that contender{looks} "
             "together."
         )
 

@@ -24,7 +24,10 @@ History of the format (``schema_version``):
    Between two runs ``noise_floor_ratio`` and ``can_resolve`` are of the difference of both.
 4. ``losses``, a row per cell and contender: null where it was not asked where throughput went.
 5. ``twins``, a row per real cell, twin and contender: null where it was not asked, or there are none.
-6. ``loads``, a row per cell of an open loop and contender: null where there is none. ``scalability``: ``laws``, one per row of cells and contender, and what is ``missing``; null where it was not asked.
+6. ``loads``, a row per cell of an open loop and contender: null where there is none. ``scalability``: ``laws``, one per row
+   of cells and contender, and what is ``missing``; null where it was not asked. ``sequential`` of a run: how a run
+   until decided was planned and ended; null of any other, whose ``confidence`` is 0.95. Of a run that looked more than
+   once ``confidence`` is that of each interval, and p-values are those of all looks.
 """
 
 import dataclasses
@@ -122,6 +125,9 @@ def _run(run: Comparison) -> dict[str, Any]:
         "num_trials_recorded": run.num_recorded,
         "command": list(run.command),
         "commit": run.commit or None,
+        "sequential": None
+        if run.sequential is None
+        else dataclasses.asdict(run.sequential),
         "skipped": [dataclasses.asdict(skipped) for skipped in run.skipped],
         "resumptions": [dataclasses.asdict(again) for again in run.resumptions],
         "problems": [dataclasses.asdict(problem) for problem in run.problems],

@@ -7,7 +7,7 @@ from slotbench.compute import metrics
 from slotbench.compute.between import TwoRuns
 from slotbench.compute.comparison import ComparisonRow
 from slotbench.compute.environment_diff import Difference
-from slotbench.draw import cell_table, units
+from slotbench.draw import cell_table, looks, units
 from slotbench.draw.cell_table import CellTable
 
 DRIFT: Final = "drift between runs is not controlled"
@@ -21,10 +21,9 @@ def tables(runs: TwoRuns) -> tuple[CellTable, ...]:
 def legend(runs: TwoRuns) -> str:
     """What the verdicts, their signs and the arrows mean, in one line."""
     of_what = "values" if runs.is_absolute else f"ratios to {runs.baseline}"
-    interval = units.percent(runs.confidence)
     said = (
         f"base → head; change is head over base, of {of_what}; [low, high] is its "
-        f"{interval} interval by Welch's t over {'trials' if runs.is_absolute else 'blocks'}"
+        f"{looks.interval(runs)} by Welch's t over {'trials' if runs.is_absolute else 'blocks'}"
     )
     return f"{cell_table.signs(runs.thresholds)}; {said}; {DRIFT}"
 

@@ -10,7 +10,7 @@ from typing import Final
 from slotbench.compute import metrics
 from slotbench.compute.blocks import Problem
 from slotbench.compute.comparison import Comparison, ComparisonRow, Resumed
-from slotbench.draw import units
+from slotbench.draw import looks, units
 from slotbench.records import Scalar
 
 MARKS: Final = {
@@ -59,7 +59,7 @@ def legend(comparison: Comparison) -> str:
     """What the verdicts and their signs mean, in one line."""
     return (
         f"{signs(comparison.thresholds)}; [low, high] is the "
-        f"{units.percent(comparison.confidence)} interval of the ratio over blocks"
+        f"{looks.interval(comparison)} of the ratio over blocks"
     )
 
 
@@ -94,8 +94,7 @@ def facts(comparison: Comparison) -> str:
 
 def run_facts(comparison: Comparison) -> str:
     """A run's id, state and rounds."""
-    rounds = units.count(comparison.num_rounds, "round")
-    return f"{comparison.run_id} · {comparison.status} · {rounds}"
+    return f"{comparison.run_id} · {comparison.status} · {looks.rounds(comparison)}"
 
 
 def remarks(comparison: Comparison) -> tuple[str, ...]:

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from slotbench.compute.comparison import Comparison
 from slotbench.compute.demands import MAX_MISFIT_RATIO, ServiceTime
 from slotbench.compute.losses import Loss, Yardsticks
 from slotbench.compute.statistics import RatioEstimate
-from slotbench.draw import units
+from slotbench.draw import looks, units
 from slotbench.draw.cell_table import CellTable
 
 _HEADER: Final = (
@@ -30,14 +31,19 @@ _WITH_COLLECTOR: Final = {
 
 _APART: Final = " · actors in processes of their own"
 
-LEGEND: Final = (
+_LEGEND: Final = (
     "bound: what no transport can exceed; free transport: the batching rule simulated with a "
     "transport that costs nothing; floor: bare threads and locks without a payload. A ratio is the "
-    "step above over this one, a contender's the floor over it, with its 95 % interval; below 1 it is "
+    "step above over this one, a contender's the floor over it, with its {interval}; below 1 it is "
     "ahead of that step. Adds to a cycle: how much longer than with a free transport it takes an actor "
     "from one request to the next. Largest loss: the one whose interval lies above the others'; "
     "undecided where they overlap or one is missing; a contender that passes the floor loses nothing to it."
 )
+
+
+def legend(comparison: Comparison) -> str:
+    """What the rows and columns mean."""
+    return _LEGEND.format(interval=looks.interval(comparison))
 
 
 def tables(losses: Sequence[Loss]) -> tuple[CellTable, ...]:

@@ -112,7 +112,7 @@ def _sections(compared: Comparison) -> Iterable[Section]:
             title="Where the loss goes",
             option="--explain",
             tables=loss_table.tables(compared.losses),
-            legend=loss_table.LEGEND,
+            legend=loss_table.legend(compared),
         )
     if compared.twins:
         yield Section(

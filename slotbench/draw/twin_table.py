@@ -7,7 +7,7 @@ from typing import Final
 from slotbench.compute.comparison import Comparison
 from slotbench.compute.statistics import RatioEstimate
 from slotbench.compute.twins import MARGIN, Prediction
-from slotbench.draw import units
+from slotbench.draw import looks, units
 from slotbench.draw.cell_table import CellTable
 from slotbench.records import ThinkTime, Workload
 
@@ -25,7 +25,7 @@ def legend(comparison: Comparison) -> str:
     low, high = units.interval(1 / (1 + MARGIN), 1 + MARGIN)[1:-1].split(", ")
     return (
         "real: the cell that steps the environment; twin: the one that thinks instead. Twin/real "
-        "is paired by round, with its 95 % interval: inside "
+        f"is paired by round, with its {looks.interval(comparison)}: inside "
         f"[{low}, {high}] the twin predicts the real throughput, wholly outside it does not. Ranks: "
         f"whether both cells say the same of a contender against {comparison.baseline} (faster, "
         "slower, equivalent); not decided where one of them is inconclusive."

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slotbench.compute import blocks, comparison, metrics, validity
-from slotbench.draw import cell_table, units
+from slotbench.draw import cell_table, looks, units
 from slotbench.draw.screen import PAPER, Screen, drawn
 from slotbench.errors import RecordError
 from slotbench.records import Scalar, TrialRecord
@@ -131,6 +131,9 @@ def as_json(stored: StoredRun, trial_id: str | None = None) -> str:
         "created_at": run.created_at,
         "scenario": run.scenario.name,
         "notes": list(stored.notes),
+        "sequential": None
+        if run.sequential is None
+        else dataclasses.asdict(run.sequential),
         "environment": run.environment,
         "resumptions": [dataclasses.asdict(resumed) for resumed in run.resumptions],
         "rules": _rules(),
@@ -182,6 +185,7 @@ def _facts(stored: StoredRun) -> Iterable[str]:
         f"{len(stored.trials)} trials of {run.design.num_trials} planned · {run.created_at}"
     )
     yield machine(run.environment)
+    yield from looks.lines(run, stored.trials)
     yield from map(cell_table.resumed, comparison.resumptions(run))
     for skipped in run.skipped:
         yield f"skipped {skipped.label}: {skipped.reason}"

@@ -16,6 +16,7 @@ from slotbench.exports._trials import UsableTrial, account, usable_trials
 
 if TYPE_CHECKING:
     from slotbench.compute.metrics import Metric
+    from slotbench.records import RunRecord
     from slotbench.store import StoredRun
 
 SUMMARY: Final = "two JSON files, for a chart over commits"
@@ -43,7 +44,7 @@ def render(stored: "StoredRun") -> Rendered:
             for (cell, contender), group in groups.items()
             for metric in known
             if metric.better == better
-            for entry in _entries(stored.run.run_id, cell, contender, metric, group)
+            for entry in _entries(stored.run, cell, contender, metric, group)
         ]
         text = json.dumps(entries, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         files[end] = text.encode("utf-8", "replace")
@@ -51,9 +52,14 @@ def render(stored: "StoredRun") -> Rendered:
 
 
 def _entries(
-    run_id: str, cell: str, contender: str, metric: "Metric", group: Sequence[UsableTrial]
+    run: "RunRecord",
+    cell: str,
+    contender: str,
+    metric: "Metric",
+    group: Sequence[UsableTrial],
 ) -> list[dict[str, Any]]:
     """The one entry of a metric, or none where no trial has a value."""
+    from slotbench.compute import sequential
     from slotbench.compute.statistics import geometric_mean
 
     values = [metric.value(trial.measurement) for trial in group]
@@ -61,7 +67,7 @@ def _entries(
     mean = geometric_mean(found)
     if mean is None:
         return []
-    spread = _range(found)
+    spread = _range(found, sequential.confidence_of(run))
     number = "1 trial" if len(found) == 1 else f"{len(found)} trials"
     return [
         {
@@ -69,13 +75,13 @@ def _entries(
             "unit": metric.unit,
             "value": mean,
             **({"range": spread} if spread else {}),
-            "extra": f"{metric.label}, geometric mean of {number}\nrun {run_id}",
+            "extra": f"{metric.label}, geometric mean of {number}\nrun {run.run_id}",
         }
     ]
 
 
-def _range(values: Sequence[float]) -> str:
-    """Half-width of the 95 % t interval of the mean: "± 2.31%"; "" where there is none.
+def _range(values: Sequence[float], confidence: float) -> str:
+    """Half-width of the t interval of the mean: "± 2.31%"; "" where there is none.
 
     The interval lies on the logarithm. It is told as one share of the mean, which is what
     a reader can hold against the next commit's.
@@ -85,5 +91,5 @@ def _range(values: Sequence[float]) -> str:
     if 0.0 in values:
         return ""
     # A ratio to 1 is the value itself.
-    half_width = noise_floor(paired_log_ratio(values, [1.0] * len(values)))
+    half_width = noise_floor(paired_log_ratio(values, [1.0] * len(values), confidence))
     return "" if half_width is None else f"± {half_width * 100:.3g}%"

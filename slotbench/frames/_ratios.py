@@ -29,10 +29,11 @@ def ratios_frame(
     """One row per cell, contender and metric, as in a comparison.
 
     Columns: the place; contender, metric, is_baseline, is_floor, num_trials; value with
-    value_low and value_high, its 95 % t interval, in the metric's unit; ratio to the baseline
+    value_low and value_high, its t interval, in the metric's unit; ratio to the baseline
     with ratio_low and ratio_high; verdict; noise_floor and can_resolve of cell and metric;
     mean_batch_size; bound_per_s, what think time and service time allow, NaN for other metrics
-    than throughput. NaN or None where there is no such number.
+    than throughput. NaN or None where there is no such number. The attribute "confidence" is that of
+    every interval: 0.95, and above where the run looked more than once.
 
     Raises:
         SlotbenchError: no such contender or metric, or a threshold outside 0 to 1.
@@ -52,6 +53,7 @@ def ratios_frame(
     )
     numbers = [name for name in _COLUMNS if name.startswith(("value", "ratio", "bound"))]
     frame = frame.astype(dict.fromkeys((*numbers, "noise_floor"), "float64"))
+    frame.attrs["confidence"] = compared.confidence
     frame.attrs["units"] = {name: metrics.get(name).unit for name in compared.metrics}
     return frame
 

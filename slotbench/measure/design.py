@@ -19,19 +19,33 @@ def draw(scenario: Scenario) -> Design:
 
     The same scenario and seed give the same design.
     """
+    empty = Design(scenario.seed, rounds=0, num_trials=0, blocks=())
+    names = [cell.name for cell in scenario.cells]
+    found = empty
+    for _ in range(scenario.rounds):
+        found = extended(scenario, found, names)
+    return found
+
+
+def extended(scenario: Scenario, design: Design, cells: Sequence[str]) -> Design:
+    """Add one more round.
+
+    Args:
+        scenario: that of the design.
+        design: so far.
+        cells: names of the round's cells, in the scenario's order; not all must be there.
+    """
     labels = [_name(contender, arm) for contender, arm in arms(scenario.contenders)]
-    rounds = []
-    for round_index in range(scenario.rounds):
-        shuffled = random.Random(f"{scenario.seed}/{round_index}")
-        cells = list(scenario.cells)
-        shuffled.shuffle(cells)
-        rounds.append(
-            tuple(
-                (cell.name, tuple(shuffled.sample(labels, len(labels)))) for cell in cells
-            )
-        )
-    num_trials = scenario.rounds * len(scenario.cells) * len(labels)
-    return Design(scenario.seed, scenario.rounds, num_trials, tuple(rounds))
+    shuffled = random.Random(f"{scenario.seed}/{design.rounds}")
+    in_order = list(cells)
+    shuffled.shuffle(in_order)
+    added = tuple((cell, tuple(shuffled.sample(labels, len(labels)))) for cell in in_order)
+    return Design(
+        seed=design.seed,
+        rounds=design.rounds + 1,
+        num_trials=design.num_trials + len(cells) * len(labels),
+        blocks=(*design.blocks, added),
+    )
 
 
 def block(

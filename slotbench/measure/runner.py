@@ -180,9 +180,15 @@ def unfinished(
 ) -> list[tuple[int, list[str]]]:
     """Return the rounds that are left to measure, each with its cells in their order.
 
-    Of the blocks that owe a repeat alone, as many as the run may still repeat.
+    Of the blocks that owe a repeat alone, as many as the run may still repeat; of a run until
+    decided none that was judged at a look since when the plan has grown.
     """
-    owed = blocks.owed_blocks(planned, recorded)
+    settled = _num_settled(planned)
+    owed = {
+        block: found
+        for block, found in blocks.owed_blocks(planned, recorded).items()
+        if block[0] >= settled
+    }
     repeats_left = _repeats_left(planned, recorded)
     left: dict[int, list[str]] = {}
     for (index, cell), block in owed.items():
@@ -192,6 +198,12 @@ def unfinished(
                 continue
         left.setdefault(index, []).append(cell)
     return list(left.items())
+
+
+def _num_settled(planned: RunRecord) -> int:
+    """Rounds that a look has judged: measured again, they could unsay what it found."""
+    looks = () if planned.sequential is None else planned.sequential.looks
+    return max((n for n in looks if n < len(planned.design.blocks)), default=0)
 
 
 def _repeats_left(planned: RunRecord, recorded: Sequence[TrialRecord]) -> int:

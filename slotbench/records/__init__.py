@@ -57,12 +57,16 @@ from slotbench.records.recommendation import (
     Times,
 )
 from slotbench.records.run import (
+    MAX_SEQUENTIAL_ROUNDS,
     SCHEMA_VERSION,
     Accounting,
     Design,
     Resumption,
     RunRecord,
+    Sequential,
     Skipped,
+    StoppedCell,
+    StopReason,
 )
 from slotbench.records.scenario import Scenario
 from slotbench.records.selftest import (
@@ -76,6 +80,8 @@ from slotbench.records.selftest import (
     RepeatedInterval,
     SelfTest,
     SelfTestSetting,
+    SequentialCount,
+    SequentialMethod,
     VerdictCount,
 )
 from slotbench.records.trial import (
@@ -104,6 +110,7 @@ __all__ = [
     "BASELINE_REPEAT",
     "CONFORMANCE_SCHEMA_VERSION",
     "DIAGNOSIS_SCHEMA_VERSION",
+    "MAX_SEQUENTIAL_ROUNDS",
     "PASSES",
     "PLACES",
     "PREDICTION_SCHEMA_VERSION",
@@ -165,9 +172,14 @@ __all__ = [
     "Scenario",
     "SelfTest",
     "SelfTestSetting",
+    "Sequential",
+    "SequentialCount",
+    "SequentialMethod",
     "ServerCost",
     "ServicePoint",
     "Skipped",
+    "StopReason",
+    "StoppedCell",
     "ThinkTime",
     "Timers",
     "Times",

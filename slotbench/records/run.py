@@ -21,6 +21,9 @@ from slotbench.records.workload import Scalar
 
 SCHEMA_VERSION: Final = 5
 
+MAX_SEQUENTIAL_ROUNDS: Final = 1_000
+"""Of a run until decided: days of the shortest scenario."""
+
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
@@ -35,6 +38,7 @@ class Design:
     """Randomised complete blocks: the order in which trials were planned.
 
     Attributes:
+        rounds: that are planned; of a run until decided so far, and not for every cell.
         blocks: for every round, for every block in the order measured, the cell's name
             and "label#arm" of each trial in order.
     """
@@ -81,6 +85,55 @@ class Accounting:
         return 1.0 - self.observed_s / self.total_s if self.total_s > 0 else 0.0
 
 
+StopReason = Literal["decided", "no numbers", "no prospect", "max rounds", "budget"]
+"""Why a cell got no more rounds: each judged row has a verdict; what has none lacks numbers to judge,
+or would hardly have got one; the rounds, or the time, were spent. The worse, the later."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedCell:
+    """A cell of a run until decided that got no more rounds.
+
+    Attributes:
+        cell: its name.
+        rounds: that it had.
+        reason: why it had no more.
+    """
+
+    cell: str
+    rounds: int
+    reason: StopReason
+
+
+@dataclass(frozen=True, slots=True)
+class Sequential:
+    """How a run was to go on until its cells are decided, and how that ended.
+
+    Attributes:
+        looks: rounds after which it looks at its results, planned before the first; the last
+            is the most that a cell gets.
+        confidence: nominal, of every interval of the run, such that all looks together have 95 %.
+        metrics: whose verdicts decide whether a cell goes on.
+        thresholds: metric → δ of these verdicts.
+        budget_s: of wall clock for the whole run, all sittings together; None is without end.
+        ended: the worst reason of any cell; "" while the run goes on.
+        stopped: in the order in which they got no more rounds.
+    """
+
+    looks: tuple[int, ...]
+    confidence: float
+    metrics: tuple[str, ...]
+    thresholds: dict[str, float]
+    budget_s: float | None = None
+    ended: Literal["", StopReason] = ""
+    stopped: tuple[StoppedCell, ...] = ()
+
+    @property
+    def max_rounds(self) -> int:
+        """The most rounds that a cell gets."""
+        return self.looks[-1]
+
+
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """run.json.
@@ -96,6 +149,7 @@ class RunRecord:
         accounting: None while the run goes on.
         resumptions: in their order.
         max_attempts: how often, at most, a block that the machine disturbs is measured.
+        sequential: of a run that goes on until it is decided, whose design grows; else None.
     """
 
     schema_version: int
@@ -111,3 +165,4 @@ class RunRecord:
     accounting: Accounting | None = None
     resumptions: tuple[Resumption, ...] = ()
     max_attempts: int = 1
+    sequential: Sequential | None = None

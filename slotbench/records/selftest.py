@@ -5,6 +5,7 @@ Counts and not rates, so that a reader can judge how much they say.
 History of the format (``schema_version``):
 
 1. First version.
+2. ``sequential``. It may be absent: version 1 reads as it is.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Final, Literal
 
 from slotbench.records.workload import Scalar
 
-SELFTEST_SCHEMA_VERSION: Final = 1
+SELFTEST_SCHEMA_VERSION: Final = 2
 
 Method = Literal[
     "slotbench", "pyperf, slices", "pyperf, trials", "Mann-Whitney", "bootstrap"
@@ -90,6 +91,42 @@ class SelfTestSetting:
     counts: tuple[MethodCount, ...]
     verdicts: tuple[VerdictCount, ...]
     predicted: tuple[PredictedPower, ...]
+
+
+SequentialMethod = Literal["slotbench", "peeking"]
+"""How a run until decided judges a look: as ``slotbench run --until-decided``, or each at 95 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class SequentialCount:
+    """What runs until decided said of comparisons with a known effect, once they had stopped.
+
+    Attributes:
+        noise, noise_title, is_gaussian: as of `SelfTestSetting`.
+        looks: rounds after which they looked.
+        metric: throughput is what decided; others were judged when it had.
+        effect: by how much the candidate's requests take longer, a ratio less 1.
+        num_comparisons: judged.
+        num_lower: last intervals wholly below 1.
+        num_higher: wholly above.
+        num_covered: that hold the true ratio.
+        num_decided: with a verdict.
+        num_rounds: over all comparisons.
+    """
+
+    noise: str
+    noise_title: str
+    is_gaussian: bool
+    looks: tuple[int, ...]
+    method: SequentialMethod
+    metric: str
+    effect: float
+    num_comparisons: int
+    num_lower: int
+    num_higher: int
+    num_covered: int
+    num_decided: int
+    num_rounds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +217,7 @@ class SelfTest:
         threshold: δ of the verdicts.
         duration_s: of all of it.
         machine: None where the real runs were not asked for.
+        sequential: runs until decided; empty in records of version 1.
     """
 
     schema_version: int
@@ -193,3 +231,4 @@ class SelfTest:
     settings: tuple[SelfTestSetting, ...]
     machine: MachinePart | None
     criteria: tuple[Criterion, ...]
+    sequential: tuple[SequentialCount, ...] = ()

@@ -20,7 +20,7 @@ from slotbench.compute import (
 )
 from slotbench.compute.comparison import Comparison
 from slotbench.draw import answer as answer_words
-from slotbench.draw import cell_table, page, prediction_check, units
+from slotbench.draw import cell_table, looks, page, prediction_check, units
 from slotbench.draw.answer import Sentence
 from slotbench.draw.cell_table import CellTable
 from slotbench.draw.page import Section
@@ -254,7 +254,7 @@ def _measured(stored: StoredRun, compared: Comparison) -> dict[str, str]:
             f"{len(stored.trials)} recorded, {run.design.num_trials} planned: "
             f"{units.count(len(compared.cells), 'cell')} × "
             f"{units.count(len(compared.contenders), 'contender')} (the baseline twice) × "
-            f"{units.count(run.design.rounds, 'round')}"
+            f"{looks.rounds(compared)}"
         ),
         "contenders": ", ".join(who.label for who in compared.contenders),
         "baseline": compared.baseline,
@@ -296,5 +296,6 @@ def _rules(compared: Comparison) -> Iterable[RuleCount]:
 
 def _remarks(stored: StoredRun, compared: Comparison) -> Iterable[str]:
     yield from stored.notes
+    yield from looks.lines(stored.run, stored.trials)
     yield from map(cell_table.resumed, compared.resumptions)
     yield from (f"skipped: {who.label} ({who.reason})" for who in compared.skipped)

@@ -1,11 +1,13 @@
 """Which plots stand in a report, and of which cells."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from slotbench import frames
-from slotbench.compute import answers
+from slotbench.compute import answers, sequential
+from slotbench.compute.statistics import CONFIDENCE
+from slotbench.draw import units
 from slotbench.plots import Facet, Plot
 from slotbench.plots import available as available_plots
 from slotbench.plots import get as get_plot
@@ -59,4 +61,15 @@ def figures(stored: StoredRun | StoredProfile, **options: Any) -> Iterable[Figur
         if len(shown) < len(facets):
             command = f"slotbench plot {frames.id_of(stored)} {name}"
             note = f"{len(shown)} of {len(facets)} cells; any other: {command} --where AXIS=VALUE"
-        yield Figure(plot, tuple(shown), note)
+        yield Figure(_as_sure(plot, stored), tuple(shown), note)
+
+
+def _as_sure(plot: Plot, stored: StoredRun | StoredProfile) -> Plot:
+    """The plot, described with the confidence that this run's intervals have."""
+    if isinstance(stored, StoredProfile):
+        return plot
+    usual, has = (
+        f"{units.percent(level)} interval"
+        for level in (CONFIDENCE, sequential.confidence_of(stored.run))
+    )
+    return replace(plot, summary=plot.summary.replace(usual, has))

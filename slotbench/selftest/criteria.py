@@ -8,7 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from slotbench.compute.statistics import CONFIDENCE
-from slotbench.records import Criterion, MachinePart, MethodCount, SelfTestSetting
+from slotbench.records import (
+    Criterion,
+    MachinePart,
+    MethodCount,
+    SelfTestSetting,
+    SequentialCount,
+)
 
 FAMILY: Final = 0.01
 """Chance that a harness without fault fails any of the criteria of one kind: divided among
@@ -40,10 +46,14 @@ _FOUND: Final = "slowdowns that are found"
 _ALARM_RATIO: Final = 1.0 - CONFIDENCE
 _ALARMS: Final = "false alarms"
 _COVERED: Final = "intervals that hold the true ratio"
+_UNTIL_ALARMS: Final = "until decided: false alarms"
+_UNTIL_COVERED: Final = "until decided: intervals that hold the true ratio"
 
 
 def judge(
-    settings: Sequence[SelfTestSetting], machine: MachinePart | None = None
+    settings: Sequence[SelfTestSetting],
+    machine: MachinePart | None = None,
+    sequential: Sequence[SequentialCount] = (),
 ) -> tuple[Criterion, ...]:
     """Hold everything that was counted against what is allowed."""
     ours = [
@@ -76,6 +86,7 @@ def judge(
         *(_predicted(*one, FAMILY / len(powers)) for one in powers),
         *(_paired(*one, FAMILY / len(walks)) for one in walks),
         *(() if machine is None else _of_machine(machine)),
+        *_of_sequential(sequential),
     )
 
 
@@ -104,17 +115,13 @@ def _exact(setting: SelfTestSetting, count: MethodCount, chance: float) -> Crite
 
 def _bounded(setting: SelfTestSetting, count: MethodCount, chance: float) -> Criterion:
     number = count.num_comparisons
-    most = math.floor(MAX_ALARM_RATIO * number + 1e-9)
-    if number < ENOUGH:
-        most = max(most, band(number, MAX_ALARM_RATIO, 2 * chance)[1])
+    most = _most(number, MAX_ALARM_RATIO, 2 * chance)
     return Criterion(_ALARMS, _where(setting, count), _alarms(count), number, 0, most)
 
 
 def _covered(setting: SelfTestSetting, count: MethodCount, chance: float) -> Criterion:
     number = count.num_comparisons
-    least = math.ceil(MIN_COVERED_RATIO * number - 1e-9)
-    if number < ENOUGH:
-        least = min(least, band(number, MIN_COVERED_RATIO, 2 * chance)[0])
+    least = _least(number, MIN_COVERED_RATIO, 2 * chance)
     seen = count.num_covered or 0
     return Criterion(_COVERED, _where(setting, count), seen, number, least, number)
 
@@ -134,6 +141,49 @@ def _paired(setting: SelfTestSetting, count: MethodCount, chance: float) -> Crit
     number = count.num_comparisons
     least = band(number, MIN_PAIRED_RATIO, 2 * chance)[0]
     return Criterion(_FOUND, _where(setting, count), count.num_lower, number, least, number)
+
+
+def _of_sequential(counted: Sequence[SequentialCount]) -> Iterator[Criterion]:
+    """Runs that look more than once: as few false alarms, and as much coverage, as those that do not.
+
+    At most, and not about, 5 %: runs that are decided early never make all of their looks.
+    """
+    ours = [one for one in counted if one.method == "slotbench"]
+    alarms = [one for one in ours if one.effect == 0.0]
+    for one in alarms:
+        number, chance = one.num_comparisons, 2 * FAMILY / len(alarms)
+        if _is_exact(one):
+            most = band(number, _ALARM_RATIO, chance)[1]
+        else:
+            most = _most(number, MAX_ALARM_RATIO, chance)
+        seen = one.num_lower + one.num_higher
+        yield Criterion(_UNTIL_ALARMS, _where_until(one), seen, number, 0, most)
+    known = [one for one in ours if one.metric == _THROUGHPUT or one.effect == 0.0]
+    for one in known:
+        number, chance = one.num_comparisons, 2 * FAMILY / len(known)
+        if _is_exact(one):
+            least = band(number, CONFIDENCE, chance)[0]
+        else:
+            least = _least(number, MIN_COVERED_RATIO, chance)
+        where = _where_until(one)
+        yield Criterion(_UNTIL_COVERED, where, one.num_covered, number, least, number)
+
+
+def _is_exact(one: SequentialCount) -> bool:
+    """Whether theory promises 95 %."""
+    return one.is_gaussian and one.metric == _THROUGHPUT
+
+
+def _most(number: int, ratio: float, chance: float) -> int:
+    """What a limit allows; of few comparisons, what chance adds, too."""
+    most = math.floor(ratio * number + 1e-9)
+    return most if number >= ENOUGH else max(most, band(number, ratio, chance)[1])
+
+
+def _least(number: int, ratio: float, chance: float) -> int:
+    """What a limit demands; of few comparisons, less by chance."""
+    least = math.ceil(ratio * number - 1e-9)
+    return least if number >= ENOUGH else min(least, band(number, ratio, chance)[0])
 
 
 def _of_machine(machine: MachinePart) -> Iterator[Criterion]:
@@ -185,6 +235,10 @@ def _num(machine: MachinePart) -> int:
 
 def _alarms(count: MethodCount) -> int:
     return count.num_lower + count.num_higher
+
+
+def _where_until(one: SequentialCount) -> str:
+    return f"{one.noise}, {one.looks[0]} to {one.looks[-1]} rounds, {one.metric}, effect {one.effect:.0%}"
 
 
 def _where(setting: SelfTestSetting, count: MethodCount) -> str:

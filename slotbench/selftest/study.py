@@ -31,7 +31,7 @@ from slotbench.records import (
     TrialRecord,
     VerdictCount,
 )
-from slotbench.selftest import noise, rivals, simulated
+from slotbench.selftest import noise, rivals, simulated, until
 from slotbench.selftest.noise import Noise
 
 EFFECTS: Final = (0.0, 0.01, 0.03, 0.05, 0.10)
@@ -74,6 +74,10 @@ class Chunk:
     num_cells: int
     seed: int
     place: tuple[int, ...]
+
+    def count(self) -> Counts:
+        """Simulate it and count."""
+        return simulate(self)
 
 
 def settings(rounds: Sequence[int]) -> tuple[Setting, ...]:
@@ -136,34 +140,38 @@ def simulate(
 
 
 def run_all(
-    tasks: Sequence[Chunk],
+    tasks: Sequence[Chunk | until.Task],
     processes: int,
     on_done: Callable[[int], None] = lambda _: None,
-) -> dict[Setting, Counts]:
-    """Simulate every chunk, in processes of their own, and sum up by setting.
+) -> dict[Setting | until.Setting, Counts]:
+    """Simulate every task, in processes of their own, and sum up by setting.
 
     Args:
         tasks: what to do.
         processes: how many at a time; 1 is this one.
-        on_done: told after each chunk how many are done.
+        on_done: told after each task how many are done.
     """
-    sums: dict[Setting, Counts] = {task.setting: Counter() for task in tasks}
+    sums: dict[Setting | until.Setting, Counts] = {
+        task.setting: Counter() for task in tasks
+    }
     for number, (setting, counts) in enumerate(_done(tasks, processes), start=1):
         sums[setting].update(counts)
         on_done(number)
     return sums
 
 
-def _done(tasks: Sequence[Chunk], processes: int) -> Iterator[tuple[Setting, Counts]]:
+def _done(
+    tasks: Sequence[Chunk | until.Task], processes: int
+) -> Iterator[tuple[Setting | until.Setting, Counts]]:
     if processes == 1:
-        yield from ((task.setting, simulate(task)) for task in tasks)
+        yield from ((task.setting, task.count()) for task in tasks)
         return
     before = set(multiprocessing.active_children())
     with concurrent.futures.ProcessPoolExecutor(
         processes, mp_context=multiprocessing.get_context("spawn"), initializer=_end_quietly
     ) as pool:
         try:
-            futures = {pool.submit(simulate, task): task for task in tasks}
+            futures = {pool.submit(_count, task): task for task in tasks}
             for future in concurrent.futures.as_completed(futures):
                 yield futures[future].setting, future.result()
         except BaseException:  # Ctrl-C, above all: a chunk takes half a minute
@@ -171,6 +179,10 @@ def _done(tasks: Sequence[Chunk], processes: int) -> Iterator[tuple[Setting, Cou
                 child.terminate()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _count(task: Chunk | until.Task) -> Counts:
+    return task.count()
 
 
 def _end_quietly() -> None:

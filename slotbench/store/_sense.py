@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from slotbench.records import (
     BASELINE_REPEAT,
+    MAX_SEQUENTIAL_ROUNDS,
     CalibrationRecord,
     Histogram,
     ProfileRecord,
@@ -110,6 +111,7 @@ def run_problem(data: Any, run: RunRecord) -> str:
         _head_problems(run),
         _scenario_problems(run.scenario),
         _design_problems(run),
+        _sequential_problems(run),
     )
     return next(problems, "")
 
@@ -171,6 +173,28 @@ def _design_problems(run: RunRecord) -> Iterator[str]:
             for name in order:
                 if name not in trials:
                     yield f"design.blocks.{number}: there is no trial {name!r}"
+
+
+def _sequential_problems(run: RunRecord) -> Iterator[str]:
+    """Where the looks of a run until decided cannot be."""
+    planned = run.sequential
+    if planned is None:
+        return
+    rises = all(before < now for before, now in itertools.pairwise(planned.looks))
+    if not planned.looks or planned.looks[0] < 2 or not rises:
+        yield f"sequential.looks: {list(planned.looks)} do not rise from 2 on"
+    elif planned.looks[-1] > MAX_SEQUENTIAL_ROUNDS:
+        yield f"sequential.looks: {planned.looks[-1]} is more than {MAX_SEQUENTIAL_ROUNDS} rounds"
+    if not 0.0 < planned.confidence < 1.0:
+        yield f"sequential.confidence: {planned.confidence} is not between 0 and 1"
+    if not planned.metrics or set(planned.metrics) != set(planned.thresholds):
+        yield "sequential.thresholds: not one for each metric"
+    if not run.design.blocks:
+        yield "sequential: no round is planned"
+    cells = {cell.name for cell in run.scenario.cells}
+    for number, one in enumerate(planned.stopped):
+        if one.cell not in cells:
+            yield f"sequential.stopped.{number}: there is no cell {one.cell!r}"
 
 
 def _is_no_time(text: str) -> bool:

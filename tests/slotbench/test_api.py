@@ -17,10 +17,11 @@ import pytest
 import slotbench
 from slotbench import draw
 from slotbench.api import Run
+from slotbench.api._measure import _Goal
 from slotbench.compute import metrics
-from slotbench.errors import RecordError
+from slotbench.errors import RecordError, SlotbenchError
 from slotbench.records import Cell, RunRecord, TrialRecord
-from slotbench.scenario import loads
+from slotbench.scenario import load, loads
 from slotbench.store import RunFolder
 
 Store = Callable[..., Path]
@@ -255,3 +256,28 @@ def test_load_and_frames_load_no_torch(mixed: Run) -> None:
         check=True,
     )
     assert result.stdout == "set()\n{'pandas'}\n"
+
+
+def test_what_goes_with_until_decided_is_refused_without_it(tmp_path: Path) -> None:
+    """Before anything is measured; and so is a δ that is none."""
+    with pytest.raises(SlotbenchError, match="go with until_decided=True"):
+        slotbench.run("quickstart", max_rounds=9, results_dir=tmp_path)
+    with pytest.raises(SlotbenchError, match="threshold is -1"):
+        slotbench.run(
+            "quickstart", until_decided=True, threshold=-1.0, results_dir=tmp_path
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_recorded_command_asks_for_the_same_decisions() -> None:
+    """As the command line takes it."""
+    goal = _Goal(30, 1200.0, ("latency_p99",), 0.05, {"latency_p99": 0.1})
+    words = [word for pair in goal.words() for word in pair]
+    assert words == [
+        "--until-decided",
+        *("--max-rounds", "30", "--budget", "1200s", "--metric", "latency_p99"),
+        *("--threshold", "0.05", "--threshold", "latency_p99=0.1"),
+    ]
+    scenario, until = goal.plan(load("quickstart"))
+    assert (scenario.threshold, until.max_rounds, until.budget_s) == (0.05, 30, 1200.0)
+    assert until.thresholds == {"latency_p99": 0.1}

@@ -9,6 +9,7 @@ import pytest
 
 from slotbench import store
 from slotbench.errors import ContenderError, RecordError
+from slotbench.measure import until_decided
 from slotbench.measure.outcomes import failed
 from slotbench.records import (
     CalibrationRecord,
@@ -19,8 +20,10 @@ from slotbench.records import (
     TrialSpec,
     Workload,
 )
-from slotbench.session import resume_run, run_scenario
+from slotbench.session import check_resumable, resume_run, run_scenario
+from tests.slotbench.conftest import build_run
 from tests.slotbench.support.calibrations import calibration
+from tests.slotbench.support.scripted import ScriptedExecutor, noisy
 
 
 class CannedExecutor:
@@ -331,3 +334,72 @@ def test_a_run_is_resumed_with_the_attempts_it_was_begun_with(
     path = store.find(None, tmp_path)
     resume_run(path, CannedExecutor())
     assert store.read(path).run.max_attempts == 1
+
+
+def until_decided_run(results: Path, executor: ScriptedExecutor, **options: object) -> Path:
+    """Run five rounds of two cells, one of which takes more, until they are decided."""
+    planned = build_run(slots=(1, 2)).scenario
+    until = until_decided.plan(planned, **options)  # type: ignore[arg-type]
+    return run_scenario(planned, executor, results, until=until)
+
+
+def scripted(stop_after: int = 10**9) -> ScriptedExecutor:
+    ratios = {"num_slots=1": {"slot": 2.0}, "num_slots=2": {"slot": 1.05}}
+    return ScriptedExecutor(noisy(ratios), stop_after)
+
+
+def test_a_run_until_decided_is_recorded_with_what_it_decided(tmp_path: Path) -> None:
+    """The design holds every round that was measured; how each cell ended reads back."""
+    stored = store.read(until_decided_run(tmp_path, scripted()))
+
+    until = stored.run.sequential
+    assert until is not None
+    assert (stored.run.status, until.ended) == ("complete", "decided")
+    assert [one.cell for one in until.stopped] == ["num_slots=1", "num_slots=2"]
+    assert until.stopped[1].rounds == stored.run.design.rounds > 5
+    assert len(stored.trials) == stored.run.design.num_trials
+    with pytest.raises(RecordError, match="nothing to resume"):
+        check_resumable(stored)
+
+
+@pytest.mark.parametrize("stop_after", [7, 30, 34])
+def test_a_run_until_decided_is_resumed_to_the_same_end(
+    stop_after: int, tmp_path: Path
+) -> None:
+    """Ctrl-C keeps the plan as it had grown; resumed, it decides what it would have decided."""
+    whole = store.read(until_decided_run(tmp_path / "whole", scripted()))
+    with pytest.raises(KeyboardInterrupt):
+        until_decided_run(tmp_path / "broken", scripted(stop_after))
+    path = store.find(None, tmp_path / "broken")
+    broken = store.read(path)
+    assert (broken.run.status, len(broken.trials)) == ("interrupted", stop_after)
+    assert broken.run.design.num_trials >= stop_after
+
+    resume_run(path, scripted())
+
+    again = store.read(path)
+    assert again.run.status == "complete"
+    assert again.run.sequential == whole.run.sequential
+    assert again.run.design == whole.run.design
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("looks", [5, 5], "do not rise"),
+        ("looks", [5, 10**9], "more than 1000 rounds"),
+        ("confidence", 1.5, "not between 0 and 1"),
+        ("metrics", [], "not one for each metric"),
+        ("stopped", [{"cell": "x", "rounds": 5, "reason": "decided"}], "no cell 'x'"),
+    ],
+)
+def test_looks_that_cannot_be_are_damage(
+    tmp_path: Path, field: str, value: object, said: str
+) -> None:
+    """A record that was edited is refused in one line."""
+    path = until_decided_run(tmp_path, scripted())
+    data = json.loads((path / "run.json").read_text())
+    data["sequential"][field] = value
+    (path / "run.json").write_text(json.dumps(data))
+    with pytest.raises(RecordError, match=said):
+        store.read(path)

@@ -276,3 +276,58 @@ def _is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (ProcessLookupError, FileNotFoundError):
         return False
+
+
+def test_a_run_until_decided_ends_with_what_it_decided(slotbench: Any, small: Path) -> None:
+    """The plan before, rounds and reasons after; show and compare say how sure intervals are."""
+    outcome = slotbench(
+        *("run", small, "--rounds", "3", "--attempts", "1", "--contender", "slot"),
+        *("--until-decided", "--max-rounds", "4", "--threshold", "40%"),
+    )
+
+    assert outcome.code == 0, outcome.stderr
+    plan = "until decided by throughput (δ 40 %): looks after 3 and 4 rounds"
+    assert plan in outcome.stderr
+    assert plan in outcome.stdout
+    run = package.load(results_dir="results").record
+    assert run.sequential is not None
+    assert run.sequential.looks == (3, 4)
+    assert run.sequential.ended
+    assert {one.rounds for one in run.sequential.stopped} <= {3, 4}
+    assert run.sequential.thresholds == {"throughput": 0.4}
+    assert plan in " ".join(slotbench("show").stdout.split())
+    compared = json.loads(slotbench("compare", "--format", "json").stdout)
+    assert compared["confidence"] == run.sequential.confidence > 0.96
+    assert compared["sequential"]["ended"] == run.sequential.ended
+    assert "(95 % over all 2 looks)" in " ".join(slotbench("compare").stdout.split())
+
+
+def test_a_dry_run_says_least_and_most(slotbench: Any, small: Path) -> None:
+    """Of a run whose length nobody knows."""
+    outcome = slotbench(
+        "run", small, "--dry-run", "--rounds", "4", "--until-decided", "--budget", "1h"
+    )
+    assert outcome.code == 0, outcome.stderr
+    assert "at least 20 trials in 4 rounds" in outcome.stdout
+    assert "at most 80 trials in 16 rounds" in outcome.stdout
+    assert "for at most 1 h 0 min" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--max-rounds", "9"], "--max-rounds goes with --until-decided"),
+        (["--budget", "20m"], "--budget goes with --until-decided"),
+        (["--until-decided", "--budget", "20"], "write 90s, 30m or 2h"),
+        (["--until-decided"], "give --rounds 3 or more"),
+        (["--until-decided", "--resume", "newest"], "leave out"),
+    ],
+)
+def test_what_does_not_go_with_until_decided_is_refused(
+    slotbench: Any, small: Path, options: list[str], said: str
+) -> None:
+    """In one line, before anything is measured."""
+    outcome = slotbench("run", small, *options)
+    assert outcome.code == 2
+    assert said in " ".join(outcome.stderr.split())
+    assert not Path("results").exists()

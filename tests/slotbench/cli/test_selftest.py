@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from slotbench.selftest import criteria, study
+from slotbench.selftest import criteria, study, until
 from slotbench.store import read_selftest
 
 
@@ -19,6 +19,8 @@ def test_the_small_form_passes_and_is_recorded(slotbench: Any, tmp_path: Path) -
     assert all(one.holds for one in record.criteria)
     assert (record.seed, record.num_comparisons, record.machine) == (1, 100, None)
     assert {one.rounds for one in record.settings} == {5, 10}
+    assert {one.noise for one in record.sequential} == set(until.NOISE_NAMES)
+    assert "until decided: runs that stop when they are" in outcome.stdout
     num = len(record.criteria)
     assert outcome.stdout.startswith(f"{num} of {num} criteria hold")
     assert "power: slowdowns found in throughput" in outcome.stdout
@@ -29,6 +31,8 @@ def one_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """Simulate one setting alone."""
     whole = study.settings
     monkeypatch.setattr(study, "settings", lambda rounds: whole(rounds)[:1])
+    of_until = until.settings()[:1]
+    monkeypatch.setattr(until, "settings", lambda: of_until)
 
 
 @pytest.mark.usefixtures("one_noise")

@@ -1,8 +1,10 @@
 """Tables of a self-test show the rates of its counts, and failures are lines of their own."""
 
 import json
+from typing import get_args
 
 from slotbench.draw import selftest as drawn
+from slotbench.records import SequentialCount, SequentialMethod
 from tests.slotbench.support import selftests
 
 
@@ -92,3 +94,31 @@ def test_json_says_whether_each_criterion_holds() -> None:
     assert document["schema"] == "slotbench.selftest"
     assert [one["holds"] for one in document["criteria"]] == [True, False]
     assert document["settings"][0]["counts"][0]["num_lower"] == 60
+
+
+def test_runs_until_decided_stand_beside_those_that_peek() -> None:
+    """Both directions are alarms; a record of before there were such runs has no such table."""
+
+    def counted(method: SequentialMethod, metric: str, effect: float) -> SequentialCount:
+        alarms = 40 if method == "slotbench" else 130
+        return SequentialCount(
+            *("a noise", "noisy", True, (5, 7, 10), method, metric, effect),
+            num_comparisons=1000,
+            num_lower=900 if effect else alarms - 10,
+            num_higher=0 if effect else 10,
+            num_covered=960 if effect else 1000 - alarms,
+            num_decided=950,
+            num_rounds=6500,
+        )
+
+    sequential = tuple(
+        counted(method, metric, effect)
+        for method in get_args(SequentialMethod)
+        for metric in ("throughput", "latency_p99")
+        for effect in (0.0, 0.03)
+    )
+    table = drawn.tables(selftests.record(sequential=sequential))["until decided"]
+    assert table.rows == (
+        ("a noise", "5, 7, 10", "4.0 %", "13.0 %", "4.0 %", "96.0 %", "90.0 %", "6.5"),
+    )
+    assert "until decided" not in drawn.tables(selftests.record())

@@ -99,6 +99,8 @@ runs = anything_of(
     schema_version=st.just(SCHEMA_VERSION),
     run_id=st.just(NAME),
     scenario=scenarios,
+    # Its looks, cells and thresholds belong together: tests/slotbench/measure/test_until_decided.py.
+    sequential=st.none(),
 )
 profiles = anything_of(
     ProfileRecord,
