@@ -211,14 +211,27 @@ def ladder(plan: SloPlan, closed_per_s: float | None, lowest_per_s: float) -> La
 
 
 def max_points(steps: Ladder) -> int:
-    """The most loads that one search tries.
+    """The most loads that one search tries, whatever is decided of each.
 
-    They are its bracket, to both sides where the first load is undecided, and two bisections of a
-    factor of 2, one on each side of what is undecided.
+    They are its bracket, to both sides where the first load is undecided, and the longest
+    bisection.
     """
     down = math.ceil((steps.first - steps.lowest) / steps.stride)
     up = math.ceil((steps.highest - steps.first) / steps.stride)
-    return 1 + down + up + 2 * math.ceil(math.log2(steps.stride))
+    return 1 + down + up + _longest(steps.stride, steps.stride)
+
+
+@functools.cache
+def _longest(below: int, above: int) -> int:
+    """The longest bisection of the steps below and above what is undecided; 0 above: nothing is."""
+    if below > 1:
+        low, high = below // 2, below - below // 2
+        undecided = _longest(low, above or high)
+        return 1 + max(undecided, _longest(high, above), _longest(low, 0))
+    if above > 1:
+        low, high = above // 2, above - above // 2
+        return 1 + max(_longest(1, high), _longest(1, low), _longest(high, 0))
+    return 0
 
 
 def level(plan: SloPlan, steps: Ladder, num_searches: int) -> float:
