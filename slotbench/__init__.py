@@ -12,6 +12,7 @@ __all__ = [
     "Advised",
     "Doctor",
     "Profile",
+    "Slo",
     "__version__",
     "advise",
     "doctor",
@@ -19,8 +20,10 @@ __all__ = [
     "load_advice",
     "load_diagnosis",
     "load_profile",
+    "load_slo",
     "profile",
     "run",
+    "slo",
 ]
 
 if TYPE_CHECKING:
@@ -28,14 +31,17 @@ if TYPE_CHECKING:
         Advised,
         Doctor,
         Profile,
+        Slo,
         advise,
         doctor,
         load,
         load_advice,
         load_diagnosis,
         load_profile,
+        load_slo,
         profile,
         run,
+        slo,
     )
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
+from slotbench import contenders as contenders_of
 from slotbench.compute import slo, slo_answer
 from slotbench.compute.slo_answer import Searched
 from slotbench.contenders import actors_of
@@ -84,7 +85,7 @@ def prepare(
     Raises:
         SlotbenchError: the plan is none, or asks for too many searches.
         ScenarioError: an environment or a think time, which no schedule can have.
-        ContenderError: a contender whose actors are no threads of ours, or the floor.
+        ContenderError: a contender whose actors are no threads of ours.
     """
     check_plan(plan)
     chosen = [
@@ -109,6 +110,25 @@ def prepare(
             "--contender"
         )
     return searched
+
+
+def labels_of(scenario: Scenario, given: Sequence[str]) -> tuple[str, ...]:
+    """Say which contenders to search where some were named: these, and no baseline beside them.
+
+    Args:
+        scenario: as it was loaded with them.
+        given: as the user wrote them; () is all of the scenario's.
+
+    Returns:
+        Their labels; () is all.
+    """
+    if not given:
+        return ()
+    named = {contenders_of.parse(text).label for text in given}
+    # Loading kept the scenario's baseline beside those that were named.
+    return tuple(
+        one.label for one in scenario.contenders if one.label in named or not one.baseline
+    )
 
 
 def check_plan(plan: SloPlan) -> None:

@@ -55,7 +55,18 @@ TARGETS: Final = [
 
 
 COMMANDS: Final = (
-    *("run", "advise", "compare", "profile", "report", "plot", "show", "export", "check"),
+    *(
+        "run",
+        "advise",
+        "compare",
+        "profile",
+        "slo",
+        "report",
+        "plot",
+        "show",
+        "export",
+        "check",
+    ),
     *("doctor", "selftest", "list"),
 )
 DOCTOR: Final = ROOT / "results/reference/doctor.json"

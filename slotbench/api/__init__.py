@@ -1,7 +1,7 @@
 """What a notebook uses: runs and profiles as tidy frames, comparisons, plots and reports.
 
-`load` reads a recorded run, `load_profile` a recorded profile; `run`, `profile`, `advise` and
-`doctor` measure. Loads no
+`load` reads a recorded run, `load_profile` a recorded profile, `load_slo` a recorded search; `run`, `profile`, `slo`, `advise`
+and `doctor` measure. Loads no
 torch; pandas and matplotlib only when a frame or a plot is asked for. Objects show themselves as
 HTML in a notebook.
 """
@@ -12,6 +12,7 @@ from slotbench.api._measure import profile, run
 from slotbench.api._profile import Profile, ShownDifference, load_profile
 from slotbench.api._run import Run, ShownComparison, ShownTwoRuns, load
 from slotbench.api._shown import Plots
+from slotbench.api._slo import Slo, load_slo, slo
 
 __all__ = [
     "Advised",
@@ -22,12 +23,15 @@ __all__ = [
     "ShownComparison",
     "ShownDifference",
     "ShownTwoRuns",
+    "Slo",
     "advise",
     "doctor",
     "load",
     "load_advice",
     "load_diagnosis",
     "load_profile",
+    "load_slo",
     "profile",
     "run",
+    "slo",
 ]

@@ -25,6 +25,20 @@ def parse_threshold(text: str) -> float:
     return ratio
 
 
+def parse_duration(text: str) -> float:
+    """Read "2ms", "800us" or "10m" as seconds.
+
+    Raises:
+        typer.BadParameter: it is no number above 0 with a unit behind it.
+    """
+    from slotbench.compute import durations
+
+    try:
+        return durations.parse_s(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 @dataclass(frozen=True, slots=True)
 class MetricThreshold:
     """One ``--threshold``.

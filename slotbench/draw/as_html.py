@@ -9,14 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from slotbench.compute.between import Compared
 from slotbench.compute.gates import Gate
 from slotbench.draw.cell_table import CellTable
-from slotbench.draw.page import Section, page
+from slotbench.draw.page import Page, Section, page
 from slotbench.draw.screen import PAPER, Screen
 
 
 def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None) -> str:
     """A fragment: the opening, a table a cell, and what to know; the screen is ignored."""
     del screen
-    shown = page(compared, gate)
+    return of_page(page(compared, gate))
+
+
+def of_page(shown: Page) -> str:
+    """A fragment of what there is to say, whatever it is said of."""
     parts = [
         f"<h4>{_text(shown.title)}</h4>",
         f"<p><strong>{_text(shown.opening)}</strong></p>",

@@ -5,14 +5,18 @@ from collections.abc import Container, Iterable, Sequence
 from slotbench.compute.between import Compared
 from slotbench.compute.gates import Gate
 from slotbench.draw.cell_table import CellTable
-from slotbench.draw.page import Section, page
+from slotbench.draw.page import Page, Section, page
 from slotbench.draw.screen import PAPER, Screen
 
 
 def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None) -> str:
     """Markdown: the opening, a table a cell, and what to know; the screen is ignored."""
     del screen
-    shown = page(compared, gate)
+    return of_page(page(compared, gate))
+
+
+def of_page(shown: Page) -> str:
+    """Markdown of what there is to say, whatever it is said of."""
     parts = [
         f"## {escape(shown.title)}",
         escape(shown.question),

@@ -9,7 +9,7 @@ from slotbench.compute import answers
 from slotbench.plots import Facet, Plot
 from slotbench.plots import available as available_plots
 from slotbench.plots import get as get_plot
-from slotbench.store import StoredProfile, StoredRun
+from slotbench.store import StoredProfile, StoredRun, StoredSlo
 
 _ORDER: Final[tuple[str, ...]] = (
     *("throughput", "ratio_map", "preallocate", "loss"),
@@ -35,11 +35,13 @@ class Figure:
     note: str
 
 
-def figures(stored: StoredRun | StoredProfile, **options: Any) -> Iterable[Figure]:
-    """Every plot of a run, or of a profile, that has something to show.
+def figures(
+    stored: StoredRun | StoredProfile | StoredSlo, **options: Any
+) -> Iterable[Figure]:
+    """Every plot of a run, a profile or a search that has something to show.
 
     Args:
-        stored: the run, or profile.
+        stored: the run, profile or search.
         options: of the plots' frames.
     """
     known = available_plots(frames.kind_of(stored))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from slotbench.plots import _style
 from slotbench.plots._facets import distinct
 from slotbench.report import _svg
-from slotbench.report._content import Chapter, Report
+from slotbench.report._content import AnyChapter, Report
 from slotbench.report._figures import Figure
-from slotbench.report._profile import VIEWER, ProfileChapter
+from slotbench.report._profile import VIEWER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +73,7 @@ def render(report: Report) -> str:
 
 
 def _figure(
-    figure: Figure, name: str, chapter: Chapter | ProfileChapter, markup: Any
+    figure: Figure, name: str, chapter: AnyChapter, markup: Any
 ) -> Mapping[str, object]:
     pictures, names = [], dict[str, _style.Fill | None]()
     for place, facet in enumerate(figure.facets):
