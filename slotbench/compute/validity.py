@@ -34,6 +34,21 @@ WANTED_REPLIES_PER_ACTOR: Final = 5
 """What a window is prolonged for: with fewer, what was in flight at its two ends is a good
 part of it."""
 
+MAX_GENERATOR_SHARE: Final = 0.1
+"""Of an open loop's p50 or p99 latency, what is only the generator's own delay,"""
+
+MAX_GENERATOR_S: Final = 50e-6
+"""and at least so much: a thread that sleeps alone, on an idle machine, with exact timers, goes on
+20 to 25 µs late in half of all cases and 50 to 70 in one of a hundred. No generator that leaves the
+processors to what it measures does better."""
+
+MAX_BACKLOG_SHARE: Final = 0.05
+"""By which replies may fall behind what is due in an open loop's window, and one an actor: a queue
+that is long but stable holds as much at the window's end as at its begin."""
+
+MIN_POISSON_SDS: Final = 4.0
+"""Standard deviations by which a Poisson process's counts must differ to be called unsteady."""
+
 MAX_CLOCK_DISAGREEMENT: Final = 0.01
 """Between perf_counter and the system's clock over the trial, as MLPerf's loadgen allows;
 but never stricter than `CLOCK_STEP_S`."""
@@ -157,6 +172,12 @@ def _no_window(evidence: Evidence) -> str:
     if evidence.filled_in_warmup:
         return "room for samples ran out before the warm-up ended"
     measured = evidence.measurement
+    if measured.open_loop is not None:
+        due = measured.open_loop.num_intended
+        if due and measured.num_replies:
+            return ""
+        what = "no reply came" if due else "no request was due"
+        return f"{what} in the window of {measured.window_s:.3g} s"
     num_actors = len(measured.replies_per_actor)
     if measured.num_replies < MIN_REPLIES_PER_ACTOR * num_actors:
         return (
@@ -164,6 +185,39 @@ def _no_window(evidence: Evidence) -> str:
             "the window is no longer than what was in flight"
         )
     return ""
+
+
+def _generator(evidence: Evidence) -> str:
+    measured, of = evidence.measurement, evidence.measurement.open_loop
+    if of is None:
+        return ""
+    for name, shown_s, without_s in (
+        ("p50", measured.latency_p50_s, of.free_p50_s),
+        ("p99", measured.latency_p99_s, of.free_p99_s),
+    ):
+        if shown_s is None or without_s is None:
+            continue
+        own_s = shown_s - without_s
+        if own_s > max(MAX_GENERATOR_SHARE * shown_s, MAX_GENERATOR_S):
+            return (
+                f"{own_s * 1e6:.0f} µs of the {name} latency of {shown_s * 1e6:.0f} µs passed "
+                "before the request was submitted, with a free slot"
+            )
+    return ""
+
+
+def _overload(evidence: Evidence) -> str:
+    measured, of = evidence.measurement, evidence.measurement.open_loop
+    if of is None or not measured.num_replies:
+        return ""  # no reply at all is no window
+    behind = of.num_intended - measured.num_replies
+    allowed = MAX_BACKLOG_SHARE * of.num_intended
+    if behind <= max(allowed, len(measured.replies_per_actor)):
+        return ""
+    return (
+        f"{of.num_intended} requests were due and {measured.num_replies} answered in "
+        f"{measured.window_s:.3g} s: the backlog grows, and with it every latency"
+    )
 
 
 def _frames(evidence: Evidence) -> str:
@@ -184,6 +238,10 @@ def _short_window(evidence: Evidence) -> str:
     measured, window = evidence.measurement, evidence.window
     if measured.window_s < 0.9 * window.measure_s:
         return f"room for samples ran out after {measured.window_s:.3g} s of {window.measure_s:g} s"
+    if measured.open_loop is not None:
+        due = measured.open_loop.num_intended
+        is_few = due < window.min_requests
+        return f"{due} requests due, {window.min_requests} were asked for" if is_few else ""
     if measured.num_replies < window.min_requests:
         return f"{measured.num_replies} replies, {window.min_requests} were asked for"
     return ""
@@ -191,6 +249,8 @@ def _short_window(evidence: Evidence) -> str:
 
 def _few_replies(evidence: Evidence) -> str:
     measured = evidence.measurement
+    if measured.open_loop is not None:
+        return ""  # each request that is due counts whole
     num_actors = len(measured.replies_per_actor)
     wanted = WANTED_REPLIES_PER_ACTOR * num_actors
     if not MIN_REPLIES_PER_ACTOR * num_actors <= measured.num_replies < wanted:
@@ -202,18 +262,21 @@ def _few_replies(evidence: Evidence) -> str:
 
 
 def _percentile(evidence: Evidence) -> str:
-    measured = evidence.measurement
+    measured, of = evidence.measurement, evidence.measurement.open_loop
+    found, what = measured.num_replies, "replies"
+    if of is not None:
+        found, what = of.num_intended, "requests due"
     needed = {
         name: percentiles.MIN_SAMPLES[percent]
         for name, percent in _PERCENTILES.items()
-        if measured.num_replies < percentiles.MIN_SAMPLES[percent]
+        if found < percentiles.MIN_SAMPLES[percent]
     }
     if not needed:
         return ""
     some = " and ".join(
         f"{metrics.get(name).label} ({count})" for name, count in needed.items()
     )
-    return f"{measured.num_replies} replies are too few for {some}: n/a"
+    return f"{found} {what} are too few for {some}: n/a"
 
 
 _PERCENTILES: Final = {"latency_p50": 50.0, "latency_p99": 99.0}
@@ -268,7 +331,10 @@ def _unsteady(evidence: Evidence) -> str:
     if total < MIN_UNSTEADY_REPLIES_PER_ACTOR * num_actors or not total:
         return ""
     first = sum(slices[: len(slices) // 2])
-    if abs(total - 2 * first) <= MAX_HALVES_DIFFERENCE * total / 2:
+    allowed = MAX_HALVES_DIFFERENCE * total / 2
+    if measured.open_loop is not None:
+        allowed = max(allowed, MIN_POISSON_SDS * math.sqrt(total))
+    if abs(total - 2 * first) <= allowed:
         return ""
     return f"{first} replies in the window's first half, {total - first} in its second"
 
@@ -353,6 +419,15 @@ RULES: Final = (
         "raise window.max_requests or window.max_measure_s",
     ),
     Rule(
+        "generator",
+        "INVALID",
+        f"over {MAX_GENERATOR_SHARE:.0%} of an open loop's p50 or p99 latency, and over "
+        f"{MAX_GENERATOR_S * 1e6:.0f} µs, is the harness's own delay with a free slot",
+        "the harness, which woke late, would be measured; a wait for a busy slot is the transport's",
+        _generator,
+        "fewer actors, more CPUs or a quieter machine: actors must get to run when they are due",
+    ),
+    Rule(
         "frames",
         "INVALID",
         f"steps and frames collected differ by over {MAX_FRAMES_DIFFERENCE:.0%}, and by more than "
@@ -392,6 +467,15 @@ RULES: Final = (
         "all stand still until the quota's next period: tails and throughput are the quota's",
         _throttling,
         "raise the container's CPU limit, or set num_slots and threads to fit it",
+    ),
+    Rule(
+        "overload",
+        "warning",
+        f"in an open loop, replies fall behind what is due by over {MAX_BACKLOG_SHARE:.0%}, and by "
+        "over one an actor",
+        "beyond saturation latency is as long as the window lets it become",
+        _overload,
+        "read its throughput, not its latency; or lower load.per_actor_per_s",
     ),
     Rule(
         "recorder_share",

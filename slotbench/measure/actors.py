@@ -14,7 +14,7 @@ from slotbench.measure.columns import Column, first, reserve
 from slotbench.measure.environments import ActorEnvironment
 from slotbench.measure.identity import IdentityCheck
 
-_clock = time.perf_counter_ns
+clock = time.perf_counter_ns
 
 
 class Stop(Protocol):
@@ -61,6 +61,9 @@ class Actor:
         self._submitted_ns = reserve(max_requests)
         self._replied_ns = reserve(max_requests)
 
+    def begin(self, origin_ns: int) -> None:
+        """Learn when all actors began; called before ``loop``, by whichever thread."""
+
     def loop(self, client: Callable[[Any], Any], stop: Stop) -> None:
         """Ask until ``stop`` is set, room runs out, or something raises; both set it.
 
@@ -78,17 +81,17 @@ class Actor:
 
     def _loop(self, client: Callable[[Any], Any], is_stopped: Callable[[], bool]) -> None:
         request, step = self._environment.request, self._environment.step
-        check = self.identity.add if self.identity is not None else _accept
+        check = self.identity.add if self.identity is not None else accept
         submitted_ns, replied_ns = self._submitted_ns, self._replied_ns
-        clock = _clock
+        now = clock
         for i in range(len(submitted_ns)):
             if is_stopped():
                 return
             asked = request()
             self.num_submitted = i + 1
-            submitted_ns[i] = clock()
+            submitted_ns[i] = now()
             reply = client(asked)
-            replied_ns[i] = clock()
+            replied_ns[i] = now()
             self.num_replied = i + 1
             check(reply)
             step(reply)
@@ -111,5 +114,5 @@ class Actor:
         )
 
 
-def _accept(reply: Any) -> None:
+def accept(reply: Any) -> None:
     """Check nothing: the floor's replies carry nothing."""

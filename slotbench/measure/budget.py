@@ -1,9 +1,10 @@
 """How long things may take, and how long they are expected to: arithmetic on a workload."""
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
-from slotbench.compute import think_times, validity
+from slotbench.compute import arrivals, think_times, validity
 from slotbench.contenders import FRAMES_PER_BATCH, actors_of, env_backend_of
 from slotbench.records import Contender, Scenario, Workload
 
@@ -22,6 +23,9 @@ _STARTUP_PER_SLOT_S: Final = 0.05
 _SETTLE_S: Final = 3.0
 _SETTLE_PER_SLOT_S: Final = 0.005
 """For transports that serve a few hundred actors a second where thousands contend."""
+_LATE_END_S: Final = 1.0
+"""By which a main thread that wants for the GIL may end a window late."""
+
 _MAX_WAITED_THINK_S: Final = 10.0
 REPLIES_PER_ACTOR: Final = validity.WANTED_REPLIES_PER_ACTOR
 """What a window holds on average before it may end, and a third of it before warm-up may:
@@ -130,6 +134,35 @@ def buffered_frames(workload: Workload, contender: Contender) -> int:
     return batch + of_envs * workload.num_slots
 
 
+def window_s(workload: Workload) -> tuple[float, float]:
+    """Lengths of warm-up and window in an open loop, known beforehand: how many are due is no secret.
+
+    They are the same for all contenders of a block. A window that lasted until so many replies
+    were there would last longer for an overloaded contender, whose latencies grow as it lasts.
+
+    Returns:
+        Both in seconds, prolonged as those of a closed loop are: for
+        `REPLIES_PER_ACTOR` and ``min_requests`` due, to ``max_measure_s`` at most.
+    """
+    window, rate = (
+        workload.window,
+        arrivals.offered_per_s(workload.load, workload.num_slots),
+    )
+    longest_s = window.max_measure_s
+    wanted = max(window.min_requests, REPLIES_PER_ACTOR * workload.num_slots)
+    warmup_s = min(longest_s, 2 * workload.num_slots / rate)
+    # Half of such windows would hold fewer; of constant schedules, by one an actor at most.
+    is_poisson = workload.load.arrivals == "poisson"
+    spread = 3 * math.sqrt(wanted) if is_poisson else workload.num_slots
+    measure_s = min(longest_s, (wanted + spread) / rate)
+    return max(window.warmup_s, warmup_s), max(window.measure_s, measure_s)
+
+
+def num_scheduled(workload: Workload) -> int:
+    """How many requests of one actor an open loop's trial may come to."""
+    return arrivals.enough(workload.load, sum(window_s(workload)) + _LATE_END_S)
+
+
 def estimate_trial_s(workload: Workload, contender: Contender | None = None) -> float:
     """Estimate a trial's length, its window prolonged where think and service time ask for it.
 
@@ -137,6 +170,9 @@ def estimate_trial_s(workload: Workload, contender: Contender | None = None) -> 
         workload: of its cell.
         contender: None is one whose actors are threads.
     """
+    if workload.load.is_open:
+        fixed_s = TRIAL_OVERHEAD_S + OVERHEAD_PER_SLOT_S * workload.num_slots
+        return sum(window_s(workload)) + fixed_s
     window = workload.window
     cycle_s = service_time_s(
         workload, min(workload.num_slots, workload.batching.max_batch_size)

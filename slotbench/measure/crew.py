@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from slotbench.measure.actors import Actor
+from slotbench.measure.actors import Actor, Stop, clock
 from slotbench.measure.columns import Column
 
 WATCH_STEP_S: Final = 0.02
@@ -18,6 +18,13 @@ WATCH_STEP_S: Final = 0.02
 
 THINKING_GRACE_S: Final = 0.5
 """How long an actor has, after the stop, to see it before it might ask once more."""
+
+
+class WaitedStop(Stop, Protocol):
+    """A stop that can be waited for."""
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until it is set, for at most so many seconds; return whether it is."""
 
 
 class ActorLog(Protocol):
@@ -97,19 +104,23 @@ class ThreadCrew:
     Args:
         actors: one each.
         client: called once per actor, in order, with its index, in the main thread.
+        stop: what the actors look at, and may be woken by; None makes one.
     """
 
     def __init__(
-        self, actors: Sequence[Actor], client: Callable[[int], Callable[[Any], Any]]
+        self,
+        actors: Sequence[Actor],
+        client: Callable[[int], Callable[[Any], Any]],
+        stop: WaitedStop | None = None,
     ) -> None:
         self.actors = actors
         self._client = client
-        self._stop = threading.Event()
+        self._stop = stop or threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self, serve: Callable[[], None]) -> None:
         """See `Crew.start`; all threads pass a barrier together."""
-        barrier = threading.Barrier(len(self.actors) + 1)
+        barrier = threading.Barrier(len(self.actors) + 1, self._begin)
 
         def run(actor: Actor, client: Callable[[Any], Any]) -> None:
             barrier.wait()
@@ -126,6 +137,12 @@ class ThreadCrew:
         for thread in self._threads:
             thread.start()
         barrier.wait()
+
+    def _begin(self) -> None:
+        """Tell all actors when they begin; in one thread, while the others still wait."""
+        origin_ns = clock()
+        for actor in self.actors:
+            actor.begin(origin_ns)
 
     def stop(self) -> None:
         """See `Crew.stop`."""

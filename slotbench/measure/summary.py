@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from slotbench.compute import histogram
 from slotbench.compute.percentiles import nearest_rank
+from slotbench.measure import intended
 from slotbench.measure.columns import Column
+from slotbench.measure.intended import Scheduled
 from slotbench.measure.machine import MachineUse
 from slotbench.records import TrialMeasurement
 
@@ -38,6 +40,9 @@ class Observed:
         batches: when each batch's forward began and ended, and its size.
         num_frames: steps that a consumer was handed in the window; None where there is none.
         machine: what it did in the window besides.
+        intended: by actor, when each request of its schedule was due, also those that came to
+            nothing; () in the closed loop.
+        given_up_ns: until when those due in the window were waited for, in an open loop.
     """
 
     origin_ns: int
@@ -53,13 +58,16 @@ class Observed:
     recorder_cost_s: float
     num_frames: int | None = None
     machine: MachineUse = field(default_factory=MachineUse)
+    intended: Sequence[Column] = ()
+    given_up_ns: int = 0
 
 
 def summarise(observed: Observed) -> TrialMeasurement:
     """Compute the window's numbers.
 
     A reply counts if it returned in (begin, end]; a batch, if its forward began there; a
-    think time, if its reply counts.
+    think time, if its reply counts. The latencies of an open loop are of what was due in it
+    (`slotbench.measure.intended`), and there is no think time.
     """
     begin, end = observed.begin, observed.end
 
@@ -72,6 +80,17 @@ def summarise(observed: Observed) -> TrialMeasurement:
             [(r - s)[c] for (s, r), c in zip(observed.actors, counted, strict=True)]
         )
     )
+    open_loop = None
+    if observed.intended:
+        latencies_ns, open_loop = intended.of_window(
+            [
+                Scheduled(due, *stamps)
+                for due, stamps in zip(observed.intended, observed.actors, strict=True)
+            ],
+            begin_ns=begin.at_ns,
+            end_ns=end.at_ns,
+            given_up_ns=observed.given_up_ns,
+        )
     thinks_ns = np.concatenate(
         [
             (s[1:] - r[:-1])[c[:-1]]
@@ -94,7 +113,7 @@ def summarise(observed: Observed) -> TrialMeasurement:
         num_submitted=observed.num_submitted,
         num_replied=observed.num_replied,
         num_served=observed.num_served,
-        num_replies=len(latencies_ns),
+        num_replies=len(replied_ns),
         num_batches=int(began.sum()),
         num_rows=int(batch_size[began].sum()),
         latency_mean_s=_mean_s(latencies_ns),
@@ -108,7 +127,7 @@ def summarise(observed: Observed) -> TrialMeasurement:
             (int(n), int(k)) for n, k in zip(sizes, size_counts, strict=True)
         ),
         replies_per_actor=tuple(int(c.sum()) for c in counted),
-        think_mean_s=_mean_s(thinks_ns),
+        think_mean_s=None if observed.intended else _mean_s(thinks_ns),
         forward_mean_s=_mean_s((batch_end_ns - batch_begin_ns)[began]),
         recorder_cost_s=observed.recorder_cost_s,
         cpu_s=end.cpu_s - begin.cpu_s,
@@ -120,6 +139,7 @@ def summarise(observed: Observed) -> TrialMeasurement:
         throttled_s=observed.machine.throttled_s,
         replies_per_slice=tuple(per_slice.tolist()),
         num_frames=observed.num_frames,
+        open_loop=open_loop,
     )
 
 

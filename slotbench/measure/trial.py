@@ -16,7 +16,7 @@ from typing import Final
 import torch
 from tensordict import TensorDictBase
 
-from slotbench.compute import think_times, validity
+from slotbench.compute import arrivals, think_times, validity
 from slotbench.contenders import actors_of
 from slotbench.errors import ScenarioError, SlotbenchError
 from slotbench.measure import budget, environments, layouts, machine, policies, systems
@@ -24,16 +24,23 @@ from slotbench.measure.actors import Actor
 from slotbench.measure.crew import WATCH_STEP_S, Crew, ThreadCrew, num_replied
 from slotbench.measure.identity import IdentityCheck
 from slotbench.measure.instrument import Instrument
+from slotbench.measure.open_loop import OpenActor
 from slotbench.measure.outcomes import failed, identity, raised
 from slotbench.measure.processes import ProcessCrew
 from slotbench.measure.recording import recording_cost_s
 from slotbench.measure.served import ServedModel, SharedServedModel
 from slotbench.measure.summary import Moment, Observed, summarise
+from slotbench.measure.waiting import WakingStop
 from slotbench.records import Batching, Contender, TrialRecord, TrialSpec, Workload
 
 _MAX_REQUESTS_PER_S: Final = 300_000
 """More than the floor reaches; bounds the memory reserved for stamps, but for `_MIN_ROOM`."""
 _CLOCK_READS: Final = 5
+_DRAIN_S: Final = 0.25
+"""How long an open loop's actors go on after the window, at most,"""
+_DRAIN_STEP_S: Final = 0.002
+"""between two looks whether they need to."""
+
 _MIN_ROOM: Final = 1024
 """Stamps of an actor, where there are so many actors that some get far more than their share;
 a page of memory for each 512 that are used."""
@@ -171,20 +178,24 @@ class _Trial:
                 is_lent=self._is_lent,
                 start_timeout_s=self._spec.deadline_s / 2,
             )
-        actors = [self._actor(i) for i in range(workload.num_slots)]
+        stop = WakingStop() if workload.load.is_open else None
+        actors = [self._actor(i, stop) for i in range(workload.num_slots)]
         self._instrument.attach(self._system, actors)
-        return ThreadCrew(actors, client)
+        return ThreadCrew(actors, client, stop)
 
-    def _actor(self, index: int) -> Actor:
+    def _actor(self, index: int, stop: WakingStop | None) -> Actor:
+        """Make one actor; with a stop that wakes it, an open loop's."""
+        workload = self._spec.workload
         identity = IdentityCheck(index, copies=self._is_lent)
+        seed = think_times.actor_seed(self._spec.seed, index)
         environment = environments.build(
-            self._spec.workload,
-            identity.ids,
-            has_payload=self._has_payload,
-            seed=think_times.actor_seed(self._spec.seed, index),
+            workload, identity.ids, has_payload=self._has_payload, seed=seed
         )
         checked = identity if self._has_payload else None
-        return Actor(index, environment, checked, self._room)
+        if stop is None:
+            return Actor(index, environment, checked, self._room)
+        starts_ns = arrivals.starts_ns(workload.load, seed, self._room)
+        return OpenActor(index, environment, checked, starts_ns, stop)
 
     def run(self, sent_ns: int, started_at: str) -> TrialRecord:
         workload = self._spec.workload
@@ -193,6 +204,7 @@ class _Trial:
         self._crew.start(self._serve)
         wall_ns, origin_ns = _clocks()
         begin, end, machine_use = self._observe(origin_ns)
+        given_up_ns = self._drain(end.at_ns)
         self._crew.stop()
         settle_s = budget.settle_s(workload)
         if actors_of(self._spec.contender) != "threads":
@@ -218,6 +230,8 @@ class _Trial:
                 begin=begin,
                 end=end,
                 actors=[actor.stamps_ns() for actor in actors],
+                intended=[actor.intended_ns() for actor in self._open_actors()],
+                given_up_ns=given_up_ns,
                 batches=self._model.log(),
                 num_submitted=sum(actor.num_submitted for actor in actors),
                 num_replied=num_replied(self._crew),
@@ -265,12 +279,18 @@ class _Trial:
     def _observe(self, origin_ns: int) -> tuple[Moment, Moment, machine.MachineUse]:
         """Sleep through warm-up and window; return the window's two ends, and the machine's use.
 
-        Both are prolonged until everybody had replies enough; the window's ends are where
+        Both are prolonged until everybody had replies enough, in an open loop until enough are
+        due; the window's ends are where
         this thread woke, not where it meant to. The machine is read just outside of it.
         """
         workload = self._spec.workload
         window = workload.window
-        self._watch(origin_ns, window.warmup_s, 2 * workload.num_slots)
+        warmup_s, measure_s = window.warmup_s, window.measure_s
+        warm = 2 * workload.num_slots
+        wanted = budget.min_replies(workload, self._spec.contender)
+        if workload.load.is_open:
+            (warmup_s, measure_s), warm, wanted = budget.window_s(workload), 0, 0
+        self._watch(origin_ns, warmup_s, warm)
         self._filled_in_warmup = self._crew.is_stopped()
         self._instrument.before_window()
         before = machine.read(self._companions)
@@ -279,8 +299,7 @@ class _Trial:
             Moment(time.perf_counter_ns(), 0.0, 0, 0),
             num_replied(self._crew),
         )
-        wanted = budget.min_replies(workload, self._spec.contender)
-        self._watch(begin.at_ns, window.measure_s, num_before + wanted)
+        self._watch(begin.at_ns, measure_s, num_before + wanted)
         at_ns = time.perf_counter_ns()
         grown = machine.grown(used, machine.usage(self._companions))
         end = Moment(at_ns, grown.cpu_s, grown.voluntary, grown.involuntary)
@@ -299,6 +318,25 @@ class _Trial:
             if self._crew.wait(WATCH_STEP_S):
                 return
 
+    def _open_actors(self) -> list[OpenActor]:
+        """The actors of an open loop; none in the closed one."""
+        return [actor for actor in self._crew.actors if isinstance(actor, OpenActor)]
+
+    def _drain(self, end_ns: int) -> int:
+        """Let an open loop's actors go on until what was due in the window is answered.
+
+        For a moment at most: a backlog that grew would take as long as the window did. Without it,
+        what waits for its slot when the window ends, or is due just then, would never be submitted.
+
+        Returns:
+            Until when it was waited.
+        """
+        due = [(actor, actor.num_due(end_ns)) for actor in self._open_actors()]
+        while any(actor.num_replied < number for actor, number in due):
+            if _since_s(end_ns) > _DRAIN_S or self._crew.wait(_DRAIN_STEP_S):
+                break
+        return time.perf_counter_ns()
+
     def _recorder_cost_s(self) -> float:
         """Time the recorder now that nothing else runs in this process."""
         if not self._has_payload:
@@ -311,9 +349,12 @@ class _Trial:
 def _room_per_actor(workload: Workload, contender: Contender) -> int:
     """Stamps to reserve: twice an actor's share of what the fastest contender could need.
 
-    At least `_MIN_ROOM`, even beyond ``window.max_requests``.
+    At least `_MIN_ROOM`, even beyond ``window.max_requests``. In an open loop it is known.
     """
     window = workload.window
+    if workload.load.is_open:
+        most = max(_MIN_ROOM, 2 * window.max_requests // workload.num_slots)
+        return min(budget.num_scheduled(workload), most)
     needed = int(_MAX_REQUESTS_PER_S * (window.warmup_s + window.measure_s))
     wanted = 4 * budget.min_replies(workload, contender)
     total = min(window.max_requests, max(needed, wanted))

@@ -1,5 +1,11 @@
-"""Spending a given time: asleep, computing under the GIL, or computing without it."""
+"""Spending a given time: asleep, computing under the GIL, or computing without it.
 
+And sleeping until a given moment, unless somebody says stop before.
+"""
+
+import ctypes
+import sys
+import threading
 import time
 import zlib
 from collections.abc import Callable
@@ -7,6 +13,9 @@ from typing import Final, Literal
 
 _NOGIL_CHUNK: Final = bytes(32 * 1024)
 """zlib.crc32 drops the GIL above 5 KiB (CPython's zlibmodule.c); one chunk is ~10 µs."""
+
+_PR_SET_TIMERSLACK: Final = 29
+"""linux/prctl.h."""
 
 Mode = Literal["idle", "busy", "busy_nogil"]
 
@@ -34,3 +43,59 @@ def spin_nogil(duration_s: float) -> None:
 def by_mode(mode: Mode) -> Callable[[float], None]:
     """Return the function that spends a duration, in seconds, in this way."""
     return {"idle": sleep, "busy": spin, "busy_nogil": spin_nogil}[mode]
+
+
+class WakingStop:
+    """A ``threading.Event`` to be set once, which wakes those that sleep meanwhile.
+
+    An Event's own ``wait`` takes two locks, and one more that it makes, around the sleep: some
+    microseconds of Python after every awakening, in every actor. Here each sleeper has a raw lock.
+
+    Threads: ``sleeper`` by the main thread, before anybody may ``set``; the rest by all.
+    """
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._first = threading.Lock()
+        self._gates: list[threading.Lock] = []
+
+    def sleeper(self) -> Callable[[float], object]:
+        """Return a sleep, in seconds, for one thread; it returns at once when `set` was called."""
+        gate = threading.Lock()
+        gate.acquire()
+        self._gates.append(gate)
+        acquire = gate.acquire
+
+        def sleep(duration_s: float) -> None:
+            if acquire(timeout=min(duration_s, threading.TIMEOUT_MAX)):
+                gate.release()  # Stopped: nobody is to sleep here any more.
+
+        return sleep
+
+    def is_set(self) -> bool:
+        """Whether it is."""
+        return self._event.is_set()
+
+    def set(self) -> None:
+        """Stop, and wake all sleepers."""
+        self._event.set()
+        if self._first.acquire(blocking=False):
+            for gate in self._gates:
+                gate.release()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until it is set, for at most so many seconds; return whether it is."""
+        return self._event.wait(timeout)
+
+
+def exact_timers() -> None:
+    """Let this thread's sleeps end when they are over, not up to 50 µs later.
+
+    Linux gives a thread's timers that slack to wake several threads at once; of a request that takes
+    100 µs it would be a third. Elsewhere, and where the kernel refuses, nothing happens: what sleeps
+    then take too long is measured like everything else (`slotbench.records.OpenLoop`).
+
+    Source: prctl(2), PR_SET_TIMERSLACK, which is of the calling thread alone.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, ctypes.c_ulong(1), 0, 0, 0)

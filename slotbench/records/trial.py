@@ -71,13 +71,14 @@ class Histogram:
 class OpenLoop:
     """What an open loop adds: of the requests whose intended start is in the window.
 
-    The latencies of `TrialMeasurement` are then from the intended start to the reply. A request that
-    had no reply when the window ended, since its slot was busy with earlier ones, is in them with its age at
-    that moment, which its latency exceeds.
+    The latencies of `TrialMeasurement` are then of these requests, from the intended start to the reply,
+    also where that came after the window. One that had not even been submitted a moment after the window,
+    since its slot was busy with earlier ones, is in them with its age at that moment, which its
+    latency exceeds.
 
     Attributes:
         num_intended: requests due in the window.
-        num_unanswered: of them, not even submitted when it ended.
+        num_unanswered: of them, those that were never answered.
         call_p50_s, call_p99_s: submit → reply alone, without the wait for a busy slot.
         late_mean_s, late_p99_s: how long after its intended start, or after the slot was free if
             that was later, a request was submitted: the generator's own delay.
@@ -113,12 +114,13 @@ class TrialMeasurement:
         num_batches: batches whose forward began in the window.
         num_rows: rows in those batches.
         latency_p50_s … latency_max_s: submit → reply, exact order statistics of the
-            window's replies (nearest rank); None with too few samples (p99 needs 459,
+            window's replies (nearest rank), but in an open loop see `OpenLoop`; None with too few samples (p99 needs 459,
             p99.9 needs 4 603).
         latency: the same latencies in nanoseconds.
         batch_sizes: how many batches had each size.
         replies_per_actor: replies in the window, by actor.
-        think_mean_s: mean time between a reply and the actor's next request.
+        think_mean_s: mean time between a reply and the actor's next request; None in an open
+            loop, where it waits for its schedule.
         forward_mean_s: mean time that the model took per batch, its wrapper included.
         recorder_cost_s: measured cost, per request, of stamps and of the id check, through
             this contender's own collate.

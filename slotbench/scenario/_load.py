@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from slotbench.contenders import actors_of
 from slotbench.errors import ScenarioError
 from slotbench.records import Cell, Contender, Scenario
 from slotbench.scenario._find import find, shown
@@ -89,6 +90,7 @@ def loads(
     if contenders:
         raced = _contenders.replaced(raced, contenders)
     _check_floor(raced, cells, where)
+    _check_open(raced, cells, where)
     _check_size(head.rounds, len(cells), len(raced), where)
     return Scenario(
         name=name,
@@ -119,6 +121,18 @@ def _check_floor(
                 f"{where}: contender floor has no service time for model.kind {kind} "
                 f'(in cell "{cell.name}"); remove floor, or use sleep or spin'
             )
+
+
+def _check_open(contenders: Sequence[Contender], cells: Sequence[Cell], where: str) -> None:
+    """Refuse contenders whose actors cannot keep to a schedule: they are no threads of ours."""
+    for cell in cells:
+        load = cell.workload.load
+        for contender in contenders:
+            if load.is_open and actors_of(contender) != "threads":
+                raise ScenarioError(
+                    f'{where}: load.arrivals "{load.arrivals}" (in cell "{cell.name}") needs actors '
+                    f"that are threads, and those of {contender.label} are not; remove it"
+                )
 
 
 def _check_size(rounds: int, num_cells: int, num_contenders: int, where: str) -> None:

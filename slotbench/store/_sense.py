@@ -62,7 +62,11 @@ def trial_problem(data: Any, trial: TrialRecord) -> str:
         return f"started_at: {trial.started_at!r} is no time of a run"
     if trial.measurement is None:
         return ""
-    return _bucket_problem(trial.measurement.latency, "measurement.latency")
+    of = trial.measurement.open_loop
+    late = Histogram() if of is None else of.late
+    return _bucket_problem(
+        trial.measurement.latency, "measurement.latency"
+    ) or _bucket_problem(late, "measurement.open_loop.late")
 
 
 def calibration_problem(data: Any, calibration: CalibrationRecord) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from slotbench.compute.validity import RULES, Evidence, Severity, judge
-from slotbench.records import Histogram, TrialMeasurement, Window
+from slotbench.records import Histogram, OpenLoop, TrialMeasurement, Window
 
 SOUND = TrialMeasurement(
     window_s=1.0,
@@ -35,6 +35,26 @@ SOUND = TrialMeasurement(
     context_switches_voluntary=10,
     context_switches_involuntary=1,
 )
+
+
+OPEN = OpenLoop(
+    num_intended=1000,
+    num_unanswered=0,
+    call_p50_s=1e-3,
+    call_p99_s=1e-3,
+    late_mean_s=2e-5,
+    late_p99_s=5e-5,
+    late=Histogram(),
+    free_p50_s=1e-3,
+    free_p99_s=1e-3,
+)
+
+
+def open_loop(measurement: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """Changes to a sound trial's measurement that make it an open loop's."""
+    return {"open_loop": replace(OPEN, **changes), "think_mean_s": None} | (
+        measurement or {}
+    )
 
 
 def evidence(measurement: dict[str, Any] | None = None, **changes: Any) -> Evidence:
@@ -105,6 +125,23 @@ INVALID = [
         "500 replies to 500 actors in 1 s: the window is no longer than what was in flight",
     ),
     (
+        "window",
+        evidence(open_loop({"num_replies": 0})),
+        "no reply came in the window of 1 s",
+    ),
+    (
+        "generator",
+        evidence(open_loop({"latency_p50_s": 1.2e-3}, free_p50_s=1.0e-3)),
+        "200 µs of the p50 latency of 1200 µs passed before the request was submitted, "
+        "with a free slot",
+    ),
+    (
+        "generator",
+        evidence(open_loop({"latency_p99_s": 4e-3}, free_p99_s=3.5e-3)),
+        "500 µs of the p99 latency of 4000 µs passed before the request was submitted, "
+        "with a free slot",
+    ),
+    (
         "server",
         evidence(server_ended=False),
         "the server's thread did not end on shutdown",
@@ -142,6 +179,21 @@ WARNINGS = [
         "short_window",
         evidence({"num_replies": 490}),
         "490 replies, 500 were asked for",
+    ),
+    (
+        "short_window",
+        evidence(open_loop(num_intended=499), window=Window(min_requests=500)),
+        "499 requests due, 500 were asked for",
+    ),
+    (
+        "overload",
+        evidence(open_loop(num_intended=1053)),
+        "1053 requests were due and 1000 answered in 1 s: the backlog grows, and with it every latency",
+    ),
+    (
+        "percentile",
+        evidence(open_loop(num_intended=300), window=Window(min_requests=1)),
+        "300 requests due are too few for p99 latency (459): n/a",
     ),
     (
         "few_replies",
@@ -217,6 +269,16 @@ def test_every_rule_explains_itself() -> None:
         {"replies_per_slice": (30, 0) * 1, "replies_per_actor": (1, 1)},  # lumps of a batch
         {"context_switches_voluntary": 200, "context_switches_involuntary": 300},
         {"context_switches_voluntary": 0, "context_switches_involuntary": 199},
+        # A tenth of what is shown is the generator's own, and what any generator's is.
+        open_loop({"latency_p50_s": 2.0e-3}, free_p50_s=1.81e-3),
+        open_loop({"latency_p99_s": 1.5e-4}, free_p99_s=1.0e-4),
+        # Too few for a percentile, or for a queue of one an actor to be a backlog.
+        open_loop({"latency_p99_s": None}, free_p99_s=None),
+        open_loop(num_intended=1052),
+        open_loop({"replies_per_actor": (1,) * 1000}, num_intended=2000),
+        # Of a Poisson process 40 % more in one half of 100 are no trend; nor is one an actor few.
+        open_loop({"replies_per_slice": (12,) * 5 + (8,) * 5}),
+        open_loop({"replies_per_actor": (1,) * 1000}),
     ],
 )
 def test_a_rule_does_not_speak_below_its_threshold(measured: dict[str, Any]) -> None:
