@@ -210,7 +210,8 @@ def search_scenario(
     on_progress(Progress(0, 0, _STARTING))
     began = time.perf_counter()
     executor.start_worker()
-    scenario, more_skipped = runner.admit(scenario, executor)
+    racing, more_skipped = _admit(scenario, executor)
+    scenario = replace(scenario, contenders=racing)
     now = datetime.now(UTC)
     record = SloRecord(
         schema_version=SLO_SCHEMA_VERSION,
@@ -271,7 +272,7 @@ def resume_search(
         on_progress(Progress(0, 0, _STARTING))
         began = time.perf_counter()
         executor.start_worker()
-        _, missing = runner.admit(stored.record.scenario, executor)
+        _, missing = _admit(stored.record.scenario, executor)
         if missing:
             raise ContenderError(f"contender {missing[0].label}: {missing[0].reason}")
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -407,6 +408,18 @@ class _Sitting:
         all_of = likely * slo_answer.num_searches(self.record.scenario)
         # Nobody knows how many it takes: at least one more for each that is open.
         self.on_progress(Progress(num_done, max(all_of, num_done + num_open), doing))
+
+
+def _admit(
+    scenario: Scenario, executor: Executor
+) -> tuple[tuple[Contender, ...], tuple[Skipped, ...]]:
+    """Make every contender once; in a closed loop, since there is no load yet."""
+    cells = (
+        replace(cell, workload=replace(cell.workload, load=Load()))
+        for cell in scenario.cells
+    )
+    admitted, skipped = runner.admit(replace(scenario, cells=tuple(cells)), executor)
+    return admitted.contenders, skipped
 
 
 def _open_loop(scenario: Scenario, cell: Cell, plan: SloPlan, arrivals: Arrivals) -> Cell:

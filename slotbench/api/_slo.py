@@ -230,12 +230,12 @@ def _seconds(value: float | str) -> float:
 def _options(plan: SloPlan, arrivals: str) -> list[tuple[str, ...]]:
     """The plan as the command line has it."""
     options: list[tuple[str, ...]] = [
-        (f"--p{one.percent:g}".replace(".", ""), f"{one.limit_s * 1e3:g}ms")
+        (f"--p{one.percent:g}".replace(".", ""), f"{one.limit_s * 1e3:.9g}ms")
         for one in plan.limits
     ]
     options += [("--arrivals", arrivals), ("--precision", f"{plan.precision:g}")]
     if plan.from_per_s is not None:
-        options.append(("--from", f"{plan.from_per_s:g}"))
+        options.append(("--from", f"{plan.from_per_s:.9g}"))
     if plan.budget_s is not None:
-        options.append(("--budget", f"{plan.budget_s:g}s"))
+        options.append(("--budget", f"{plan.budget_s:.9g}s"))
     return options

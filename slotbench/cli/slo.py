@@ -81,13 +81,14 @@ def slo(
         typer.Option(metavar="|".join(_ARRIVALS), help="How each actor's requests come."),
     ] = "poisson",
     precision: Annotated[
-        float,
+        float | None,
         typer.Option(
             metavar="RATIO",
             parser=parse_threshold,
             help="Of two neighbouring loads: 5% or 0.05.",
+            show_default="5%",
         ),
-    ] = 0.05,
+    ] = None,
     from_: Annotated[
         float | None,
         typer.Option(
@@ -174,14 +175,14 @@ def slo(
 
 def _plan(
     limits: dict[float, float | None],
-    precision: float,
+    precision: float | None,
     from_per_s: float | None,
     budget_s: float | None,
 ) -> "SloPlan":
-    from slotbench.records import Limit, SloPlan
+    from slotbench.records import PRECISION, Limit, SloPlan
 
     given = tuple(Limit(p, limit_s) for p, limit_s in limits.items() if limit_s is not None)
-    return SloPlan(given, precision, from_per_s=from_per_s, budget_s=budget_s)
+    return SloPlan(given, precision or PRECISION, from_per_s=from_per_s, budget_s=budget_s)
 
 
 def _load(  # noqa: PLR0917  # what the command line says of the scenario

@@ -57,8 +57,9 @@ ABOVE_CLOSED: Final = 4.0
 MAX_UNUSABLE: Final = 3
 """Trials of one load that failed or were INVALID, after which it is given up."""
 
-MAX_DISTURBED: Final = 6
-"""Trials of one load that the machine disturbed and that are made again; further ones count."""
+MAX_DISTURBED: Final = 3
+"""Trials of one load that the machine disturbed and that are made again; further ones count, so that
+a search on a machine that is always busy ends."""
 
 _HOPE: Final = 0.5
 """Of the effect that the last look needs: what an earlier one must have, for more trials to be of use."""
@@ -116,6 +117,7 @@ class Point:
         values_s: each limit's percentile: geometric mean of the trials that count.
         num_overloaded: of them.
         num_disturbed: trials that were made again.
+        num_disturbed_counted: of those that count, since they were too many to be made again.
         num_unusable: failed or INVALID.
     """
 
@@ -126,6 +128,7 @@ class Point:
     values_s: tuple[float | None, ...]
     num_overloaded: int
     num_disturbed: int
+    num_disturbed_counted: int
     num_unusable: int
 
     @property
@@ -442,6 +445,7 @@ def _point(index: int, made: Sequence[Tried], plan: SloPlan, alpha: float) -> Po
         ),
         num_overloaded=sum(one.is_overloaded for one in counted),
         num_disturbed=num_disturbed,
+        num_disturbed_counted=sum(one.is_disturbed for one in counted),
         num_unusable=num_unusable,
     )
 

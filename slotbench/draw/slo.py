@@ -281,6 +281,12 @@ def _notes(record: SloRecord, one: Searched) -> Iterable[str]:
     disturbed = sum(point.num_disturbed for point in search.points)
     if disturbed:
         yield f"{name}: {units.count(disturbed, 'trial')} DISTURBED and made again"
+    kept = sum(point.num_disturbed_counted for point in search.points)
+    if kept:
+        yield (
+            f"warning: {name}: {units.count(kept, 'trial')} DISTURBED that count, too many to be "
+            "made again: search on a machine that does nothing else"
+        )
     unusable = sum(point.num_unusable for point in search.points)
     if unusable and unmade is None:
         yield f"{name}: {units.count(unusable, 'trial')} INVALID or failed, not used: {one.problem}"
@@ -392,6 +398,7 @@ def _load(record: SloRecord, point: Point) -> dict[str, Any]:
         "num_trials": point.num_trials,
         "num_overloaded": point.num_overloaded,
         "num_disturbed": point.num_disturbed,
+        "num_disturbed_counted": point.num_disturbed_counted,
         "num_unusable": point.num_unusable,
         "latency": [
             {"percent": one.percent, "geometric_mean_s": value}

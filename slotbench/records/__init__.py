@@ -73,6 +73,7 @@ from slotbench.records.selftest import (
 from slotbench.records.slo import (
     MIN_PRECISION,
     PERCENTILES,
+    PRECISION,
     SLO_SCHEMA_VERSION,
     Limit,
     SloPlan,
@@ -109,6 +110,7 @@ __all__ = [
     "PASSES",
     "PERCENTILES",
     "PLACES",
+    "PRECISION",
     "PROFILE_SCHEMA_VERSION",
     "RECOMMENDATION_SCHEMA_VERSION",
     "SCHEMA_VERSION",

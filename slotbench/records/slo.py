@@ -21,6 +21,9 @@ SLO_SCHEMA_VERSION: Final = 1
 PERCENTILES: Final = (50.0, 90.0, 99.0, 99.9)
 """Those that a trial records, and that may have a limit."""
 
+PRECISION: Final = 0.05
+"""Of two neighbouring loads, where nobody asks for another."""
+
 MIN_PRECISION: Final = 0.01
 """Of two neighbouring loads: finer than trials can tell in any bearable time."""
 
@@ -53,7 +56,7 @@ class SloPlan:
     """
 
     limits: tuple[Limit, ...]
-    precision: float = 0.05
+    precision: float = PRECISION
     confidence: float = 0.95
     looks: tuple[int, ...] = (4, 6, 8, 12)
     from_per_s: float | None = None

@@ -140,9 +140,10 @@ def test_disturbed_trials_are_made_again_a_few_times() -> None:
     one = Tried((-0.5,), is_disturbed=True, values_s=(1e-3,))
     made = [(100, one)] * slo.MAX_DISTURBED
     (point,) = slo.search(made, steps, plan, 0.01).points
-    assert (point.num_trials, point.num_disturbed, point.decision) == (0, 6, "open")
+    assert (point.num_trials, point.num_disturbed, point.decision) == (0, 3, "open")
     (point,) = slo.search([*made, *[(100, one)] * 4], steps, plan, 0.01).points
     assert (point.num_trials, point.decision) == (4, "holds")
+    assert point.num_disturbed_counted == 4
 
 
 def test_a_load_of_which_no_trial_can_be_made_is_given_up() -> None:

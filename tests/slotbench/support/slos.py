@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -88,7 +88,8 @@ class SimulatedExecutor:
         invalid_above_per_s: the generator is late beyond this load.
         disturbed: steps in which the machine interferes.
         fails_at: trial, counted from 0, in whose place ``error`` is raised.
-        rising: contender → what its p99 is multiplied by, by load over capacity.
+        failing: contenders whose trials fail.
+        problem: why no contender can be made; "" where they can.
     """
 
     spread: float = 0.05
@@ -99,11 +100,15 @@ class SimulatedExecutor:
     error: BaseException | None = None
     failing: Sequence[str] = ()
     problem: str = ""
-    base_s: Mapping[str, float] = field(default_factory=dict)
     specs: list[TrialSpec] = field(default_factory=list)
     workers: list[int] = field(default_factory=list)
     worker_start_s: float = 0.0
     num_workers: int = 0
+
+    def __enter__(self) -> "SimulatedExecutor":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None: ...
 
     def start_worker(self) -> None:
         self.num_workers += 1
@@ -142,11 +147,10 @@ class SimulatedExecutor:
         # A process's own luck: what it is called decides, not when it is asked.
         luck = random.Random(f"{self.seed}/{spec.trial_id}").gauss(0.0, self.spread)
         busy = load / capacity
-        base_s = self.base_s.get(label, BASE_S)
         if busy >= 1.0:
             measurement = measured(0.3, load, num_unanswered=round(load - capacity) + 200)
         else:
-            p99_s = base_s / (1.0 - busy) * math.exp(luck)
+            p99_s = BASE_S / (1.0 - busy) * math.exp(luck)
             measurement = measured(p99_s, load)
         if spec.round in self.disturbed:
             # What interferes is worth a factor, so that counting it shows.
