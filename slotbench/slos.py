@@ -344,6 +344,8 @@ class _Sitting:
                 self._tell("done", 0)
                 return "complete"
             needed_s = _step_s((self._workload(one), self._who(one)) for one in left)
+            if step == first:
+                needed_s -= budget.WORKER_START_S  # its worker is up
             elapsed_s = time.perf_counter() - self.began
             if budget_s is not None and elapsed_s + needed_s > budget_s:
                 return "out of time"

@@ -131,7 +131,7 @@ def test_a_half_written_line_is_cut_away_before_it_goes_on(tmp_path: Path) -> No
 
 def test_a_budget_ends_a_search_that_says_what_it_knows(tmp_path: Path) -> None:
     """No step begins that would not end in time."""
-    stored = search(tmp_path, plan=replace(P99_2MS, budget_s=1.0))
+    stored = search(tmp_path, plan=replace(P99_2MS, budget_s=0.5))
     assert (stored.state, stored.trials) == ("out of time", ())
     assert "ran out of its budget" in stored.notes[0]
     slos.resume_search(

@@ -167,10 +167,10 @@ def test_a_mistake_is_one_line(slotbench: Any, arguments: list[str], said: str) 
 
 
 def test_it_searches_for_real(slotbench: Any, small: Path, tmp_path: Path) -> None:
-    """Two steps of one contender: worker, closed loop, open loop, record. What it finds is not asked."""
+    """A step of one contender: worker, closed loop, open loop, record. What it finds is not asked."""
     outcome = slotbench(
         *("slo", small, "--p50", "2ms", "--contender", "slot"),
-        *("--set", "window.max_measure_s=1", "--budget", "6.5s", "--from", "400"),
+        *("--set", "window.max_measure_s=1", "--budget", "6s", "--from", "400"),
     )
     assert outcome.code == 0, outcome.stderr
     found = package.load_slo(results_dir=tmp_path / "results")
