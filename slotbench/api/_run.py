@@ -109,7 +109,9 @@ class Run:
         found = answers.answer(
             self.stored.run, self.stored.trials, calibrations=self.stored.calibrations
         )
-        said = answer.sentences(found, self.compare(metrics=[answers.METRIC]))
+        is_open = not answers.closed(self.stored.run.scenario.cells)
+        metrics = None if is_open else [answers.METRIC]
+        said = answer.sentences(found, self.compare(metrics=metrics))
         return {one.about: one.text for one in said}
 
     def ratios(
@@ -150,7 +152,7 @@ class Run:
         Args:
             baseline: label of the contender to compare with; None is the scenario's.
             threshold: δ, a ratio (0.03 is 3 %); None is the scenario's.
-            metrics: names of metrics; None is the usual ones.
+            metrics: names of metrics; None is the usual ones, latency first in an open loop.
             thresholds: metric → another δ for it.
             explain: say, too, where throughput went: bound, free transport, floor, measured.
             twins: say, too, whether synthetic cells predict those of a real environment.
@@ -158,18 +160,19 @@ class Run:
         Raises:
             SlotbenchError: no such contender or metric, or a threshold outside 0 to 1.
         """
-        from slotbench.compute import comparison, losses
+        from slotbench.compute import comparison, loads, losses
 
         compared = comparison.compare(
             self.stored.run,
             self.stored.trials,
-            metrics=comparison.DEFAULT_METRICS if metrics is None else tuple(metrics),
+            metrics=None if metrics is None else tuple(metrics),
             threshold=threshold,
             thresholds=thresholds,
             baseline=baseline,
         )
         # A record says "running" until somebody says better: only the store sees who is gone.
         more: dict[str, object] = {"status": self.stored.state}
+        more["loads"] = loads.points(self.stored.run, self.stored.trials)
         if explain:
             stored = self.stored
             more["losses"] = losses.losses(stored.run, stored.trials, stored.calibrations)
@@ -222,7 +225,7 @@ class Run:
             baseline: label of the contender that each run is divided by; None is the
                 scenarios' own, which must then be the same.
             threshold: δ, a ratio (0.03 is 3 %); None is this run's scenario's.
-            metrics: names of metrics; None is the usual ones.
+            metrics: names of metrics; None is the usual ones, latency first in an open loop.
             thresholds: metric → another δ for it.
             absolute: compare the values, not their ratios to the baseline.
             allow_different: compare across machines, Pythons, torches and workloads, too.
@@ -231,12 +234,12 @@ class Run:
             SlotbenchError: the runs have nothing in common or are not comparable, or there
                 is no such contender or metric.
         """
-        from slotbench.compute import between, comparison
+        from slotbench.compute import between
 
         compared = between.compare(
             (base.stored.run, base.stored.trials),
             (self.stored.run, self.stored.trials),
-            metrics=comparison.DEFAULT_METRICS if metrics is None else tuple(metrics),
+            metrics=None if metrics is None else tuple(metrics),
             threshold=threshold,
             thresholds=thresholds,
             baseline=baseline,

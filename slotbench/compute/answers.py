@@ -121,7 +121,7 @@ def answer(
     baseline: str | None = None,
     threshold: float | None = None,
 ) -> Answers:
-    """Take a run's verdicts on throughput together.
+    """Take a run's verdicts on throughput together, of its cells that are closed loops.
 
     Args:
         run: its plan.
@@ -150,7 +150,7 @@ def answer(
         num_counted=len(blocks.counted_trials(run, trials)),
         baseline=base,
         baseline_rows=tuple(r for r in mine if leader and r.contender == leader.label),
-        typical=typical(run.scenario.cells),
+        typical=typical(closed(run.scenario.cells) or run.scenario.cells),
         switched=tuple(_switched(race)),
         losses=losses.losses(run, trials, calibrations),
         threshold=race.threshold,
@@ -183,6 +183,11 @@ def typical(cells: Sequence[Cell]) -> Cell:
         return slots**2 + math.log(latency_ms / TYPICAL_LATENCY_MS) ** 2
 
     return min(cells, key=distance)
+
+
+def closed(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """Those whose throughput is the contenders' own, and not what an open loop offers."""
+    return tuple(cell for cell in cells if not cell.workload.load.is_open)
 
 
 def spread(cells: Sequence[Cell]) -> tuple[Cell, ...]:
@@ -266,7 +271,7 @@ class _Race:
         """Every contender over one of them, by cell."""
         return tuple(
             self.row(cell, contender, label)
-            for cell in self.run.scenario.cells
+            for cell in closed(self.run.scenario.cells)
             for contender in self.run.scenario.contenders
         )
 
@@ -318,7 +323,9 @@ def _race(run: RunRecord, trials: Sequence[TrialRecord], threshold: float | None
 
 def _switched(race: _Race) -> Iterable[Switched]:
     for off, on in pairs(race.run.scenario.contenders):
-        rows = tuple(race.row(cell, on, off.label) for cell in race.run.scenario.cells)
+        rows = tuple(
+            race.row(cell, on, off.label) for cell in closed(race.run.scenario.cells)
+        )
         yield Switched(
             off.label,
             on.label,

@@ -72,7 +72,7 @@ def compare(
     base: tuple[RunRecord, Sequence[TrialRecord]],
     head: tuple[RunRecord, Sequence[TrialRecord]],
     *,
-    metrics: Sequence[str] = comparison.DEFAULT_METRICS,
+    metrics: Sequence[str] | None = None,
     threshold: float | None = None,
     thresholds: Mapping[str, float] | None = None,
     baseline: str | None = None,
@@ -84,7 +84,7 @@ def compare(
     Args:
         base: plan and trials of the run to compare with.
         head: of the run to judge.
-        metrics: names; see `slotbench.compute.metrics.available`.
+        metrics: names; see `slotbench.compute.metrics.available`. None is the usual ones of head.
         threshold: δ; that of head's scenario where None.
         thresholds: metric → another δ for it.
         baseline: label that both runs divide by; the scenarios' own where None.
@@ -106,11 +106,14 @@ def compare(
     if not allow_different:
         _refuse(found)
     delta = head[0].scenario.threshold if threshold is None else threshold
+    names = (
+        comparison.default_metrics(head[0].scenario.cells) if metrics is None else metrics
+    )
     inside = [
         comparison.compare(
             run,
             trials,
-            metrics=metrics,
+            metrics=names,
             threshold=delta,
             thresholds=thresholds,
             baseline=label,

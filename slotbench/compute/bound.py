@@ -7,6 +7,7 @@ hold: X* = min(N/(Z + S(n*)), n*/S(n*)).
 
 Nor can more be computed than there are processors, or than one thread at a time may compute
 that holds the GIL: X <= C/(CPU seconds of a request), X <= 1/(seconds that a request holds the GIL).
+In an open loop nobody thinks, and no more is served than is offered: X <= load.
 Z, a and b are best calibrated (`slotbench.compute.demands`): a sleep ends late, and a measured
 trial's own times are longer for the contention that the bound is to show.
 
@@ -19,11 +20,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from slotbench.compute import arrivals
 from slotbench.compute.demands import Demands
 from slotbench.records import Workload
 
-Limit = Literal["times", "GIL", "processors"]
-"""What the bound comes from: think time and service time; what holds the GIL; what computes."""
+Limit = Literal["times", "GIL", "processors", "load"]
+"""What the bound comes from: think time and service time; what holds the GIL; what computes; what
+an open loop offers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,9 @@ def of_demands(workload: Workload, demands: Demands) -> Bound | None:
     cpu_s = demands.think_cpu_s + demands.service_cpu.of(largest) / largest
     if cpu_s > 0.0 and demands.num_cpus is not None:
         found.append(Bound(demands.num_cpus / cpu_s, "processors"))
+    if workload.load.is_open:
+        offered_per_s = arrivals.offered_per_s(workload.load, workload.num_slots)
+        found.append(Bound(offered_per_s, "load"))
     return min(found, key=lambda one: one.per_s, default=None)
 
 

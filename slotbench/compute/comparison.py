@@ -27,10 +27,15 @@ from slotbench.records import (
 )
 
 if TYPE_CHECKING:
+    from slotbench.compute.loads import LoadPoint
     from slotbench.compute.losses import Loss
     from slotbench.compute.twins import Prediction
 
 DEFAULT_METRICS: Final = ("throughput", "latency_p50", "latency_p99")
+OPEN_METRICS: Final = ("latency_p99", "latency_p50", "throughput")
+"""Where every cell is an open loop: up to saturation throughput is what is offered, whoever serves
+it, so that the first metric, which verdicts and opening are about, is the tail of latency."""
+
 FLOOR: Final = "floor"
 """Name of the contender that carries no payload: a limit, not a contestant."""
 
@@ -139,6 +144,7 @@ class Comparison:
         chosen: labels that it was narrowed to; empty where it was not.
         losses: where throughput went, by cell and contender; empty where it was not asked.
         twins: what synthetic cells say of real ones; likewise.
+        loads: what contenders make of what they are offered, in the cells of an open loop.
     """
 
     run_id: str
@@ -164,6 +170,7 @@ class Comparison:
     chosen: tuple[str, ...] = ()
     losses: "tuple[Loss, ...]" = ()
     twins: "tuple[Prediction, ...]" = ()
+    loads: "tuple[LoadPoint, ...]" = ()
 
     @property
     def end(self) -> str:
@@ -175,7 +182,7 @@ def compare(
     run: RunRecord,
     trials: Sequence[TrialRecord],
     *,
-    metrics: Sequence[str] = DEFAULT_METRICS,
+    metrics: Sequence[str] | None = None,
     threshold: float | None = None,
     thresholds: Mapping[str, float] | None = None,
     baseline: str | None = None,
@@ -189,7 +196,7 @@ def compare(
     Args:
         run: its plan.
         trials: its trials in any order, all attempts.
-        metrics: names; see `slotbench.compute.metrics.available`.
+        metrics: names; see `slotbench.compute.metrics.available`. None is `default_metrics`.
         threshold: δ; the scenario's where None.
         thresholds: metric → another δ for it.
         baseline: label of another contender to divide by; the scenario's where None.
@@ -201,7 +208,8 @@ def compare(
     """
     scenario = run.scenario
     delta = scenario.threshold if threshold is None else threshold
-    deltas = _thresholds(metrics, delta, thresholds or {})
+    names = default_metrics(scenario.cells) if metrics is None else metrics
+    deltas = _thresholds(names, delta, thresholds or {})
     base = baseline_label(scenario.contenders, baseline)
     contenders = in_order(scenario.contenders, base)
     pairing = pair(run, trials, base)
@@ -237,6 +245,12 @@ def compare(
         commit=str(run.environment.get("git_commit", "")),
         resumptions=resumptions(run),
     )
+
+
+def default_metrics(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """What is compared where nothing else is asked for: `OPEN_METRICS` if every cell is an open loop."""
+    is_open = all(cell.workload.load.is_open for cell in cells)
+    return OPEN_METRICS if is_open else DEFAULT_METRICS
 
 
 def resumptions(run: RunRecord) -> tuple[Resumed, ...]:

@@ -147,6 +147,9 @@ def losses(
 ) -> tuple[Loss, ...]:
     """Where throughput went, of every contender but floors, by cell.
 
+    Cells of an open loop are left out: below saturation they serve what is offered, and nothing is
+    lost; above, latency tells.
+
     Args:
         run: its plan.
         trials: its trials, all attempts.
@@ -160,6 +163,7 @@ def losses(
     return tuple(
         loss
         for cell in run.scenario.cells
+        if not cell.workload.load.is_open
         for loss in _of_cell(run, pairing, limits[cell.name], cell)
     )
 

@@ -149,7 +149,8 @@ def pairs(cells: Sequence[Cell]) -> Iterable[tuple[Cell, Cell]]:
     """Every real cell with each of its twins, in the scenario's order."""
     for real in cells:
         if real.workload.environment is not None:
-            yield from ((real, other) for other in cells if _is_twin(other, real))
+            closed = (one for one in cells if not one.workload.load.is_open)
+            yield from ((real, other) for other in closed if _is_twin(other, real))
 
 
 def judge(ratio: RatioEstimate, margin: float = MARGIN) -> TwinVerdict:

@@ -38,9 +38,9 @@ MAX_GENERATOR_SHARE: Final = 0.1
 """Of an open loop's p50 or p99 latency, what is only the generator's own delay,"""
 
 MAX_GENERATOR_S: Final = 50e-6
-"""and at least so much: a thread that sleeps alone, on an idle machine, with exact timers, goes on
-20 to 25 µs late in half of all cases and 50 to 70 in one of a hundred. No generator that leaves the
-processors to what it measures does better."""
+"""and at least so much: a thread that sleeps alone, with exact timers, goes on 22 to 26 µs late in half
+of all cases and 46 to 70 in one of a hundred (1 500 sleeps of 0.2 and of 1 ms, 2 virtual CPUs that
+others used, too). No generator that leaves the processors to what it measures does much better."""
 
 MAX_BACKLOG_SHARE: Final = 0.05
 """By which replies may fall behind what is due in an open loop's window, and one an actor: a queue

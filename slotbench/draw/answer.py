@@ -1,14 +1,16 @@
 """A run's answers in words: each sentence is composed from verdicts, and claims no more."""
 
+import dataclasses
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from slotbench.compute import workloads
-from slotbench.compute.answers import Answers, Leader, Switched
+from slotbench.compute.answers import Answers, Leader, Switched, closed
 from slotbench.compute.comparison import Comparison, ComparisonRow
 from slotbench.draw import units
+from slotbench.draw.opening import opening
 from slotbench.records import Cell
 
 _VERDICTS: Final = {
@@ -53,8 +55,11 @@ def sentences(answers: Answers, comparison: Comparison) -> tuple[Sentence, ...]:
         answers: of the run.
         comparison: of the same run with its baseline, for what limits the answers.
     """
+    comparison = _of_closed(comparison)
     said: list[Sentence] = []
-    if answers.leader is None:
+    if all(cell.workload.load.is_open for cell in comparison.cells):
+        said += _under_load(comparison)
+    elif answers.leader is None:
         said.append(Sentence("Nothing to choose", _no_leader(comparison)))
     else:
         said.append(Sentence("Use", _choice(answers.leader, answers, comparison)))
@@ -84,6 +89,46 @@ def cell_in_words(cell: Cell) -> str:
     rest = [f"{k}={v}" for k, v in cell.coordinates.items() if k not in _AXES_IN_WORDS]
     slots = units.count(cell.workload.num_slots, "actor")
     return ", ".join((f"{slots} and {policy}", *rest))
+
+
+def _of_closed(comparison: Comparison) -> Comparison:
+    """The comparison without its open loops, of which there is no answer, unless it has nothing else."""
+    cells = closed(comparison.cells)
+    if not cells or len(cells) == len(comparison.cells):
+        return comparison
+    names = {cell.name for cell in cells}
+    rows = tuple(row for row in comparison.rows if row.cell in names)
+    return dataclasses.replace(comparison, cells=cells, rows=rows)
+
+
+def _under_load(comparison: Comparison) -> Iterable[Sentence]:
+    """Of open loops alone: whose latency is less, and up to which load each keeps up.
+
+    Nobody is recommended: which load, and how long a wait is too long, is the reader's to say.
+    """
+    yield Sentence("Under load", opening(comparison))
+    kept: dict[str, float] = {}
+    is_beyond: set[str] = set()
+    for point in sorted(comparison.loads, key=lambda point: point.offered_per_s):
+        kept.setdefault(point.contender, 0.0)
+        if point.is_saturated:
+            is_beyond.add(point.contender)
+        elif point.contender not in is_beyond:
+            kept[point.contender] = point.offered_per_s
+    most = max((point.offered_per_s for point in comparison.loads), default=0.0)
+    parts = []
+    for label in dict.fromkeys(who.label for who in comparison.contenders):
+        if label not in kept:
+            continue
+        load = units.value(kept[label], "requests/s")
+        if not kept[label]:
+            parts.append(f"{label} at none")
+        else:
+            parts.append(
+                f"{label} up to {load}{' (the highest)' if kept[label] == most else ''}"
+            )
+    if parts:
+        yield Sentence("Who keeps up", f"Of the loads offered: {_listed(parts)}.")
 
 
 def _no_leader(comparison: Comparison) -> str:

@@ -59,7 +59,9 @@ def _section(section: Section, number: int) -> str:
     """A section folded; where it takes more than its share of the room, how to see it."""
     inside = "\n\n".join((*map(cell, section.tables), escape(section.legend)))
     if len(inside) > _MAX_SECTIONS // number:
-        command = f"slotbench compare {section.option} --format md"
+        command = " ".join(
+            filter(None, ("slotbench compare", section.option, "--format md"))
+        )
         inside = f"Too many cells for a comment; `{command}` shows all."
     return _folded(section.title, inside)
 

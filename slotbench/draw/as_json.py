@@ -24,6 +24,7 @@ History of the format (``schema_version``):
    Between two runs ``noise_floor_ratio`` and ``can_resolve`` are of the difference of both.
 4. ``losses``, a row per cell and contender: null where it was not asked where throughput went.
 5. ``twins``, a row per real cell, twin and contender: null where it was not asked, or there are none.
+6. ``loads``, a row per cell of an open loop and contender: null where there is none.
 """
 
 import dataclasses
@@ -31,7 +32,7 @@ import json
 import math
 from typing import Any, Final
 
-from slotbench.compute import losses, metrics, twins
+from slotbench.compute import loads, losses, metrics, twins
 from slotbench.compute.between import Compared, TwoRuns
 from slotbench.compute.comparison import Comparison, ComparisonRow
 from slotbench.compute.gates import Gate, GatedRow
@@ -40,7 +41,7 @@ from slotbench.draw.opening import opening
 from slotbench.draw.screen import PAPER, Screen
 
 SCHEMA: Final = "slotbench.comparison"
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 
 
 def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None) -> str:
@@ -73,6 +74,7 @@ def document(compared: Compared, gate: Gate | None = None) -> dict[str, Any]:
         "rows": row_fields(compared, gate),
         "losses": [losses.flat(loss) for loss in _asked(compared, "losses")] or None,
         "twins": [twins.flat(said) for said in _asked(compared, "twins")] or None,
+        "loads": [loads.flat(point) for point in _asked(compared, "loads")] or None,
         "gate": None if gate is None else _gate(gate),
     }
 

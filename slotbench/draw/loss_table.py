@@ -19,6 +19,7 @@ _LIMITS: Final = {
     "times": "think time and service time",
     "GIL": "what an actor does itself, one at a time under the GIL",
     "processors": "the processors",
+    "load": "what is offered",
 }
 """What a bound comes from, in words."""
 

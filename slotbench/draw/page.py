@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from slotbench.compute.between import Compared, TwoRuns
 from slotbench.compute.comparison import Comparison
 from slotbench.compute.gates import Gate
-from slotbench.draw import between_table, cell_table, loss_table, twin_table
+from slotbench.draw import between_table, cell_table, load_table, loss_table, twin_table
 from slotbench.draw.cell_table import CellTable
 from slotbench.draw.gate_line import gate_line
 from slotbench.draw.opening import opening
@@ -19,7 +19,7 @@ class Section:
 
     Attributes:
         name: a word, for addresses inside a page.
-        option: of ``slotbench compare``, that asks for it.
+        option: of ``slotbench compare``, that asks for it; "" for what is always there.
         tables: at least one.
         legend: what they mean.
     """
@@ -91,6 +91,14 @@ def page(compared: Compared, gate: Gate | None = None) -> Page:
 
 
 def _sections(compared: Comparison) -> Iterable[Section]:
+    if compared.loads:
+        yield Section(
+            name="loads",
+            title="Latency under load",
+            option="",
+            tables=load_table.tables(compared.loads),
+            legend=load_table.LEGEND,
+        )
     if compared.losses:
         yield Section(
             name="losses",
@@ -138,7 +146,7 @@ def _comparing(compared: Compared, gate: Gate | None) -> str:
     for label in compared.chosen:
         words += ["--contender", label]
     if isinstance(compared, Comparison):
-        words += [section.option for section in _sections(compared)]
+        words += [section.option for section in _sections(compared) if section.option]
     for name in () if gate is None else gate.fail_on:
         words += ["--fail-on", name]
     return shlex.join(("slotbench", "compare", *words))

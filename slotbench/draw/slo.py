@@ -164,7 +164,7 @@ def _up_to(one: Searched) -> str:
         return f"at no load that was tried ({_rate(one.search.points[0])} and more)"
     if failed is not None:
         return f"below {_rate(failed)}, if at all"
-    return "at a load that was not found"
+    return f"at a load that {'is not found yet' if one.is_open else 'was not found'}"
 
 
 def _leads(of_cell: Sequence[Searched]) -> str:

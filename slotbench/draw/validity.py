@@ -312,9 +312,17 @@ def _fields(trial: TrialRecord) -> dict[str, Any]:
     measured = {
         field.name: getattr(trial.measurement, field.name)
         for field in dataclasses.fields(trial.measurement)
-        if field.name != "latency"
+        if field.name not in {"latency", "open_loop"}
     }
-    return own | measured
+    of = trial.measurement.open_loop
+    if of is None:
+        return own | measured
+    opened = {
+        field.name: getattr(of, field.name)
+        for field in dataclasses.fields(of)
+        if field.name != "late"
+    }
+    return own | measured | opened
 
 
 def _field(value: Any) -> str:

@@ -13,6 +13,7 @@ own grid names; ``contenders``, labels in the comparison's order; ``floors``; ``
 from slotbench.frames._batch_sizes import batch_sizes_frame
 from slotbench.frames._fairness import fairness_frame
 from slotbench.frames._latencies import latencies_frame
+from slotbench.frames._loads import loads_frame
 from slotbench.frames._losses import losses_frame
 from slotbench.frames._place import PLACE
 from slotbench.frames._profile import (
@@ -39,6 +40,7 @@ __all__ = [
     "kind_of",
     "latencies_frame",
     "ledger_frame",
+    "loads_frame",
     "locks_frame",
     "losses_frame",
     "phases_frame",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from slotbench.compute import blocks, metrics, workloads
 from slotbench.compute.statistics import geometric_mean
-from slotbench.records import Cell, TrialMeasurement, TrialRecord
+from slotbench.records import Cell, OpenLoop, TrialMeasurement, TrialRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from slotbench.store import StoredRun
 
 _NOT_SCALAR: Final = frozenset(
-    {"latency", "batch_sizes", "replies_per_actor", "replies_per_slice"}
+    {"latency", "batch_sizes", "replies_per_actor", "replies_per_slice", "open_loop"}
+)
+_OPEN_LOOP: Final = tuple(
+    field.name for field in dataclasses.fields(OpenLoop) if field.name != "late"
 )
 MEASUREMENTS: Final = tuple(
     field.name
@@ -31,7 +34,7 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
     NaN or None for a cell whose grid does not vary it; contender, arm, round, attempt,
     position, trial_id; counted: the trial is of the attempt of its block that counts; status,
     is_invalid, is_disturbed, duration_s; every metric and every scalar field of the measurement, NaN
-    where there is none; error.
+    where there is none; those of its `slotbench.records.OpenLoop`, NaN in the closed loop; error.
     """
     import pandas as pd
 
@@ -70,7 +73,7 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
     ]
     frame = pd.DataFrame(rows, columns=pd.Index(names))
     # A column of None alone would be of type object.
-    frame = frame.astype(dict.fromkeys(_metric_functions(), "float64"))
+    frame = frame.astype(dict.fromkeys([*_metric_functions(), *_OPEN_LOOP], "float64"))
     frame.attrs["units"] = _units()
     return frame
 
@@ -128,10 +131,13 @@ def _numbers(measurement: TrialMeasurement | None) -> dict[str, Any]:
     """Give every metric, then every scalar field that no metric is named like."""
     functions = _metric_functions()
     if measurement is None:
-        return dict.fromkeys([*functions, *MEASUREMENTS])
+        return dict.fromkeys([*functions, *MEASUREMENTS, *_OPEN_LOOP])
     fields = {name: getattr(measurement, name) for name in MEASUREMENTS}
     values = {name: function(measurement) for name, function in functions.items()}
-    return {**values, **{name: fields[name] for name in fields if name not in values}}
+    of = measurement.open_loop
+    own = {name: None if of is None else getattr(of, name) for name in _OPEN_LOOP}
+    rest = {name: fields[name] for name in fields if name not in values}
+    return {**values, **rest, **own}
 
 
 def _means(trials: list[TrialRecord]) -> dict[str, Any]:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 TITLE: Final = "Latency"
 SUMMARY: Final = (
-    "Submit to reply by percentile: mean over trials, band from the least trial to the largest; "
-    "closed loop, so each at its own throughput"
+    "Latency by percentile: mean over trials, band from the least trial to the largest; in a closed "
+    "loop each contender is at its own throughput"
 )
 NEEDS: Final = "a trial with replies"
 FRAME: Final = latencies_frame
@@ -78,7 +78,7 @@ def describe(frame: "pd.DataFrame") -> str:
             if percent in part.index
         ]
         parts.append(f"{label}: {', '.join(numbers)}")
-    return f"Latency from submit to reply. {'; '.join(parts)}."
+    return f"Latency. {'; '.join(parts)}."
 
 
 def _nines(percents: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> list[float]:

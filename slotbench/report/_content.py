@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import slotbench
-from slotbench.compute import answers, between, comparison, twins, validity
+from slotbench.compute import answers, between, comparison, loads, twins, validity
 from slotbench.compute.comparison import Comparison
 from slotbench.draw import answer as answer_words
 from slotbench.draw import cell_table, page, units
@@ -177,7 +177,12 @@ def _chapter(stored: StoredRun, baseline: str | None, threshold: float | None) -
     predicted = twins.predictions(
         run, stored.trials, stored.calibrations, baseline=baseline, threshold=threshold
     )
-    compared = dataclasses.replace(compared, losses=found.losses, twins=predicted)
+    compared = dataclasses.replace(
+        compared,
+        losses=found.losses,
+        twins=predicted,
+        loads=loads.points(run, stored.trials),
+    )
     shown = page.page(compared)
     return Chapter(
         record_id=run.run_id,

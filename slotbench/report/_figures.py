@@ -12,7 +12,7 @@ from slotbench.plots import get as get_plot
 from slotbench.store import StoredProfile, StoredRun, StoredSlo
 
 _ORDER: Final[tuple[str, ...]] = (
-    *("throughput", "ratio_map", "preallocate", "loss"),
+    *("latency_vs_load", "throughput", "ratio_map", "preallocate", "loss"),
     *("latency", "batch_sizes", "fairness"),
 )
 """Of the plots, the most wanted first; one that is not here comes after them."""

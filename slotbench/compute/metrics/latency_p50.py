@@ -1,6 +1,7 @@
 """Latency that half of a trial's requests do not exceed.
 
-Formula: nearest-rank p50 of submit → reply over the window's replies; None below 7
+Formula: nearest-rank p50 of submit → reply over the window's replies, in an open loop of intended
+start → reply over all that was due in the window (`slotbench.records.OpenLoop`); None below 7
 samples (`slotbench.compute.percentiles.min_samples`).
 Excludes: think time; the wait of an actor before it submits, so in a closed loop a slow
 transport also asks less often (coordinated omission); requests that never came back.

@@ -9,6 +9,8 @@ import pytest
 import slotbench as package
 from slotbench import store
 from slotbench.cli import slo as command
+from slotbench.measure.executor import LocalExecutor
+from slotbench.records import TrialRecord, TrialSpec
 from tests.slotbench.support.slos import SimulatedExecutor
 
 SMALL = """
@@ -166,16 +168,40 @@ def test_a_mistake_is_one_line(slotbench: Any, arguments: list[str], said: str) 
     assert "Traceback" not in outcome.stderr
 
 
-def test_it_searches_for_real(slotbench: Any, small: Path, tmp_path: Path) -> None:
-    """A step of one contender: worker, closed loop, open loop, record. What it finds is not asked."""
+class Impatient(LocalExecutor):
+    """Real trials; Ctrl-C instead of the fourth."""
+
+    num_run = 0
+
+    def run(self, spec: TrialSpec) -> TrialRecord:
+        if self.num_run == 3:
+            raise KeyboardInterrupt
+        self.num_run += 1
+        return super().run(spec)
+
+
+def test_it_searches_for_real(
+    slotbench: Any, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A closed loop, and two steps in the open one; what they find is not asked."""
+    monkeypatch.setattr(command, "_executor", Impatient)
     outcome = slotbench(
         *("slo", small, "--p50", "2ms", "--contender", "slot"),
-        *("--set", "window.max_measure_s=1", "--budget", "6s", "--from", "400"),
+        *("--set", "window.max_measure_s=1"),
     )
-    assert outcome.code == 0, outcome.stderr
+    assert outcome.code == 130, outcome.stderr
     found = package.load_slo(results_dir=tmp_path / "results")
-    assert found.trials
+    closed, *tried = found.trials
     for one in found.trials:
         assert one.trial.status == "ok", one.trial.error
         assert one.trial.measurement is not None
-        assert one.trial.measurement.open_loop is not None
+        assert (one.trial.measurement.open_loop is None) == (one is closed)
+    for one in tried:
+        assert one.load_per_s is not None
+        assert one.trial.measurement is not None
+        measured = one.trial.measurement
+        assert measured.open_loop is not None
+        due_per_s = measured.open_loop.num_intended / measured.window_s
+        # Poisson: within five standard deviations.
+        spread = 5.0 * (one.load_per_s / measured.window_s) ** 0.5
+        assert abs(due_per_s - one.load_per_s) < spread

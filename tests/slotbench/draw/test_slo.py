@@ -116,4 +116,4 @@ def test_a_search_without_trials_is_said_to_have_none(tmp_path: Path) -> None:
     stored = search(tmp_path, plan=replace(P99_2MS, budget_s=0.1))
     for name in slo.FORMATS:
         assert slo.render(stored, name)
-    assert "at a load that was not found" in slo.page(stored).opening
+    assert "at a load that is not found yet" in slo.page(stored).opening

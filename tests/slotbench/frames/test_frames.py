@@ -66,6 +66,40 @@ def test_ratios_are_those_of_the_comparison() -> None:
         frames.ratios_frame(stored, metric="speed")
 
 
+def test_loads_are_of_open_loops_alone() -> None:
+    """Offered and served, latency beside the call, with intervals; none of closed loops."""
+    frame = frames.loads_frame(grids.open_grid(("threading", "slot")))
+    row = frame[(frame["contender"] == "slot") & (frame["offered_per_s"] == 1e5)].iloc[0]
+
+    assert len(frame) == 6
+    assert row["served_per_s"] == pytest.approx(40_000)
+    assert row["latency_p99_low_s"] < row["latency_p99_s"] < row["latency_p99_high_s"]
+    assert row["latency_p99_s"] == pytest.approx(0.04, rel=0.01)
+    assert (row["call_p50_s"], row["late_p99_s"]) == (
+        pytest.approx(1e-3),
+        pytest.approx(6e-5),
+    )
+    assert row["unanswered_share"] == pytest.approx(0.6)
+    assert frame.groupby("offered_per_s")["is_saturated"].all().to_dict() == {
+        1e3: False,
+        1e4: False,
+        1e5: True,
+    }
+    closed = frames.loads_frame(grids.small_grid())
+    assert closed.empty
+    assert list(closed.columns)[:4] == list(frames.PLACE)
+    assert set(frame.columns) - set(closed.columns) == {"load.per_actor_per_s"}
+
+
+def test_a_trials_row_has_its_open_loop() -> None:
+    """Plain numbers; NaN in the closed loop."""
+    row = frames.trials_frame(grids.open_grid()).iloc[0]
+    assert (row["num_intended"], row["num_unanswered"]) == (1000, 0)
+    assert row["free_p99_s"] == pytest.approx(4e-3, rel=0.02)
+    assert "open_loop" not in row
+    assert frames.trials_frame(grids.small_grid())["num_intended"].isna().all()
+
+
 def test_latencies_are_of_each_trial_and_not_pooled() -> None:
     """Mean over trials of the trial's own percentile; what has too few samples is no row."""
     stored = grids.small_grid()

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from slotbench.errors import ScenarioError
-from slotbench.measure import budget, open_loop, waiting
+from slotbench.measure import budget, open_loop, trial, waiting
 from slotbench.measure.crew import ThreadCrew
 from slotbench.measure.intended import Scheduled, of_window
 from slotbench.measure.open_loop import OpenActor
-from slotbench.measure.trial import _room_per_actor, run_trial
+from slotbench.measure.trial import _room_per_actor, _Trial
 from slotbench.measure.waiting import WakingStop
-from slotbench.records import Load, TrialSpec, Window
+from slotbench.records import Load, Model, TrialSpec, Window
 from slotbench.scenario import loads
 from tests.slotbench.support import trials
 
@@ -219,9 +219,7 @@ def test_a_trial_answers_everything_that_was_due(
     """Of transports and the floor, far below saturation."""
     load = Load(kind, 100.0)  # type: ignore[arg-type]
     window = Window(warmup_s=0.05, measure_s=0.2, min_requests=60, max_measure_s=5.0)
-    record = run_trial(
-        spec(who, load=load, window=window), sent_ns=0, started_at="2026-01-01"
-    )
+    record = trials.run(spec(who, load=load, window=window))
     measured = record.measurement
 
     assert measured is not None, record.error
@@ -240,13 +238,12 @@ def test_beyond_saturation_the_backlog_is_in_the_latencies(
     spec: Callable[..., TrialSpec],
 ) -> None:
     """4 actors at 1 000 a second each, a model that serves 4 in 20 ms: a fifth of a second's wait."""
-    load, model = Load("constant", 1000.0), trials.workload().model
     workload = {
-        "load": load,
-        "model": type(model)("sleep", latency_ms=20.0),
+        "load": Load("constant", 1000.0),
+        "model": Model("sleep", latency_ms=20.0),
         "window": Window(warmup_s=0.0, measure_s=0.2, min_requests=10, max_measure_s=1.0),
     }
-    record = run_trial(spec("slot", **workload), sent_ns=0, started_at="2026-01-01")
+    record = trials.run(spec("slot", **workload))
     measured = record.measurement
 
     assert measured is not None, record.error
@@ -258,6 +255,39 @@ def test_beyond_saturation_the_backlog_is_in_the_latencies(
     assert measured.latency_p50_s > 2 * measured.open_loop.call_p50_s
     assert {finding.rule for finding in record.findings} & {"overload"}
     assert not {finding.rule for finding in record.findings} & {"generator", "counts"}
+
+
+def test_what_waits_when_the_window_ends_is_answered_all_the_same(
+    spec: Callable[..., TrialSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One actor asks every 25 ms for what takes 30: some wait at the end, none is given up."""
+    monkeypatch.setattr(trial, "_DRAIN_S", 30.0)
+    changes = {
+        "num_slots": 1,
+        "load": Load("constant", 40.0),
+        "model": Model("sleep", latency_ms=30.0),
+        "window": Window(warmup_s=0.0, measure_s=0.25, min_requests=1, max_measure_s=0.5),
+    }
+    measured = trials.run(spec("slot", **changes)).measurement
+
+    assert measured is not None
+    assert measured.open_loop is not None
+    assert measured.open_loop.num_unanswered == 0
+    assert measured.open_loop.num_intended > measured.num_replies
+
+
+def test_schedules_differ_between_actors_and_not_between_contenders(
+    spec: Callable[..., TrialSpec],
+) -> None:
+    """Of one block; the floor's are the same, too."""
+
+    def schedules(who: str) -> list[list[int]]:
+        made = _Trial(spec(who, load=Load("poisson", 50.0)))
+        return [actor.intended_ns().tolist() for actor in made._open_actors()]
+
+    first = schedules("slot")
+    assert len({tuple(one) for one in first}) == 4
+    assert schedules("threading") == schedules("floor") == first
 
 
 def test_how_long_a_window_lasts_is_known_before_it() -> None:

@@ -20,6 +20,8 @@ from slotbench.store import StoredRun
 from tests.slotbench.support import grids
 
 ALL = plots.available("run")
+OF_OPEN_LOOPS = {"latency_vs_load"}
+"""Which have nothing to draw of a closed one."""
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +64,8 @@ def texts_of(ax: Any) -> list[str]:
 def test_every_plot_draws_all_its_facets(name: str, stored: StoredRun) -> None:
     """On the Axes given, which come back; with a label on an axis, and in words."""
     plot = plots.get(name)
+    if name in OF_OPEN_LOOPS:
+        stored = grids.open_grid(x=[1, 2])
     facets = plot.split(plot.frame(stored))
     assert facets
     covered: set[str] = set()
@@ -87,6 +91,7 @@ def test_every_plot_makes_a_figure_where_none_is_given(
 ) -> None:
     """``slotbench.plots.<name>(frame)``; the frame is as it was."""
     plot = plots.get(name)
+    stored = grids.open_grid() if name in OF_OPEN_LOOPS else stored
     frame = plot.split(plot.frame(stored))[0].frame
     before = frame.copy()
     assert getattr(plots, name)(frame).figure.number in plt.get_fignums()
@@ -481,6 +486,8 @@ def test_labels_are_texts_and_no_formulas(name: str) -> None:
     cells = [grids.cell(n, ms, x="$y_1$ & <z>") for n in (4, 64) for ms in (0.0, 1.0)]
     rates = {(c.name, label): 1000.0 for c in cells for label in labels}
     stored = grids.stored(rates, cells, labels=labels)
+    if name in OF_OPEN_LOOPS:
+        stored = grids.open_grid(labels, x=["$y_1$ & <z>", "$z_1$"])
     figure = plots.figure(plots.get(name), stored)
     figure.canvas.draw()
     if name in {"throughput", "latency"}:
@@ -541,3 +548,30 @@ def test_a_facet_without_a_number_is_no_facet() -> None:
     assert facet.title == "model.latency_ms=1"
     ax = plot.draw(facet.frame, Figure().add_subplot())
     assert list(lines_of(ax)["slot"].get_ydata()) == pytest.approx([1e3, 1e3], rel=0.02)
+
+
+def test_latency_under_load_is_hollow_where_the_backlog_grew() -> None:
+    """p99 solid, p50 dashed, at the offered load; threading is saturated at 100 000 a second."""
+    stored = grids.open_grid(("threading", "slot"))
+    ax = ax_of("latency_vs_load", stored)
+    lines = [line for line in ax.get_lines() if line.get_linestyle() in {"-", "--"}]
+    marks = [line for line in ax.get_lines() if line not in lines]
+
+    assert [list(line.get_xdata()) for line in lines] == [[1e3, 1e4, 1e5]] * 4
+    assert [line.get_linestyle() for line in lines] == ["-", "--"] * 2
+    assert lines[0].get_ydata() == pytest.approx([4e-3, 4e-3, 4e-2], rel=0.01)
+    assert lines[1].get_ydata() == pytest.approx([1.5e-3, 1.5e-3, 1.5e-2], rel=0.01)
+    hollow = [m for m in marks if m.get_markerfacecolor() == "none"]
+    assert [list(mark.get_xdata()) for mark in hollow] == [[1e5]] * 4
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+    words = plots.get("latency_vs_load").describe(frame_of("latency_vs_load", stored))
+    assert "slot: 4.00 ms, 4.00 ms, 40.0 ms (saturated from 100 000/s)" in words
+
+
+def test_a_closed_loop_has_no_latency_under_load(stored: StoredRun) -> None:
+    """And says what it would take."""
+    plot = plots.get("latency_vs_load")
+
+    assert plot.split(plot.frame(stored)) == []
+    with pytest.raises(SlotbenchError, match="open loop"):
+        plots.figure(plot, stored)

@@ -15,8 +15,10 @@ from slotbench.records import (
     Contender,
     Finding,
     Leaf,
+    Load,
     Model,
     Observation,
+    OpenLoop,
     RunRecord,
     TrialRecord,
 )
@@ -156,3 +158,79 @@ def small_grid(**changes: Any) -> StoredRun:
         rates[place.name, "slot"] = base * lead
         rates[place.name, "slot[preallocate]"] = base * lead * 0.9
     return stored(rates, cells, **changes)
+
+
+OVERLOAD = Finding("overload", "warning", "the backlog grows", "lower the load")
+
+
+def open_cell(per_actor_per_s: float, slots: int = 10, **axes: Any) -> Cell:
+    """A cell of an open loop, of the axis load.per_actor_per_s and others by name."""
+    made = cell(slots, 1.0)
+    load = Load("poisson", per_actor_per_s)
+    where = {"load.per_actor_per_s": per_actor_per_s, **axes}
+    name = ", ".join(f"{key}={value}" for key, value in where.items())
+    return Cell(name, where, dataclasses.replace(made.workload, load=load))
+
+
+def opened(run: StoredRun) -> StoredRun:
+    """The same with an open loop's numbers in the trials of its cells that are one.
+
+    What is not served was never submitted; calls take 1 ms at p50 and 2 ms at p99, latencies 1.5 ms
+    and 4 ms, tenfold where less is served than offered.
+    """
+    loads = {
+        c.name: c.workload.load.per_actor_per_s * c.workload.num_slots
+        for c in run.run.scenario.cells
+        if c.workload.load.is_open
+    }
+    return dataclasses.replace(
+        run, trials=tuple(_opened(trial, loads.get(trial.cell)) for trial in run.trials)
+    )
+
+
+def _opened(trial: TrialRecord, offered_per_s: float | None) -> TrialRecord:
+    measured = trial.measurement
+    if measured is None or offered_per_s is None:
+        return trial
+    due = round(offered_per_s * measured.window_s)
+    is_behind = measured.num_replies < 0.9 * due
+    scale = WIGGLE[trial.round % len(WIGGLE)] * (10 if is_behind else 1)
+    of = OpenLoop(
+        num_intended=due,
+        num_unanswered=max(0, due - measured.num_replies) if is_behind else 0,
+        call_p50_s=1e-3,
+        call_p99_s=2e-3,
+        late_mean_s=2e-5,
+        late_p99_s=6e-5,
+        late=histogram.count(np.full(100, 20_000)),
+        free_p50_s=1.5e-3 * scale,
+        free_p99_s=4e-3 * scale,
+    )
+    measured = dataclasses.replace(
+        measured, latency_p50_s=1.5e-3 * scale, latency_p99_s=4e-3 * scale, open_loop=of
+    )
+    findings = (*trial.findings, OVERLOAD) if is_behind else trial.findings
+    return dataclasses.replace(trial, measurement=measured, findings=findings)
+
+
+def open_grid(labels: Sequence[str] = LABELS, **axes: Any) -> StoredRun:
+    """Three loads, 1 000, 10 000 and 100 000 a second; threading serves 20 000 at most, slot twice that.
+
+    Args:
+        labels: of the contenders.
+        **axes: a further axis and its values: cells of every combination.
+    """
+    ((name, values),) = axes.items() or [("", [None])]
+    cells = [
+        open_cell(rate, **({name: value} if name else {}))
+        for value in values
+        for rate in (100.0, 1000.0, 10_000.0)
+    ]
+    rates = {}
+    for place in cells:
+        offered = 10 * place.workload.load.per_actor_per_s
+        for label in labels:
+            rates[place.name, label] = min(
+                offered, 20_000.0 if label == labels[0] else 40_000.0
+            )
+    return opened(stored(rates, cells, labels=labels, noise=0))
