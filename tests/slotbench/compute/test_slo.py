@@ -14,7 +14,7 @@ from tests.slotbench.conftest import build_trial
 from tests.slotbench.support.slos import P99_2MS, measured
 
 LIMITS = P99_2MS.limits
-NUM_SEARCHES = 200
+NUM_SEARCHES = 120
 
 
 def tried_trial(
