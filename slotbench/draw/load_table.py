@@ -18,7 +18,8 @@ LEGEND: Final = (
     "latency: from the moment a request was due to its reply, over all requests due in the window; "
     "call: from its submission, without the wait for its slot; late: how long the harness took to "
     "submit it though its slot was free. Where the backlog grows, replies fall behind what is due, "
-    "and latency is as long as the window lets it become."
+    "and latency is as long as the window lets it become. Where throughput is lost is not asked of "
+    "these cells: up to that point they serve what they are offered."
 )
 
 

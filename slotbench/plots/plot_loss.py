@@ -25,7 +25,7 @@ SUMMARY: Final = (
     "waking threads; on to the bound: lost to the batching rule. Contenders whose actors are "
     "processes have yardsticks of their own: see compare --explain"
 )
-NEEDS: Final = "the floor as a contender, and another with a number"
+NEEDS: Final = "a closed loop with the floor as a contender, and another with a number"
 FRAME: Final = losses_frame
 
 

@@ -91,7 +91,8 @@ def test_contenders_in_sentences_are_set_as_code() -> None:
 def test_every_plot_is_there_with_words_and_data(page: Page, stored: StoredRun) -> None:
     """A title and a description for those who do not see it; the numbers as CSV."""
     for name in plots.available("run"):
-        assert plots.get(name).title.replace("the baseline", "threading") in page.text
+        is_shown = plots.get(name).title.replace("the baseline", "threading") in page.text
+        assert is_shown == (name != "latency_vs_load")  # no open loop is in it
     pictures = [svg for svg in page.of("svg") if svg.get("role") == "img"]
     assert len(pictures) == len(page.of("figure")) >= 15
     assert all(svg["aria-labelledby"] for svg in pictures)
@@ -102,6 +103,22 @@ def test_every_plot_is_there_with_words_and_data(page: Page, stored: StoredRun) 
     plot = plots.get("throughput")
     first = plot.split(plot.frame(stored))[0].frame
     assert [float(row["value"]) for row in rows] == pytest.approx(list(first["value"]))
+
+
+def test_a_page_of_open_loops_is_about_latency_under_load() -> None:
+    """Who keeps up to which load, before the plot; a table beside it, no recommendation, no losses."""
+    text = Page(report.render([grids.open_grid(("threading", "slot"))])).text
+    order = [
+        *("Under load", "Who keeps up", "threading up to 10 000/s", "What was measured"),
+        *("Latency under load", "Every cell in full"),
+    ]
+    places = [text.index(one) for one in order]
+
+    assert places == sorted(places)
+    assert "p99 latency (solid) and p50 (dashed)" in text
+    assert "Where the backlog grows, replies fall behind" in text
+    assert "Where the loss goes" not in text
+    assert "Whichever suits you" not in text
 
 
 def test_what_was_left_out_is_said_with_its_reason(page: Page) -> None:
