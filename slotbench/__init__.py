@@ -13,6 +13,7 @@ __all__ = [
     "Doctor",
     "Predicted",
     "Profile",
+    "Slo",
     "__version__",
     "advise",
     "check_predictions",
@@ -23,9 +24,11 @@ __all__ = [
     "load_diagnosis",
     "load_prediction",
     "load_profile",
+    "load_slo",
     "predict",
     "profile",
     "run",
+    "slo",
 ]
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
         Doctor,
         Predicted,
         Profile,
+        Slo,
         advise,
         check_predictions,
         doctor,
@@ -43,9 +47,11 @@ if TYPE_CHECKING:
         load_diagnosis,
         load_prediction,
         load_profile,
+        load_slo,
         predict,
         profile,
         run,
+        slo,
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from slotbench import contenders
-from slotbench.compute import deciding, environment_diff
+from slotbench.compute import deciding
 from slotbench.errors import ContenderError, RecordError
 from slotbench.measure import design, runner, until_decided
 from slotbench.measure.executor import Executor
@@ -33,6 +33,7 @@ from slotbench.records import (
 from slotbench.store import (
     RunFolder,
     StoredRun,
+    check_same_environment,
     check_writable,
     environment,
     new_run_id,
@@ -40,9 +41,6 @@ from slotbench.store import (
 )
 
 _STARTING: Final = "starting a worker: importing torch, tensordict, …"
-
-_MEASURED: Final = frozenset({"code_sha256", "tensordict_version", "torchrl_version"})
-"""Facts of the environment that are part of what is measured."""
 
 
 def run_scenario(
@@ -225,24 +223,7 @@ def check_environment(run: RunRecord, here: Mapping[str, Scalar] | None = None) 
     """
     if here is None:
         here = environment.collect(run.scenario.contenders)
-    was = run.environment
-    # Records of earlier versions know the commit only.
-    measured = _MEASURED if "code_sha256" in was else _MEASURED | {"git_commit"}
-    differ = [
-        f"{found.name} was {found.base}, is {found.head}"
-        for found in environment_diff.differences(was, here)
-        if found.forbids or (_is_of(measured, found.name) and found.base is not None)
-    ]
-    if differ:
-        raise RecordError(
-            f"{run.run_id} was begun in another environment: {'; '.join(differ)}; go on "
-            "there, or all the same with --allow-different"
-        )
-
-
-def _is_of(measured: frozenset[str], name: str) -> bool:
-    """Whether a fact is one of these; contenders have their own ``<place>.code_sha256``."""
-    return name in measured or name.endswith(".code_sha256")
+    check_same_environment(run.run_id, run.environment, here)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from slotbench.draw import (
     render,
     scaling_table,
     selftest,
+    slo,
     told,
     twin_table,
     units,
@@ -72,6 +73,7 @@ COMMANDS: Final = (
         "compare",
         "history",
         "profile",
+        "slo",
         "report",
         "plot",
         "show",
@@ -139,6 +141,7 @@ OF_THE_LIBRARY: Final = (
 REAL_ANTS: Final = 'num_slots=16, environment={"id":"Ant-v5","options":{"include_cfrc_ext_in_observation":false}}'
 HISTORY: Final = REFERENCE / "history"
 PROFILE: Final = ROOT / "results/reference/quickstart-profile"
+SLO: Final = ROOT / "results/reference/quickstart-slo"
 
 
 def test_one_of_the_runs_on_one_core_and_two_had_one() -> None:
@@ -183,6 +186,17 @@ def test_the_recorded_history_is_of_many_commits_and_small() -> None:
         text = (folder / "run.json").read_text(encoding="utf-8")
         assert "/tmp" not in text
         assert str(ROOT.parent) not in text
+
+
+def test_reference_searches_are_complete_and_small() -> None:
+    """Every committed search has ended, is free of this machine's paths, and at most 5 MB."""
+    for folder in (path.parent for path in (ROOT / "results/reference").glob("*/slo.json")):
+        found = slotbench.load_slo(folder)
+        assert found.record.status == "complete"
+        assert found.notes == ()
+        assert all(one.search.ending != "not found" for one in found.searches)
+        assert sum(file.stat().st_size for file in folder.iterdir()) <= 5_000_000
+        assert str(ROOT.parent) not in (folder / "slo.json").read_text()
 
 
 def test_reference_profiles_are_complete_and_small() -> None:
@@ -778,6 +792,17 @@ def twins_table() -> str:
     return f"Over all of it {counts}.\n\n{as_md.pipes(header, rows, {0, 2, 3, 7, 8})}"
 
 
+def slo_answer() -> str:
+    """What the recorded search found, as ``slotbench show`` and its table have it."""
+    if not (SLO / "slo.json").is_file():
+        return "No search is recorded here yet."
+    shown = slo.page(store.read_slo(SLO))
+    tables = "\n\n".join(map(as_md.cell, shown.tables)).replace("### ", "**", 1)
+    title, _, rest = tables.partition("\n")
+    asked = " ".join(slotbench.load_slo(SLO).record.command)
+    return f"`{asked}`:\n\n{shown.opening}\n\n{title}**\n{rest}".rstrip()
+
+
 def advice_example() -> str:
     """What the first example of ``slotbench advise`` prints, without its race."""
     told = slotbench.advise(
@@ -874,6 +899,7 @@ BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
         "from threading to slot: phases, what explains most first",
         "from threading to slot: ledger, per request",
     ),
+    ("docs/slo.md", "slo"): slo_answer,
     ("docs/doctor.md", "doctor"): doctor_text,
     ("docs/advise.md", "advice-example"): advice_example,
     ("docs/advise.md", "advice-errors"): advice_errors,

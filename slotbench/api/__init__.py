@@ -1,7 +1,7 @@
 """What a notebook uses: runs and profiles as tidy frames, comparisons, plots and reports.
 
-`load` reads a recorded run, `load_profile` a recorded profile, `history` all runs of a folder; `run`,
-`profile`, `advise` and `doctor` measure, `predict` does not. Loads no torch; pandas and matplotlib only when a frame or a plot is asked for. Objects show themselves as
+`load` reads a recorded run, `load_profile` a recorded profile, `load_slo` a recorded search, `history` all
+runs of a folder; `run`, `profile`, `slo`, `advise` and `doctor` measure, `predict` does not. Loads no torch; pandas and matplotlib only when a frame or a plot is asked for. Objects show themselves as
 HTML in a notebook.
 """
 
@@ -19,6 +19,7 @@ from slotbench.api._predict import (
 from slotbench.api._profile import Profile, ShownDifference, load_profile
 from slotbench.api._run import Run, ShownComparison, ShownTwoRuns, load
 from slotbench.api._shown import Plots
+from slotbench.api._slo import Slo, load_slo, slo
 
 __all__ = [
     "Advised",
@@ -32,6 +33,7 @@ __all__ = [
     "ShownDifference",
     "ShownHistory",
     "ShownTwoRuns",
+    "Slo",
     "advise",
     "check_predictions",
     "doctor",
@@ -41,7 +43,9 @@ __all__ = [
     "load_diagnosis",
     "load_prediction",
     "load_profile",
+    "load_slo",
     "predict",
     "profile",
     "run",
+    "slo",
 ]

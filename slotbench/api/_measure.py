@@ -226,7 +226,7 @@ class Asked:
         loaded = scenarios.load(
             str(self.scenario),
             overrides=as_set(self.overrides),
-            contenders=self._raced,
+            contenders=self.raced,
             rounds=rounds,
             seed=self.seed,
         )
@@ -239,7 +239,7 @@ class Asked:
         words = ["slotbench", self.command_name, str(self.scenario)]
         for option, values in (
             ("--set", as_set(self.overrides)),
-            ("--contender", self._raced),
+            ("--contender", self.raced),
         ):
             for value in values:
                 words += [option, value]
@@ -249,7 +249,8 @@ class Asked:
         return (*words, *(word for pair in more for word in pair))
 
     @property
-    def _raced(self) -> tuple[str, ...]:
+    def raced(self) -> tuple[str, ...]:
+        """The contenders that were named."""
         one = self.contenders
         return (one,) if isinstance(one, str) else tuple(one)
 

@@ -1,4 +1,4 @@
-"""What runs and profiles have in common in a notebook: plots by name, a report."""
+"""What runs, profiles and searches have in common in a notebook: plots by name, a report."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Plots:
-    """The plots of a run, or of a profile: a method a plot, found by its name.
+    """The plots of a run, of a profile or of a search: a method a plot, found by its name.
 
     Each takes ``where``, a mapping of columns to values that chooses cells;
     ``contenders``, labels to draw; ``baseline`` and, of a run, ``threshold``, as in a comparison;
@@ -22,7 +22,9 @@ class Plots:
     a facet, which a notebook shows. For one Axes: ``slotbench.plots.<name>(frame, ax)``.
     """
 
-    def __init__(self, stored: store.StoredRun | store.StoredProfile) -> None:
+    def __init__(
+        self, stored: store.StoredRun | store.StoredProfile | store.StoredSlo
+    ) -> None:
         self._stored = stored
 
     def __dir__(self) -> list[str]:
@@ -42,7 +44,8 @@ class Plots:
         kind = frames.kind_of(self._stored)
         if plot.of != kind:
             raise AttributeError(
-                f"plot {name} is drawn of a {plot.of}, and this is a {kind}"
+                f"plot {name} is drawn of {frames.NOUNS[plot.of]}, and this is "
+                f"{frames.NOUNS[kind]}"
             )
         drawn = functools.partial(plots.figure, plot, self._stored)
         drawn.__doc__ = f"{plot.title}. {plot.summary}."  # type: ignore[method-assign,unused-ignore]
@@ -50,12 +53,12 @@ class Plots:
 
 
 def report(
-    stored: store.StoredRun | store.StoredProfile,
+    stored: store.StoredRun | store.StoredProfile | store.StoredSlo,
     name: str,
     path: str | Path | None,
     format_name: str,
 ) -> Path:
-    """Write the report of one run or profile, by default in a file of that name."""
+    """Write the report of one run, profile or search, by default in a file of that name."""
     from slotbench import report
     from slotbench.exports._text import file_name
     from slotbench.store.output import write_file

@@ -21,6 +21,7 @@ from slotbench.cli.report import report
 from slotbench.cli.run import run
 from slotbench.cli.selftest import selftest
 from slotbench.cli.show import show
+from slotbench.cli.slo import slo
 
 if TYPE_CHECKING:
     from typer._click import Command
@@ -95,6 +96,7 @@ app.command("predict", help=help_text(predict))(predict)
 app.command("compare", help=help_text(compare))(compare)
 app.command("history", help=help_text(history))(history)
 app.command("profile", help=help_text(profile), epilog=tools_help())(profile)
+app.command("slo", help=help_text(slo))(slo)
 app.command("report", help=help_text(report))(report)
 app.command("plot", help=help_text(plot), epilog=plots_help())(plot)
 app.command("show", help=help_text(show))(show)

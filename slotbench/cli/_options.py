@@ -1,6 +1,5 @@
 """Options and arguments that commands share, each declared once."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -26,6 +25,20 @@ def parse_threshold(text: str) -> float:
     return ratio
 
 
+def parse_duration(text: str) -> float:
+    """Read "2ms", "800us" or "10m" as seconds.
+
+    Raises:
+        typer.BadParameter: it is no number above 0 with a unit behind it.
+    """
+    from slotbench.compute import durations
+
+    try:
+        return durations.parse_s(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 @dataclass(frozen=True, slots=True)
 class MetricThreshold:
     """One ``--threshold``.
@@ -49,22 +62,6 @@ def parse_metric_threshold(text: str) -> MetricThreshold:
     if equals and not name.strip():
         raise typer.BadParameter(f"{text!r} names no metric: write latency_p99=10%")
     return MetricThreshold(name.strip() or None, parse_threshold(ratio))
-
-
-_SECONDS: Final = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-
-
-def parse_duration(text: str) -> float:
-    """Read "90s", "30m" or "2h" as seconds.
-
-    Raises:
-        typer.BadParameter: it is no time above 0, or has no unit.
-    """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h)\s*", text)
-    seconds = float(found[1]) * _SECONDS[found[2]] if found else 0.0
-    if not 0.0 < seconds < 1e9:
-        raise typer.BadParameter(f"{text!r} is no time: write 90s, 30m or 2h")
-    return seconds
 
 
 ResultsDir = Annotated[

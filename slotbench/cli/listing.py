@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from slotbench.cli._options import RESULTS_DIR, AsJson, ResultsDir
-from slotbench.cli._recorded import EITHER
+from slotbench.cli._recorded import EITHER, read_kind
 from slotbench.errors import RecordError
 
 
@@ -19,13 +19,14 @@ def list_all(
     runs: Annotated[
         bool,
         typer.Option(
-            "--runs", help="List the recorded runs and profiles instead, newest first."
+            "--runs",
+            help="List the recorded runs, profiles and SLO searches instead, newest first.",
         ),
     ] = False,
     results: ResultsDir = RESULTS_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """List scenarios, contenders, metrics and plots, or recorded runs and profiles.
+    """List scenarios, contenders, metrics and plots, or what was recorded.
 
     Examples:
       slotbench list
@@ -117,7 +118,7 @@ def measures() -> list[dict[str, Any]]:
 
 
 def pictures() -> list[dict[str, Any]]:
-    """Describe every plot; ``of`` is what it is drawn of, a run or a profile."""
+    """Describe every plot; ``of`` is what it is drawn of: "run", "profile" or "slo"."""
     from slotbench import plots
 
     return [
@@ -127,14 +128,16 @@ def pictures() -> list[dict[str, Any]]:
 
 
 def _pictured(plot: dict[str, Any]) -> dict[str, Any]:
-    said = "" if plot["of"] == "run" else f"of a {plot['of']}: "
+    from slotbench.frames import NOUNS
+
+    said = "" if plot["of"] == "run" else f"of {NOUNS[plot['of']]}: "
     return {"name": plot["name"], "summary": f"{said}{plot['summary']}"}
 
 
 def recorded_runs(results: Path) -> list[dict[str, Any]]:
-    """Describe every run and profile in a folder, newest first; a damaged one says how.
+    """Describe all that was recorded in a folder, newest first; what is damaged says how.
 
-    ``run`` is the name of its folder, ``kind`` "run" or "profile".
+    ``run`` is the name of its folder, ``kind`` "run", "profile" or "slo".
     """
     from slotbench import store
 
@@ -153,7 +156,7 @@ def _describe(path: Path) -> dict[str, Any]:
         "trials": None,
     }
     try:
-        stored = store.read_profile(path) if kind == "profile" else store.read(path)
+        stored = read_kind(kind, path)
     except RecordError as error:
         return {**described, "problem": str(error)}
     return {

@@ -10,7 +10,7 @@ from slotbench.cli._recorded import EITHER, RECORDED_HELP, read_recorded
 from slotbench.errors import RecordError, SlotbenchError
 
 if TYPE_CHECKING:
-    from slotbench.store import StoredProfile, StoredRun
+    from slotbench.store import StoredProfile, StoredRun, StoredSlo
 
 SUFFIXES: Final = ("png", "svg", "pdf")
 
@@ -53,7 +53,7 @@ def plot(  # a command's options, given by name
     force: Force = False,
     results: ResultsDir = RESULTS_DIR,
 ) -> None:
-    """Draw one plot of a recorded run or profile; nothing is measured.
+    """Draw one plot of a recorded run, profile or SLO search; nothing is measured.
 
     What one picture cannot hold side by side (each cell's latencies, say) is drawn in parts.
     stdout names the file.
@@ -90,7 +90,9 @@ def plots_help() -> str:
     return f"Plots: {', '.join(plots.available())}. 'slotbench list' says what each shows."
 
 
-def _read(reference: str, results: Path, kind: str) -> "StoredRun | StoredProfile":
+def _read(
+    reference: str, results: Path, kind: str
+) -> "StoredRun | StoredProfile | StoredSlo":
     """Read the newest of what the plot is of; or what was named, to be refused if it is not."""
     try:
         return read_recorded(reference, results, (kind,))

@@ -1,4 +1,4 @@
-"""``slotbench report``: recorded runs and profiles as one document."""
+"""``slotbench report``: recorded runs, profiles and SLO searches as one document."""
 
 from pathlib import Path
 from typing import Annotated
@@ -52,7 +52,7 @@ def report(
     force: Force = False,
     results: ResultsDir = RESULTS_DIR,
 ) -> None:
-    """Write a report of recorded runs and profiles: the answer in words, then what it rests on.
+    """Write a report of runs, profiles and SLO searches: the answer in words, then what it rests on.
 
     The HTML is one file that needs no network: plots with their data, what was left out and
     why, every cell in full, and how to reproduce it. The Markdown has no plots. Nothing is

@@ -1,4 +1,4 @@
-"""``slotbench show``: a run trial by trial, or what a profile found."""
+"""``slotbench show``: a run trial by trial, or what a profile or an SLO search found."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +9,7 @@ from slotbench.cli._recorded import RECORDED_HELP, read_recorded
 from slotbench.errors import EXIT_OK, SlotbenchError
 
 if TYPE_CHECKING:
-    from slotbench.store import StoredProfile, StoredRun
+    from slotbench.store import StoredProfile, StoredRun, StoredSlo
 
 
 def show(
@@ -52,14 +52,14 @@ def show(
     ] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Show a recorded run trial by trial, or what a recorded profile found.
+    """Show a recorded run trial by trial, or what a recorded profile or SLO search found.
 
     Of a run, with what the validity rules said of each trial. INVALID: the number is not what
     it claims, and is never used. DISTURBED: the machine interfered, and the block was measured
     again if it could be. A warning: the number stands.
 
     Of a profile, cell by cell: what explains the difference between two contenders, the phases
-    of a request, what it costs, where the locks are.
+    of a request, what it costs, where the locks are. Of an SLO search, its intervals.
 
     Examples:
       slotbench show quickstart --results results/reference --problems
@@ -75,13 +75,19 @@ def show(
         text = validity.rules_as_json() if as_json else validity.show_rules(stdout_screen())
         print(text, end="")
         return EXIT_OK
-    from slotbench.store import StoredProfile
+    from slotbench.store import StoredProfile, StoredSlo
 
     stored = read_recorded(run, results)
-    if isinstance(stored, StoredProfile):
+    if isinstance(stored, StoredSlo):
+        from slotbench.draw import slo
+
+        _refuse(of_run, "a run", stored)
+        _refuse(of_profile, "a profile", stored)
+        text = slo.render(stored, "json" if as_json else "text", stdout_screen())
+    elif isinstance(stored, StoredProfile):
         from slotbench.draw import profile as drawn
 
-        _refuse(of_run, stored)
+        _refuse(of_run, "a run", stored)
         chosen = tuple(cell or ())
         if as_json:
             text = drawn.as_json(stored, cells=chosen, between=between)
@@ -89,7 +95,7 @@ def show(
             screen = stdout_screen()
             text = drawn.show(stored, screen, cells=chosen, between=between, full=full)
     else:
-        _refuse(of_profile, stored)
+        _refuse(of_profile, "a profile", stored)
         if as_json:
             text = validity.as_json(stored, trial)
         elif trial is not None:
@@ -100,19 +106,19 @@ def show(
     return EXIT_OK
 
 
-def _refuse(options: dict[str, bool], stored: "StoredRun | StoredProfile") -> None:
-    """Refuse options of the other kind.
+def _refuse(
+    options: dict[str, bool], wanted: str, stored: "StoredRun | StoredProfile | StoredSlo"
+) -> None:
+    """Refuse options of another kind.
 
     Raises:
         SlotbenchError: one was given.
     """
-    from slotbench.frames import id_of, kind_of
+    from slotbench.frames import NOUNS, id_of, kind_of
 
-    kind = kind_of(stored)
-    other = {"run": "profile", "profile": "run"}[kind]
     for option, is_given in options.items():
         if is_given:
             raise SlotbenchError(
-                f"{option} is for a {other}, and {id_of(stored)} is a {kind}: leave it out, or "
-                f"name a {other}"
+                f"{option} is for {wanted}, and {id_of(stored)} is {NOUNS[kind_of(stored)]}: "
+                f"leave it out, or name {wanted}"
             )

@@ -75,7 +75,9 @@ def points(run: RunRecord, trials: Sequence[TrialRecord]) -> tuple[LoadPoint, ..
             if usable:
                 offered_per_s = arrivals.offered_per_s(load, num_slots)
                 place = (cell.name, who.label, who.name == FLOOR)
-                found.append(_point(*place, offered_per_s, usable, pairing.confidence))
+                found.append(
+                    _point(*place, offered_per_s, usable, confidence=pairing.confidence)
+                )
     return tuple(found)
 
 
@@ -109,6 +111,7 @@ def _point(
     is_floor: bool,
     offered_per_s: float,
     trials: Sequence[TrialRecord],
+    *,
     confidence: float,
 ) -> LoadPoint:
     both: list[tuple[TrialMeasurement, OpenLoop]] = [

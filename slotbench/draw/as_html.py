@@ -16,11 +16,11 @@ from slotbench.draw.screen import PAPER, Screen
 def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None) -> str:
     """A fragment: the opening, a table a cell, and what to know; the screen is ignored."""
     del screen
-    return written(page(compared, gate))
+    return of_page(page(compared, gate))
 
 
-def written(shown: Page) -> str:
-    """What is said, as a fragment."""
+def of_page(shown: Page) -> str:
+    """A fragment of what there is to say, whatever it is said of."""
     parts = [
         f"<h4>{_text(shown.title)}</h4>",
         f"<p><strong>{_text(shown.opening)}</strong></p>",

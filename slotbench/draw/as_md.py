@@ -12,11 +12,11 @@ from slotbench.draw.screen import PAPER, Screen
 def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None) -> str:
     """Markdown: the opening, a table a cell, and what to know; the screen is ignored."""
     del screen
-    return written(page(compared, gate))
+    return of_page(page(compared, gate))
 
 
-def written(shown: Page) -> str:
-    """What is said, as Markdown."""
+def of_page(shown: Page) -> str:
+    """Markdown of what there is to say, whatever it is said of."""
     parts = [
         f"## {escape(shown.title)}",
         escape(shown.question),

@@ -32,8 +32,12 @@ _STYLES: Final = (
 
 def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None) -> str:
     """Text as wide as the screen, with colours where it has them."""
-    width = max(screen.width, MIN_WIDTH)
-    parts = renderable(page(compared, gate), width).renderables
+    return of_page(page(compared, gate), screen)
+
+
+def of_page(shown: Page, screen: Screen = PAPER) -> str:
+    """Text of what there is to say, whatever it is said of."""
+    parts = renderable(shown, max(screen.width, MIN_WIDTH)).renderables
     return drawn(parts, screen, min_width=MIN_WIDTH)
 
 

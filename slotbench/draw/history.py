@@ -47,7 +47,7 @@ def render(history: History, name: str = "text", screen: Screen = PAPER) -> str:
     if name == "csv":
         return as_csv(history)
     if name == "md":
-        return as_md.written(page(history)) + "\n"
+        return as_md.of_page(page(history)) + "\n"
     if name == "text":
         width = max(screen.width, as_text.MIN_WIDTH)
         parts = as_text.renderable(page(history), width).renderables
@@ -59,7 +59,7 @@ def render(history: History, name: str = "text", screen: Screen = PAPER) -> str:
 
 def fragment(history: History) -> str:
     """What a notebook shows."""
-    return as_html.written(page(history))
+    return as_html.of_page(page(history))
 
 
 def page(history: History) -> Page:

@@ -4,8 +4,8 @@ Units are in the names, and for metrics also in ``frame.attrs["units"]``: column
 is drawn comes from here and is computed here, or below; a plot only draws.
 
 `trials_frame` and `cells_frame` are what was recorded of a run. The others are what one kind of
-plot shows, a row a mark; `phases_frame`, `ledger_frame` and `locks_frame` are of a profile,
-`history_frame` and `changes_frame` of many runs. The others begin with the same columns, those of `PLACE` and one for each axis
+plot shows, a row a mark; `phases_frame`, `ledger_frame` and `locks_frame` are of a profile, `slo_frame` of a
+search, `history_frame` and `changes_frame` of many runs. The others begin with the same columns, those of `PLACE` and one for each axis
 of the scenario, and have ``frame.attrs``: ``axes``; ``coordinates``, cell → those that its
 own grid names; ``contenders``, labels in the comparison's order; ``floors``; ``baseline`` and
 ``threshold``.
@@ -30,13 +30,15 @@ from slotbench.frames._profile import (
 )
 from slotbench.frames._ratios import ratios_frame
 from slotbench.frames._scalability import scalability_frame
-from slotbench.frames._stored import Kind, id_of, kind_of, scenario_of
+from slotbench.frames._slo import slo_frame
+from slotbench.frames._stored import NOUNS, Kind, id_of, kind_of, scenario_of
 from slotbench.frames._switched import switched_frame
 from slotbench.frames._trials import MEASUREMENTS, cells_frame, trials_frame
 from slotbench.frames._twins import twins_frame
 
 __all__ = [
     "MEASUREMENTS",
+    "NOUNS",
     "PLACE",
     "Kind",
     "batch_sizes_frame",
@@ -57,6 +59,7 @@ __all__ = [
     "ratios_frame",
     "scalability_frame",
     "scenario_of",
+    "slo_frame",
     "switched_frame",
     "trials_frame",
     "twins_frame",

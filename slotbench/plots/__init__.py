@@ -7,7 +7,7 @@ What one Axes cannot hold (several policy latencies, say) is cut into facets by 
 A plot is a module ``plot_<name>.py`` of this folder. It has ``TITLE``; ``SUMMARY``, a line
 that says what it shows; ``NEEDS``, what a run must hold for it; ``FRAME``, the function that makes its frame; ``split(frame)``, its
 facets; ``describe(frame)``, one facet in words; ``size(frame)``, its inches; the function
-``<name>``; and ``OF = "profile"`` where it is drawn of a profile and not of a run. Adding a plot is adding a file. Nothing here is imported to list names: ``slotbench --help`` shows them.
+``<name>``; and ``OF = "profile"`` or ``"slo"`` where it is drawn of a profile or a search and not of a run. Adding a plot is adding a file. Nothing here is imported to list names: ``slotbench --help`` shows them.
 
 `draw_what_if` is none of these: it is drawn of predictions, which are of no run.
 """
@@ -95,7 +95,7 @@ def available(of: "Kind | None" = None) -> tuple[str, ...]:
     """Names of plots, sorted.
 
     Args:
-        of: those drawn of a run, or of a profile; None is all, and imports none of them.
+        of: those drawn of a run, of a profile or of a search; None is all, and imports none of them.
     """
     names = sorted(
         module.name.removeprefix(_PREFIX)
@@ -115,7 +115,7 @@ def summary(name: str) -> str:
 
 
 def drawn_of(name: str) -> "Kind":
-    """Whether the plot is drawn of a run or of a profile.
+    """Whether the plot is drawn of a run, of a profile or of a search.
 
     Raises:
         SlotbenchError: there is none; the nearest names are offered.
@@ -181,7 +181,8 @@ def _checked(
 
 
 def _of(module: ModuleType) -> "Kind":
-    return "profile" if getattr(module, "OF", "run") == "profile" else "run"
+    of: Kind = getattr(module, "OF", "run")
+    return of
 
 
 def _module(name: str) -> ModuleType:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from slotbench.frames._stored import Stored
     from slotbench.plots import Plot
-    from slotbench.store import StoredProfile, StoredRun
 
 MAX_FACETS: Final = 36
 _COLUMNS: Final = 3
@@ -28,7 +28,7 @@ _LEGEND_IN: Final = 2.3
 
 def figure(
     plot: "Plot",
-    stored: "StoredRun | StoredProfile",
+    stored: "Stored",
     where: Mapping[str, Any] | None = None,
     *,
     contenders: str | Sequence[str] = (),
@@ -146,14 +146,14 @@ def drawn_frame(plot: "Plot", frame: "pd.DataFrame") -> "Figure":
     return drawn
 
 
-def _check_kind(plot: "Plot", stored: "StoredRun | StoredProfile") -> None:
-    """Refuse a run's plot of a profile, and the other way."""
+def _check_kind(plot: "Plot", stored: "Stored") -> None:
+    """Refuse a run's plot of a profile or a search, and the other way."""
     from slotbench import frames
 
     kind = frames.kind_of(stored)
     if plot.of != kind:
         scenario = frames.scenario_of(stored).name
         raise SlotbenchError(
-            f"plot {plot.name} is drawn of a {plot.of}, and {frames.id_of(stored)} is a {kind}: "
-            f"make one with 'slotbench {plot.of} {scenario}'"
+            f"plot {plot.name} is drawn of {frames.NOUNS[plot.of]}, and {frames.id_of(stored)} is "
+            f"{frames.NOUNS[kind]}: make one with 'slotbench {plot.of} {scenario}'"
         )

@@ -1,4 +1,4 @@
-"""Recorded runs and profiles as one document that a person reads; nothing is measured again.
+"""Recorded runs, profiles and searches as one document that a person reads; nothing is measured again.
 
 ``render(recorded, "html")`` is one self-contained page: no network, plots as SVG, its data in it.
 ``render(runs, "md")`` is the same without plots. What is said is composed by
@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING, Final
 from slotbench.errors import RecordError, SlotbenchError
 
 if TYPE_CHECKING:
-    from slotbench.store import StoredProfile, StoredRun
+    from slotbench.store import StoredProfile, StoredRun, StoredSlo
 
 FORMATS: Final = ("html", "md")
 
 
 def render(
-    recorded: "Sequence[StoredRun | StoredProfile]",
+    recorded: "Sequence[StoredRun | StoredProfile | StoredSlo]",
     format_name: str = "html",
     *,
     baseline: str | None = None,
     threshold: float | None = None,
     page_dir: Path | None = None,
 ) -> str:
-    """Write the report of one run or profile, or of several in the order given.
+    """Write the report of one run, profile or search, or of several in the order given.
 
     Args:
         recorded: at least one; of several runs, each further one is also compared with the
-            first. Nothing is compared with a profile.
+            first. Nothing is compared with a profile or a search.
         format_name: one of `FORMATS`.
         baseline: label of the contender to compare with; None is each scenario's own. Of a
             profile, the one to hold the fastest against.
@@ -41,7 +41,7 @@ def render(
     Raises:
         SlotbenchError: no such format, contender or threshold, a threshold for profiles alone,
             or nothing to report.
-        RecordError: a run or profile holds no trials yet.
+        RecordError: a run, profile or search holds no trials yet.
     """
     if format_name not in FORMATS:
         raise SlotbenchError(
@@ -54,11 +54,12 @@ def render(
             raise RecordError(
                 f"{stored.path} holds no trials yet: there is nothing to report"
             )
-    from slotbench.frames import kind_of
+    from slotbench.frames import NOUNS, kind_of
 
-    if threshold is not None and all(kind_of(one) == "profile" for one in recorded):
+    kinds = [kind_of(one) for one in recorded]
+    if threshold is not None and "run" not in kinds:
         raise SlotbenchError(
-            "a threshold judges runs, and a profile has no verdicts: leave it out"
+            f"a threshold judges runs, and {NOUNS[kinds[0]]} has no verdicts: leave it out"
         )
     from slotbench.report import _html, _md
     from slotbench.report._content import build

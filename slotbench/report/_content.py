@@ -25,10 +25,11 @@ from slotbench.draw.answer import Sentence
 from slotbench.draw.cell_table import CellTable
 from slotbench.draw.page import Section
 from slotbench.errors import SlotbenchError
-from slotbench.report import _facts, _profile
+from slotbench.report import _facts, _profile, _slo
 from slotbench.report._figures import Figure, figures
 from slotbench.report._profile import ProfileChapter
-from slotbench.store import StoredProfile, StoredRun
+from slotbench.report._slo import SloChapter
+from slotbench.store import StoredProfile, StoredRun, StoredSlo
 
 _MAX_NAMED: Final = 3
 """Contenders that a rule's line names before it counts them."""
@@ -93,26 +94,31 @@ class Chapter:
     kind: Literal["run"] = "run"
 
 
+AnyChapter = Chapter | ProfileChapter | SloChapter
+
+_NOUNS: Final = {"run": "run", "profile": "profile", "slo": "search"}
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """One page.
 
     Attributes:
-        chapters: a run or a profile each, in the order given.
+        chapters: a run, a profile or a search each, in the order given.
         between: what changed from the first run to each further run, or why that is not said.
         records: what it was written from, in words.
         version: of slotbench, which wrote it.
     """
 
     title: str
-    chapters: tuple[Chapter | ProfileChapter, ...]
+    chapters: tuple[AnyChapter, ...]
     between: tuple[str, ...]
     records: str
     version: str
 
 
 def build(
-    recorded: Sequence[StoredRun | StoredProfile],
+    recorded: Sequence[StoredRun | StoredProfile | StoredSlo],
     *,
     baseline: str | None,
     threshold: float | None,
@@ -124,10 +130,7 @@ def build(
         SlotbenchError: no such contender, or a threshold outside 0 to 1.
     """
     chapters = tuple(
-        _profile.chapter(stored, baseline, page_dir)
-        if isinstance(stored, StoredProfile)
-        else _chapter(stored, baseline, threshold)
-        for stored in recorded
+        _any_chapter(stored, baseline, threshold, page_dir) for stored in recorded
     )
     # A profile's trials carry probes: nothing is said between it and anything.
     runs = [stored for stored in recorded if isinstance(stored, StoredRun)]
@@ -136,20 +139,33 @@ def build(
         chapters=chapters,
         between=tuple(_between(runs, baseline, threshold)),
         records=" and ".join(
-            f"recorded {kind}s"
-            for kind in ("run", "profile")
+            f"recorded {noun}{'es' if noun.endswith('h') else 's'}"
+            for kind, noun in _NOUNS.items()
             if any(one.kind == kind for one in chapters)
         ),
         version=slotbench.__version__,
     )
 
 
-def _title(chapters: Sequence[Chapter | ProfileChapter]) -> str:
+def _any_chapter(
+    stored: StoredRun | StoredProfile | StoredSlo,
+    baseline: str | None,
+    threshold: float | None,
+    page_dir: Path | None,
+) -> AnyChapter:
+    if isinstance(stored, StoredSlo):
+        return _slo.chapter(stored)
+    if isinstance(stored, StoredProfile):
+        return _profile.chapter(stored, baseline, page_dir)
+    return _chapter(stored, baseline, threshold)
+
+
+def _title(chapters: Sequence[AnyChapter]) -> str:
     first, *others = chapters
     if not others:
         return first.title
     kinds = {one.kind for one in others}
-    if len(kinds) > 1:
+    if len(kinds) > 1 or "slo" in kinds:
         return f"{first.title} and {len(others)} more"
     return f"{first.title} and {units.count(len(others), f'more {kinds.pop()}')}"
 

@@ -11,7 +11,7 @@ from slotbench.draw import units
 from slotbench.plots import Facet, Plot
 from slotbench.plots import available as available_plots
 from slotbench.plots import get as get_plot
-from slotbench.store import StoredProfile, StoredRun
+from slotbench.store import StoredProfile, StoredRun, StoredSlo
 
 _ORDER: Final[tuple[str, ...]] = (
     *("latency_vs_load", "throughput", "scalability", "ratio_map", "preallocate"),
@@ -37,11 +37,13 @@ class Figure:
     note: str
 
 
-def figures(stored: StoredRun | StoredProfile, **options: Any) -> Iterable[Figure]:
-    """Every plot of a run, or of a profile, that has something to show.
+def figures(
+    stored: StoredRun | StoredProfile | StoredSlo, **options: Any
+) -> Iterable[Figure]:
+    """Every plot of a run, a profile or a search that has something to show.
 
     Args:
-        stored: the run, or profile.
+        stored: the run, profile or search.
         options: of the plots' frames.
     """
     known = available_plots(frames.kind_of(stored))
@@ -64,9 +66,9 @@ def figures(stored: StoredRun | StoredProfile, **options: Any) -> Iterable[Figur
         yield Figure(_as_sure(plot, stored), tuple(shown), note)
 
 
-def _as_sure(plot: Plot, stored: StoredRun | StoredProfile) -> Plot:
+def _as_sure(plot: Plot, stored: StoredRun | StoredProfile | StoredSlo) -> Plot:
     """The plot, described with the confidence that this run's intervals have."""
-    if isinstance(stored, StoredProfile):
+    if not isinstance(stored, StoredRun):
         return plot
     usual, has = (
         f"{units.percent(level)} interval"

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from slotbench.draw import as_md
 from slotbench.draw.cell_table import CellTable
 from slotbench.draw.profile import CellPage, Table
-from slotbench.report._content import Chapter, Report
+from slotbench.report._content import AnyChapter, Chapter, Report
 from slotbench.report._profile import VIEWER, Linked, ProfileChapter
+from slotbench.report._slo import SloChapter
 
 
 def render(report: Report) -> str:
@@ -20,6 +21,8 @@ def render(report: Report) -> str:
             )
         if isinstance(chapter, ProfileChapter):
             parts += _profile(chapter)
+        elif isinstance(chapter, SloChapter):
+            parts += _slo(chapter)
         else:
             parts += _chapter(chapter)
     parts.append(f"<sub>slotbench {report.version}</sub>")
@@ -74,7 +77,16 @@ def _profile(chapter: ProfileChapter) -> Iterable[str]:
     yield _again(chapter.commands)
 
 
-def _opening(chapter: Chapter | ProfileChapter) -> Iterable[str]:
+def _slo(chapter: SloChapter) -> Iterable[str]:
+    yield from _opening(chapter)
+    yield as_md.bullets(chapter.remarks)
+    yield "### Every cell"
+    yield from _cells(chapter.tables)
+    yield as_md.escape(chapter.legend)
+    yield _again(chapter.commands)
+
+
+def _opening(chapter: AnyChapter) -> Iterable[str]:
     escape = as_md.escape
     yield escape(chapter.question)
     yield "\n".join(

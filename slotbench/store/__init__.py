@@ -12,23 +12,30 @@ from slotbench.store.documents import (
     read_selftest,
     read_what_if,
 )
-from slotbench.store.finder import PROFILE_ENDING, all_runs, find, kind_of
+from slotbench.store.finder import PROFILE_ENDING, SLO_ENDING, all_runs, find, kind_of
 from slotbench.store.folder import (
     ProfileFolder,
     RunFolder,
+    SloFolder,
     check_writable,
     new_run_id,
 )
 from slotbench.store.profile_reader import StoredProfile, read_profile
 from slotbench.store.reader import StoredRun, read
+from slotbench.store.same_environment import check_same_environment
+from slotbench.store.slo_reader import StoredSlo, read_slo
 
 __all__ = [
     "PROFILE_ENDING",
+    "SLO_ENDING",
     "ProfileFolder",
     "RunFolder",
+    "SloFolder",
     "StoredProfile",
     "StoredRun",
+    "StoredSlo",
     "all_runs",
+    "check_same_environment",
     "check_writable",
     "document",
     "find",
@@ -40,5 +47,6 @@ __all__ = [
     "read_profile",
     "read_recommendation",
     "read_selftest",
+    "read_slo",
     "read_what_if",
 ]

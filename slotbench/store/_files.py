@@ -24,6 +24,8 @@ from slotbench.records import (
     Recommendation,
     RunRecord,
     SelfTest,
+    SloRecord,
+    SloTrial,
     TrialRecord,
     WhatIf,
 )
@@ -33,6 +35,8 @@ TRIALS_FILE: Final = "trials.jsonl"
 CALIBRATIONS_FILE: Final = "calibrations.jsonl"
 PROFILE_FILE: Final = "profile.json"
 PASSES_FILE: Final = "passes.jsonl"
+SLO_FILE: Final = "slo.json"
+SEARCHED_FILE: Final = "searched.jsonl"
 
 _LOCK_TRIES: Final = 25
 _LOCK_RETRY_S: Final = 0.02
@@ -49,6 +53,8 @@ Record = (
     | Recommendation
     | SelfTest
     | WhatIf
+    | SloRecord
+    | SloTrial
 )
 
 

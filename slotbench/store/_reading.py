@@ -7,15 +7,18 @@ object each. What a record means is not known here, but for its type.
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from slotbench.errors import RecordError
-from slotbench.store._files import reason
+from slotbench.store._files import PROFILE_FILE, RUN_FILE, SLO_FILE, reason
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 T = TypeVar("T")
+
+OTHERS: Final = {RUN_FILE: "a run", PROFILE_FILE: "a profile", SLO_FILE: "an SLO search"}
+"""Head → what lies in a folder that has it."""
 
 
 def check_is_kept(folder: Path, head: str, lines: str, noun: str) -> None:
@@ -43,6 +46,12 @@ def check_is_kept(folder: Path, head: str, lines: str, noun: str) -> None:
         raise RecordError(f"cannot read {folder}: {reason(error)}") from error
     if is_empty:
         raise RecordError(f"{folder} is empty: a {noun} holds {head} and {lines}")
+    for other, what in OTHERS.items():
+        if other != head and (folder / other).is_file():
+            raise RecordError(
+                f"{folder} is not a {noun}: it holds no {head}, but {what}: "
+                f"'slotbench show {folder}' shows it"
+            )
     hint = f"; name a {noun} in it, such as {folder / kept[-1]}" if kept else ""
     raise RecordError(f"{folder} is not a {noun}: it holds no {head}{hint}")
 

@@ -16,11 +16,15 @@ from typing import Any, Final
 from slotbench.records import (
     BASELINE_REPEAT,
     MAX_SEQUENTIAL_ROUNDS,
+    MIN_PRECISION,
+    PERCENTILES,
     CalibrationRecord,
     Histogram,
     ProfileRecord,
     RunRecord,
     Scenario,
+    SloPlan,
+    SloRecord,
     TrialRecord,
 )
 
@@ -129,6 +133,37 @@ def profile_problem(data: Any, profile: ProfileRecord) -> str:
         _scenario_problems(profile.scenario),
     )
     return next(problems, "")
+
+
+def slo_problem(data: Any, record: SloRecord) -> str:
+    """Say what cannot be in slo.json, with the field's name; "" where all can.
+
+    Args:
+        data: the file as JSON, parsed.
+        record: the same as a record.
+    """
+    problems = itertools.chain(
+        _numbers(data, "", is_free=False),
+        _name_problems("slo_id", record.slo_id, record.created_at),
+        _scenario_problems(record.scenario),
+        _plan_problems(record.plan),
+    )
+    return next(problems, "")
+
+
+def _plan_problems(plan: SloPlan) -> Iterator[str]:
+    if not plan.limits:
+        yield "plan.limits: there is none"
+    for limit in plan.limits:
+        if limit.percent not in PERCENTILES or limit.limit_s <= 0.0:
+            yield f"plan.limits: p{limit.percent:g} of {limit.limit_s} s is no limit"
+    if not MIN_PRECISION <= plan.precision <= 1.0:
+        yield f"plan.precision: {plan.precision} is not between {MIN_PRECISION} and 1"
+    if not 0.0 < plan.confidence < 1.0:
+        yield f"plan.confidence: {plan.confidence} is not between 0 and 1"
+    looks = list(plan.looks)
+    if not looks or looks != sorted(set(looks)) or looks[0] < 2:
+        yield f"plan.looks: {looks} do not rise from 2 or more"
 
 
 def _name_problems(field: str, name: str, created_at: str) -> Iterator[str]:

@@ -3,22 +3,33 @@
 import difflib
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
 from slotbench.errors import RecordError
-from slotbench.store._files import PROFILE_FILE, RUN_FILE
+from slotbench.store._files import PROFILE_FILE, RUN_FILE, SLO_FILE
 
 NEWEST: Final = "newest"
 PROFILE_ENDING: Final = "-profile"
-"""What a profile's id has behind the scenario's name."""
+"""What a profile's id has behind the scenario's name,"""
+SLO_ENDING: Final = "-slo"
+"""and a search's."""
 
 _MAX_LISTED: Final = 5
 
 
-HEADS: Final = {"run": RUN_FILE, "profile": PROFILE_FILE}
+HEADS: Final = {"run": RUN_FILE, "profile": PROFILE_FILE, "slo": SLO_FILE}
 """What there is to be found, and the file that its folder holds."""
+
+NOUNS: Final = {"run": "run", "profile": "profile", "slo": "SLO search"}
+"""What each is called."""
+
+_MAKING: Final = {
+    "run": "'slotbench run quickstart'",
+    "profile": "'slotbench profile quickstart'",
+    "slo": "'slotbench slo quickstart --p99 5ms'",
+}
 
 
 def find(
@@ -26,7 +37,7 @@ def find(
     results_dir: str | Path,
     kinds: Collection[str] = ("run",),
 ) -> Path:
-    """Give the folder of the run, or profile, that is meant.
+    """Give the folder of the run, profile or search that is meant.
 
     Args:
         reference: None or "newest"; the path of a run's folder or of its run.json; a run
@@ -49,8 +60,8 @@ def find(
             if text and (path / head).is_file():
                 return path
     known = all_runs(results, kinds)
-    # A run before a profile of the same scenario, which has its name with an ending.
-    for name in (text, f"{text}{PROFILE_ENDING}"):
+    # A run before what else there is of the same scenario, which has its name with an ending.
+    for name in (text, f"{text}{PROFILE_ENDING}", f"{text}{SLO_ENDING}"):
         of_scenario = [run for run in known if _scenario_name(run) == name]
         if of_scenario:
             return of_scenario[-1]
@@ -71,8 +82,9 @@ def find(
 
 
 def kind_of(folder: Path) -> str:
-    """Say what a folder holds, by its head: "run" or "profile"."""
-    return "profile" if (folder / PROFILE_FILE).is_file() else "run"
+    """Say what a folder holds, by its head: "run", "profile" or "slo"."""
+    others = (kind for kind in HEADS if kind != "run")
+    return next((kind for kind in others if (folder / HEADS[kind]).is_file()), "run")
 
 
 def all_runs(results_dir: str | Path, kinds: Collection[str] = ("run",)) -> list[Path]:
@@ -122,12 +134,17 @@ def _created_at(file: Path) -> str:
 
 
 def _noun(kinds: Collection[str]) -> str:
-    return "run or profile" if len(kinds) > 1 else next(iter(kinds))
+    return listed_or([NOUNS[kind] for kind in kinds])
 
 
 def _make_one(kinds: Collection[str]) -> str:
-    verbs = ["run", "profile"] if len(kinds) > 1 else [*kinds]
-    return " or ".join(f"'slotbench {verb} quickstart'" for verb in verbs)
+    return listed_or([_MAKING[kind] for kind in kinds])
+
+
+def listed_or(names: Sequence[str]) -> str:
+    """Name alternatives: "a", "a or b", "a, b or c"."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _newest(results: Path, kinds: Collection[str]) -> Path:

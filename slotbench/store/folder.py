@@ -1,7 +1,7 @@
 """The folder of one run, or profile, while it is measured.
 
 A run is ``results/<run_id>/{run.json, trials.jsonl, calibrations.jsonl}``, a profile the same
-with profile.json and passes.jsonl. What has been recorded survives a kill at any moment: a trial is one line appended and
+with profile.json and passes.jsonl, a search with slo.json and searched.jsonl. What has been recorded survives a kill at any moment: a trial is one line appended and
 fsynced as it ends, and run.json is only ever replaced whole. One process at a time writes: it
 holds a lock (flock) on the lines, which the system takes from it however it ends.
 Reading is `store.reader`.
@@ -22,6 +22,8 @@ from slotbench.records import (
     ProfileRecord,
     ProfileTrial,
     RunRecord,
+    SloRecord,
+    SloTrial,
     TrialRecord,
 )
 from slotbench.store._files import (
@@ -29,6 +31,8 @@ from slotbench.store._files import (
     PASSES_FILE,
     PROFILE_FILE,
     RUN_FILE,
+    SEARCHED_FILE,
+    SLO_FILE,
     TRIALS_FILE,
     Record,
     encode,
@@ -203,6 +207,25 @@ class _Folder:
                 "recorded so far are safe"
             ) from error
 
+    def clear_up(self) -> None:
+        """Take away what a killed process left half written: a last line, a new head.
+
+        Raises:
+            RecordError: the disk refused.
+        """
+        try:
+            _cut_to_lines(self.path / self._LINES, self._held.fileno())
+            calibrations = self.path / CALIBRATIONS_FILE
+            if calibrations.exists():
+                with calibrations.open("r+b", buffering=0) as file:
+                    _cut_to_lines(calibrations, file.fileno())
+            for left in self.path.glob(f"{self._HEAD}.*.tmp"):
+                left.unlink()
+        except OSError as error:
+            raise RecordError(
+                f"cannot write to the run {self.path}: {reason(error)}"
+            ) from error
+
     def _check_ours(self, found: os.stat_result) -> None:
         """Refuse to write where another folder has taken our name."""
         if not os.path.samestat(found, os.fstat(self._held.fileno())):
@@ -253,25 +276,6 @@ class RunFolder(_Folder):
         """
         self._replace_head(run)
 
-    def clear_up(self) -> None:
-        """Take away what a killed process left half written: the last line, a new run.json.
-
-        Raises:
-            RecordError: the disk refused.
-        """
-        try:
-            _cut_to_lines(self.path / self._LINES, self._held.fileno())
-            calibrations = self.path / CALIBRATIONS_FILE
-            if calibrations.exists():
-                with calibrations.open("r+b", buffering=0) as file:
-                    _cut_to_lines(calibrations, file.fileno())
-            for left in self.path.glob(f"{self._HEAD}.*.tmp"):
-                left.unlink()
-        except OSError as error:
-            raise RecordError(
-                f"cannot write to the run {self.path}: {reason(error)}"
-            ) from error
-
 
 class ProfileFolder(_Folder):
     """A profile's folder, open for writing by the process that measures."""
@@ -303,6 +307,39 @@ class ProfileFolder(_Folder):
             RecordError: the disk refused. The old profile.json and all trials are safe.
         """
         self._replace_head(profile)
+
+
+class SloFolder(_Folder):
+    """A search's folder, open for writing by the process that measures."""
+
+    _HEAD = SLO_FILE
+    _LINES = SEARCHED_FILE
+
+    @classmethod
+    def create(cls, results_dir: Path, record: SloRecord) -> "SloFolder":
+        """Make the folder ``results_dir / slo_id``.
+
+        Raises:
+            RecordError: it exists already or cannot be written.
+        """
+        return cls._create(results_dir / record.slo_id, record)
+
+    def append(self, one: SloTrial) -> None:
+        """Add one trial; when this returns, it is on the disk.
+
+        Raises:
+            RecordError: the disk refused. The file is cut back to its whole lines.
+        """
+        advice = f": 'slotbench slo --resume {self.path}' goes on"
+        self._append(one, f"trial {one.trial.trial_id}", advice)
+
+    def replace_slo(self, record: SloRecord) -> None:
+        """Put a new slo.json in place of the old one, atomically.
+
+        Raises:
+            RecordError: the disk refused. The old slo.json and all trials are safe.
+        """
+        self._replace_head(record)
 
 
 def _cut_to_lines(path: Path, descriptor: int) -> None:

@@ -8,6 +8,8 @@ from slotbench.store._files import (
     PASSES_FILE,
     PROFILE_FILE,
     RUN_FILE,
+    SEARCHED_FILE,
+    SLO_FILE,
     TRIALS_FILE,
     reason,
     replace_file,
@@ -16,6 +18,7 @@ from slotbench.store._files import (
 _RECORDS: Final = {
     frozenset({RUN_FILE, TRIALS_FILE}): "run",
     frozenset({PROFILE_FILE, PASSES_FILE}): "profile",
+    frozenset({SLO_FILE, SEARCHED_FILE}): "search",
 }
 
 

@@ -187,7 +187,7 @@ def test_a_profile_is_drawn(
             "plot phases is drawn of a profile, and 20250102T030405-synthetic-abc123 is a run: "
             "make one with 'slotbench profile synthetic'",
         ),
-        (["plot", "nope", "phases"], "no run or profile 'nope'"),
+        (["plot", "nope", "phases"], "no run, profile or SLO search 'nope'"),
         (["plot", "newest", "phases", "--metric", "throughput"], "phases has no metric"),
         (["plot", "newest", "phases", "--baseline", "nope"], "no contender 'nope'"),
         (["report", "--threshold", "5%"], "a profile has no verdicts: leave it out"),

@@ -178,7 +178,7 @@ def test_cells_and_contenders_of_a_profile_are_chosen(
             "no contender 'x' in this profile: it has threading, ",
         ),
         (["--between", "slot", "slot"], "nothing lies between 'slot' and itself"),
-        (["nope"], "no run or profile 'nope' in results"),
+        (["nope"], "no run, profile or SLO search 'nope' in results"),
     ],
 )
 def test_what_a_profile_or_run_has_not_is_one_line(

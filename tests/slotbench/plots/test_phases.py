@@ -149,7 +149,8 @@ def test_a_figure_of_a_profile_holds_chosen_cells_and_contenders() -> None:
 def test_plots_are_of_runs_or_of_profiles() -> None:
     """And are not drawn of the other kind."""
     assert plots.available("profile") == ("phases",)
-    assert set(plots.available("run")) | {"phases"} == set(plots.available())
+    assert plots.available("slo") == ("slo",)
+    assert {*plots.available("run"), "phases", "slo"} == set(plots.available())
     assert (plots.drawn_of("phases"), plots.drawn_of("loss")) == ("profile", "run")
     with pytest.raises(SlotbenchError, match="plot phases is drawn of a profile, and 2025"):
         plots.figure(PLOT, grids.small_grid())

@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 from slotbench import records
 from slotbench.errors import RecordError
 from slotbench.records import (
+    PERCENTILES,
     PROFILE_SCHEMA_VERSION,
     SCHEMA_VERSION,
+    SLO_SCHEMA_VERSION,
     Batching,
     CalibrationRecord,
     Cell,
     Contender,
     Histogram,
+    Limit,
     OpenLoop,
     ProfileRecord,
     ProfileTrial,
@@ -27,11 +30,21 @@ from slotbench.records import (
     Scalar,
     Scenario,
     ServicePoint,
+    SloPlan,
+    SloRecord,
+    SloTrial,
     TrialMeasurement,
     TrialRecord,
     Workload,
 )
-from slotbench.store import ProfileFolder, RunFolder, read, read_profile
+from slotbench.store import (
+    ProfileFolder,
+    RunFolder,
+    SloFolder,
+    read,
+    read_profile,
+    read_slo,
+)
 from slotbench.store._sense import MAX_BUCKET
 
 whole = st.integers(-(2**63), 2**63 - 1)
@@ -111,6 +124,26 @@ profiles = anything_of(
 )
 
 
+searches = anything_of(
+    SloRecord,
+    schema_version=st.just(SLO_SCHEMA_VERSION),
+    slo_id=st.just(NAME),
+    created_at=st.just("2026-11-23T06:45:01+00:00"),
+    scenario=scenarios,
+    plan=anything_of(
+        SloPlan,
+        limits=st.lists(
+            st.builds(Limit, st.sampled_from(PERCENTILES), st.floats(1e-12, 1e12)),
+            min_size=1,
+            max_size=2,
+        ).map(tuple),
+        precision=st.floats(0.01, 1.0),
+        confidence=st.floats(0.01, 0.99),
+        looks=st.sampled_from([(4, 6, 8, 12), (2,)]),
+    ),
+)
+
+
 histograms = st.lists(
     st.tuples(st.integers(0, MAX_BUCKET), st.integers(0, 2**63 - 1)), max_size=2
 ).map(lambda buckets: Histogram(tuple(buckets)))
@@ -187,6 +220,17 @@ def profiles_with_trials(draw: st.DrawFn) -> tuple[ProfileRecord, list[ProfileTr
     return profile, draw(trials)
 
 
+@st.composite
+def searches_with_trials(draw: st.DrawFn) -> tuple[SloRecord, list[SloTrial]]:
+    """Build a search and up to three of its trials, with a load or in the closed loop."""
+    record = draw(searches)
+    trial = trials_of(record.scenario)
+    closed = st.builds(SloTrial, st.none(), st.none(), trial)
+    tried = st.builds(SloTrial, PLAIN[int], PLAIN[float], trial)
+    trials = st.lists(closed | tried, max_size=3, unique_by=lambda t: t.trial.trial_id)
+    return record, draw(trials)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(runs_with_lines())
 def test_every_record_comes_back_with_every_type(
@@ -222,8 +266,23 @@ def test_every_profile_comes_back_with_every_type(
     assert repr(stored.trials) == repr(tuple(trials))
 
 
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(searches_with_trials())
+def test_every_search_comes_back_with_every_type(
+    example: tuple[SloRecord, list[SloTrial]],
+) -> None:
+    record, trials = example
+    with tempfile.TemporaryDirectory() as place:
+        with SloFolder.create(Path(place), record) as folder:
+            for trial in trials:
+                folder.append(trial)
+        stored = read_slo(folder.path)
+    assert repr(stored.record) == repr(record)
+    assert repr(stored.trials) == repr(tuple(trials))
+
+
 def test_the_strategies_reach_every_record() -> None:
-    """Every public record is part of a run, a profile or a check, or is never stored."""
+    """Every public record is part of a run, a profile, a search or a check, or is never stored."""
     reached: set[str] = set()
 
     def walk(kind: Any) -> None:
@@ -239,6 +298,8 @@ def test_the_strategies_reach_every_record() -> None:
     walk(CalibrationRecord)
     walk(records.ProfileRecord)
     walk(records.ProfileTrial)
+    walk(records.SloRecord)
+    walk(records.SloTrial)
     walk(records.Conformance)  # written by `slotbench check`, not by the store
     walk(records.Diagnosis)
     walk(records.SelfTest)
