@@ -76,7 +76,8 @@ def read_slo(path: str | Path) -> StoredSlo:
             stored.state, f"was {stored.state}"
         )
         advice = "" if is_open else f": go on with 'slotbench slo --resume {folder}'"
-        notes += (f"{record.slo_id} {how}; {len(trials)} trials recorded{advice}",)
+        count = f"{len(trials)} trial{'' if len(trials) == 1 else 's'} recorded"
+        notes += (f"{record.slo_id} {how}; {count}{advice}",)
     return StoredSlo(folder, record, trials, notes, is_open)
 
 
