@@ -318,7 +318,7 @@ def test_a_dry_run_says_least_and_most(slotbench: Any, small: Path) -> None:
     [
         (["--max-rounds", "9"], "--max-rounds goes with --until-decided"),
         (["--budget", "20m"], "--budget goes with --until-decided"),
-        (["--until-decided", "--budget", "20"], "write 90s, 30m or 2h"),
+        (["--until-decided", "--budget", "20"], "write 800us, 2ms, 1.5s or 10m"),
         (["--until-decided"], "give --rounds 3 or more"),
         (["--until-decided", "--resume", "newest"], "leave out"),
     ],

@@ -53,11 +53,11 @@ def test_what_was_written_comes_back(tmp_path: Path, record: Any, read: Read) ->
             '"num_slots": "8"',
             r"rows\.0\.num_slots",
         ),
-        (selftests.record(), read_selftest, ": 1,", ": 9,", "reads up to 1: upgrade"),
+        (selftests.record(), read_selftest, ": 2,", ": 9,", "reads up to 2: upgrade"),
         (
             selftests.record(),
             read_selftest,
-            '"schema_version": 1,',
+            '"schema_version": 2,',
             "",
             "it names no schema_version",
         ),
