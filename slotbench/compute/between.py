@@ -268,15 +268,19 @@ class _Between:
             return "limit"
         if row.is_baseline and not self.is_absolute:
             return "drift"
-        has_zero = any(
-            pairing.has_zero(
-                row.cell,
-                (row.contender,) if self.is_absolute else (row.contender, pairing.baseline),
-                metric,
-            )
-            for pairing in self.pairings
+        is_withheld = any(
+            self._is_withheld(pairing, row, metric) for pairing in self.pairings
         )
-        return comparison.verdict(ratio, metric, row.threshold, has_zero)
+        return comparison.verdict(ratio, metric, row.threshold, is_withheld)
+
+    def _is_withheld(self, pairing: Pairing, row: ComparisonRow, metric: Metric) -> bool:
+        """Whether a run has a value of 0 there, or a latency beyond saturation, which is a lower limit."""
+        label = row.contender
+        behind = (label,) if self.is_absolute else (label, pairing.baseline)
+        is_latency = metric.name.startswith("latency_")
+        return pairing.has_zero(row.cell, behind, metric) or (
+            is_latency and any(pairing.is_saturated(row.cell, one) for one in behind)
+        )
 
 
 def _shared(cells: Iterable[Cell], others: Iterable[Cell]) -> tuple[Cell, ...]:

@@ -53,6 +53,11 @@ def is_usable(trial: TrialRecord) -> bool:
     return trial.status == "ok" and trial.measurement is not None and not trial.is_invalid
 
 
+def num_overloaded(trials: Iterable[TrialRecord]) -> int:
+    """Trials of an open loop in which the backlog grew: their latencies are lower limits."""
+    return sum(any(one.rule == "overload" for one in trial.findings) for trial in trials)
+
+
 def counted_trials(
     run: RunRecord, trials: Iterable[TrialRecord]
 ) -> tuple[TrialRecord, ...]:

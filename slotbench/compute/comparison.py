@@ -61,7 +61,8 @@ class ComparisonRow:
         ratio: over the baseline; None for the baseline itself and where no pair is left.
             Between runs None only where a run has nothing to form it of.
         verdict: None where ``ratio`` is; "inconclusive" also where a trial of either
-            side has the value 0, which no ratio can take in. "limit" and "drift" judge
+            side has the value 0, which no ratio can take in, and of latencies beyond saturation
+            (`Pairing.is_withheld`). "limit" and "drift" judge
             nothing.
         more_blocks: about how many more rounds until a verdict; 0 where there is one,
             None where none is in sight, and between runs, whose drift no number of rounds
@@ -318,7 +319,7 @@ class Pairing:
         is_baseline = label == self.baseline
         base = self.values(cell, self.baseline, metric)
         ratio = None if is_baseline else self.paired(values, base)
-        has_zero = self.has_zero(cell, (label, self.baseline), metric)
+        is_withheld = self.is_withheld(cell, label, metric, ratio)
         repeat = self.repeat(cell, metric)
         noise = None if repeat is None else statistics.noise_floor(repeat)
         is_floor = contender.name == FLOOR
@@ -334,8 +335,10 @@ class Pairing:
             num_trials=len(values),
             mean_batch_size=_mean_batch_size(trials),
             ratio=ratio,
-            verdict="limit" if is_floor else verdict(ratio, metric, threshold, has_zero),
-            more_blocks=None if is_floor else self._more_blocks(ratio, threshold, has_zero),
+            verdict="limit" if is_floor else verdict(ratio, metric, threshold, is_withheld),
+            more_blocks=None
+            if is_floor or is_withheld
+            else self._more_blocks(ratio, threshold),
             noise_floor=noise,
             can_resolve=can_resolve(repeat, threshold),
             num_invalid=sum(trial.is_invalid for trial in trials.values()),
@@ -391,6 +394,27 @@ class Pairing:
         """Whether a value of one of these contenders is 0."""
         return any(0.0 in self.values(cell, label, metric).values() for label in labels)
 
+    def is_saturated(self, cell: str, label: str) -> bool:
+        """Whether the contender was offered more than it serves, in half of its trials or more."""
+        trials = self.arms.get((cell, label, 0), {}).values()
+        usable = [trial for trial in trials if blocks.is_usable(trial)]
+        return 0 < len(usable) <= 2 * blocks.num_overloaded(usable)
+
+    def is_withheld(
+        self, cell: str, label: str, metric: Metric, ratio: RatioEstimate | None
+    ) -> bool:
+        """Whether a ratio to the baseline must not be judged: a value is 0, or it is no latency.
+
+        Beyond saturation a latency is a lower limit, which grows with the window: that of two
+        such, or that such a one seems to be the lower, says nothing.
+        """
+        if self.has_zero(cell, (label, self.baseline), metric):
+            return True
+        if ratio is None or not metric.name.startswith("latency_"):
+            return False
+        own, base = (self.is_saturated(cell, one) for one in (label, self.baseline))
+        return (own and base) or (own if ratio.point < 1.0 else base)
+
     def zeros(self, cell: str, contender: Contender, metric: Metric) -> list[Problem]:
         """A warning for each of the contender's values that is 0."""
         trials = self.arms.get((cell, contender.label, 0), {})
@@ -401,10 +425,8 @@ class Pairing:
             if value == 0.0
         ]
 
-    def _more_blocks(
-        self, ratio: RatioEstimate | None, threshold: float, has_zero: bool
-    ) -> int | None:
-        if ratio is None or has_zero:
+    def _more_blocks(self, ratio: RatioEstimate | None, threshold: float) -> int | None:
+        if ratio is None:
             return None
         return statistics.blocks_to_decide(ratio, threshold, self.confidence)
 
@@ -425,19 +447,19 @@ def paired(
 
 
 def verdict(
-    ratio: RatioEstimate | None, metric: Metric, threshold: float, has_zero: bool
+    ratio: RatioEstimate | None, metric: Metric, threshold: float, is_withheld: bool
 ) -> Verdict | None:
-    """`slotbench.compute.statistics.verdict`, withheld where a value is 0.
+    """`slotbench.compute.statistics.verdict`, withheld where a value is 0, or no latency.
 
     Args:
         ratio: None where there is none.
         metric: its good direction decides.
         threshold: δ.
-        has_zero: whether a trial has the value 0, which no ratio can take in.
+        is_withheld: see `Pairing.is_withheld`.
     """
     if ratio is None:
         return None
-    if has_zero:
+    if is_withheld:
         return "inconclusive"
     return statistics.verdict(ratio, threshold, metric.better)
 

@@ -168,8 +168,8 @@ def _standing(
     row = pairing.row(cell, who, metric, threshold)
     if row.verdict not in {"inconclusive", None}:
         return RowStanding(row, "decided")
-    has_zero = pairing.has_zero(cell, (who.label, pairing.baseline), metric)
-    if row.ratio is None or has_zero or row.ratio.num_pairs < MIN_PAIRED * num_rounds:
+    is_withheld = pairing.is_withheld(cell, who.label, metric, row.ratio)
+    if row.ratio is None or is_withheld or row.ratio.num_pairs < MIN_PAIRED * num_rounds:
         return RowStanding(row, "no numbers")
     chance = prospect(row.ratio, more, threshold, pairing.confidence) if more else 0.0
     return RowStanding(row, "open" if chance >= MIN_PROSPECT else "no prospect")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from slotbench.compute import arrivals, comparison, statistics
+from slotbench.compute import arrivals, blocks, comparison, statistics
 from slotbench.compute.comparison import FLOOR
 from slotbench.compute.statistics import RatioEstimate
 from slotbench.records import OpenLoop, RunRecord, TrialMeasurement, TrialRecord
@@ -137,10 +137,7 @@ def _point(
         late_p99_s=_mean(of.late_p99_s for _, of in both),
         unanswered_share=sum(unanswered) / len(unanswered),
         num_trials=len(both),
-        num_overloaded=sum(
-            any(finding.rule == "overload" for finding in trial.findings)
-            for trial in trials
-        ),
+        num_overloaded=blocks.num_overloaded(trials),
     )
 
 

@@ -46,6 +46,10 @@ MAX_BACKLOG_SHARE: Final = 0.05
 """By which replies may fall behind what is due in an open loop's window, and one an actor: a queue
 that is long but stable holds as much at the window's end as at its begin."""
 
+MAX_UNANSWERED_SHARE: Final = 0.01
+"""Of what was due in an open loop's window, what was never submitted: of so much p99 is made, which
+is then a lower limit."""
+
 MIN_POISSON_SDS: Final = 4.0
 """Standard deviations by which a Poisson process's counts must differ to be called unsteady."""
 
@@ -213,7 +217,12 @@ def _overload(evidence: Evidence) -> str:
     behind = of.num_intended - measured.num_replies
     allowed = MAX_BACKLOG_SHARE * of.num_intended
     if behind <= max(allowed, len(measured.replies_per_actor)):
-        return ""
+        if of.num_unanswered <= MAX_UNANSWERED_SHARE * of.num_intended:
+            return ""
+        return (
+            f"{of.num_unanswered} of {of.num_intended} requests that were due were never submitted: "
+            "they waited longer than is counted"
+        )
     return (
         f"{of.num_intended} requests were due and {measured.num_replies} answered in "
         f"{measured.window_s:.3g} s: the backlog grows, and with it every latency"
@@ -472,7 +481,7 @@ RULES: Final = (
         "overload",
         "warning",
         f"in an open loop, replies fall behind what is due by over {MAX_BACKLOG_SHARE:.0%}, and by "
-        "over one an actor",
+        f"over one an actor; or over {MAX_UNANSWERED_SHARE:.0%} of it is never submitted",
         "beyond saturation latency is as long as the window lets it become",
         _overload,
         "read its throughput, not its latency; or lower load.per_actor_per_s",

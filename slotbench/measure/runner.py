@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from slotbench.compute import blocks
+from slotbench.compute import arrivals, blocks
 from slotbench.errors import ContenderError, ScenarioError
 from slotbench.measure import budget, design
 from slotbench.measure.executor import Executor
 from slotbench.records import (
     CalibrationRecord,
+    Cell,
     Contender,
     RunRecord,
     Scenario,
@@ -71,9 +72,11 @@ def admit(scenario: Scenario, executor: Executor) -> tuple[Scenario, tuple[Skipp
         The scenario with the contenders that can race, and those that are skipped.
 
     Raises:
-        ScenarioError: an environment or policy cannot be made.
+        ScenarioError: an environment or policy cannot be made, or a schedule is too long.
         ContenderError: a contender that is not optional cannot be made.
     """
+    for cell in scenario.cells:
+        _check_schedule(scenario.name, cell)
     workloads: list[Workload] = []
     for workload in (cell.workload for cell in scenario.cells):
         # Cells that differ in nothing that is made here need no check of their own.
@@ -96,6 +99,20 @@ def admit(scenario: Scenario, executor: Executor) -> tuple[Scenario, tuple[Skipp
             raise ContenderError(problem)
         skipped.append(Skipped(contender.label, problem))
     return replace(scenario, contenders=tuple(racing)), tuple(skipped)
+
+
+def _check_schedule(name: str, cell: Cell) -> None:
+    """Refuse an open loop that is due to ask more often than there is to be room for samples."""
+    workload, most = cell.workload, cell.workload.window.max_requests
+    if not workload.load.is_open:
+        return
+    offered_per_s = arrivals.offered_per_s(workload.load, workload.num_slots)
+    due = math.ceil(offered_per_s * sum(budget.window_s(workload)))
+    if due > most:
+        raise ScenarioError(
+            f"scenario {name!r}: in cell {cell.name!r} some {due} requests are due in a trial, and "
+            f"window.max_requests is {most}; raise it, or lower load.per_actor_per_s"
+        )
 
 
 def run(

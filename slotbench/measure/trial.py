@@ -353,8 +353,7 @@ def _room_per_actor(workload: Workload, contender: Contender) -> int:
     """
     window = workload.window
     if workload.load.is_open:
-        most = max(_MIN_ROOM, 2 * window.max_requests // workload.num_slots)
-        return min(budget.num_scheduled(workload), most)
+        return budget.num_scheduled(workload)
     needed = int(_MAX_REQUESTS_PER_S * (window.warmup_s + window.measure_s))
     wanted = 4 * budget.min_replies(workload, contender)
     total = min(window.max_requests, max(needed, wanted))

@@ -27,6 +27,9 @@ RESERVED_OUTPUTS: Final = ("request_id", "reply_id")
 MAX_EPISODE: Final = 10_000
 """Steps; an actor's think times are drawn before the trial, whole episodes of them."""
 
+MIN_PER_ACTOR_PER_S: Final = 0.001
+"""One request in a quarter of an hour."""
+
 _SET_BY_US: Final = {
     "gymnasium": (),
     "atari": ("frameskip",),
@@ -230,10 +233,10 @@ class Load(Table):
             raise ValueError(
                 'per_actor_per_s is of an open loop; set arrivals to "constant" or "poisson"'
             )
-        if self.arrivals != "closed" and self.per_actor_per_s == 0:
+        if self.arrivals != "closed" and self.per_actor_per_s < MIN_PER_ACTOR_PER_S:
             raise ValueError(
-                f'arrivals "{self.arrivals}" needs per_actor_per_s above 0, the offered load of an '
-                "actor; set it"
+                f'arrivals "{self.arrivals}" needs per_actor_per_s, the offered load of an actor, of '
+                f"{MIN_PER_ACTOR_PER_S:g} or more; set it"
             )
         return self
 
