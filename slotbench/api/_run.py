@@ -214,6 +214,13 @@ class Run:
         return losses_frame(self.stored)
 
     @property
+    def loads(self) -> "pd.DataFrame":
+        """Latency under each offered load (`slotbench.frames.loads_frame`); no row in the closed loop."""
+        from slotbench.frames import loads_frame
+
+        return loads_frame(self.stored)
+
+    @property
     def twins(self) -> "pd.DataFrame":
         """Whether twins predict real environments (`slotbench.frames.twins_frame`); no row without any."""
         from slotbench.frames import twins_frame

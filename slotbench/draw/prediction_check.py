@@ -57,8 +57,7 @@ def _told(record: PredictionCheck) -> Told:
     tables = [by_run(record), by_regime(record), by_actors(record)]
     if len(record.runs) == 1:
         tables.append(_all_rows(record))
-    lists = [("again", (shlex.join(record.command),))] if record.command else []
-    return Told(tuple(sentences(record)), tuple(tables), tuple(lists))
+    return Told(tuple(sentences(record)), tuple(tables), command=shlex.join(record.command))
 
 
 def sentences(record: PredictionCheck) -> list[str]:

@@ -31,11 +31,13 @@ class Told:
         sentences: the first is the answer.
         tables: with their titles and notes.
         lists: a title and its lines, each.
+        command: that makes it anew; "" where there is none. Never broken over lines: it is to be copied.
     """
 
     sentences: tuple[str, ...]
     tables: tuple[Table, ...]
     lists: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    command: str = ""
 
 
 def check_format(name: str) -> None:
@@ -65,7 +67,11 @@ def as_text(told: Told, screen: Screen = PAPER) -> str:
         parts += [Text(""), Text(title, style="bold")]
         for line in lines:
             parts += map(Text, wrapped(f"- {line}", width, GAP))
-    return drawn(parts, screen, min_width=MIN_WIDTH)
+    text = drawn(parts, screen, min_width=MIN_WIDTH)
+    if not told.command:
+        return text
+    title = drawn([Text("again", style="bold")], screen)
+    return f"{text}\n{title}  {told.command}\n"
 
 
 def as_md(told: Told) -> str:
@@ -76,6 +82,8 @@ def as_md(told: Told) -> str:
         parts += [f"### {escape(table.title)}", pipe_table(table), bullets(table.notes)]
     for title, lines in told.lists:
         parts += [f"### {escape(title)}", bullets(lines)]
+    if told.command:
+        parts += ["### again", f"```bash\n{told.command}\n```"]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -95,6 +103,8 @@ def as_fragment(told: Told) -> str:
         parts.append(_items(table.notes))
     for title, lines in told.lists:
         parts += [f"<p><strong>{html.escape(title)}</strong></p>", _items(lines)]
+    if told.command:
+        parts.append(f"<pre>{html.escape(told.command)}</pre>")
     return "".join(parts) + "</div>"
 
 

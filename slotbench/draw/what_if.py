@@ -76,10 +76,12 @@ def fragment(record: WhatIf) -> str:
 
 
 def _told(record: WhatIf) -> Told:
-    lists = [("supposed", tuple(_supposed(record)))]
-    if record.command:
-        lists.append(("again", (shlex.join(record.command),)))
-    return Told(tuple(sentences(record)), (table(record),), tuple(lists))
+    return Told(
+        tuple(sentences(record)),
+        (table(record),),
+        (("supposed", tuple(_supposed(record))),),
+        shlex.join(record.command),
+    )
 
 
 def sentences(record: WhatIf) -> list[str]:

@@ -48,6 +48,48 @@ def test_points_are_of_usable_first_trials(stored: StoredRun) -> None:
     assert after.latency_p99_s == pytest.approx(4e-3, rel=0.02)
 
 
+def test_of_latencies_beyond_saturation_no_verdict_is_made() -> None:
+    """Lower limits both: withheld. One of them: it is slower by at least so much, and never faster."""
+    stored = grids.open_grid(("threading", "slot"))
+    rows = {
+        (row.cell, row.metric): row
+        for row in comparison.compare(stored.run, stored.trials).rows
+        if row.contender == "slot"
+    }
+    light, full, beyond = (cell.name for cell in stored.run.scenario.cells)
+    # At 100 000 a second both are behind, at 10 000 neither.
+    assert rows[light, "latency_p99"].verdict == "equivalent"
+    assert rows[full, "latency_p99"].verdict == "equivalent"
+    assert rows[beyond, "latency_p99"].ratio is not None
+    assert rows[beyond, "latency_p99"].verdict == "inconclusive"
+    assert rows[beyond, "latency_p99"].more_blocks is None
+    assert rows[beyond, "throughput"].verdict == "faster"
+
+
+@pytest.mark.parametrize(
+    ("saturated", "factor", "said"),
+    [("slot", 3.0, "slower"), ("slot", 0.3, "inconclusive"), ("threading", 0.3, "faster")],
+)
+def test_a_lower_limit_is_higher_or_says_nothing(
+    saturated: str, factor: float, said: str
+) -> None:
+    """Of one side beyond saturation, in a cell that the other carries."""
+    stored = grids.open_grid(("threading", "slot"))
+    cell = stored.run.scenario.cells[0].name
+    trials = []
+    for trial in stored.trials:
+        measured = trial.measurement
+        if trial.contender == "slot" and measured is not None and measured.latency_p99_s:
+            longer_s = factor * measured.latency_p99_s
+            measured = dataclasses.replace(measured, latency_p99_s=longer_s)
+        found = (grids.OVERLOAD,) if trial.contender == saturated else ()
+        trials.append(dataclasses.replace(trial, measurement=measured, findings=found))
+    rows = comparison.compare(stored.run, trials, metrics=["latency_p99"]).rows
+    (row,) = (one for one in rows if one.contender == "slot" and one.cell == cell)
+
+    assert row.verdict == said
+
+
 def test_where_every_cell_is_open_latency_is_compared_first(stored: StoredRun) -> None:
     """The opening speaks of it; a mixed run, and a closed one, are about throughput."""
     made = compared(stored)

@@ -191,6 +191,11 @@ WARNINGS = [
         "1053 requests were due and 1000 answered in 1 s: the backlog grows, and with it every latency",
     ),
     (
+        "overload",
+        evidence(open_loop(num_intended=1001, num_unanswered=11)),
+        "11 of 1001 requests that were due were never submitted: they waited longer than is counted",
+    ),
+    (
         "percentile",
         evidence(open_loop(num_intended=300), window=Window(min_requests=1)),
         "300 requests due are too few for p99 latency (459): n/a",

@@ -303,14 +303,12 @@ def test_how_long_a_window_lasts_is_known_before_it() -> None:
 
 
 def test_room_is_what_the_schedule_comes_to() -> None:
-    """And never more than window.max_requests allow for."""
+    """Also where that is more than window.max_requests: less would end the schedule in the window."""
     contender = trials.spec("slot").contender
-    window = Window(warmup_s=1.0, measure_s=2.0, max_requests=100_000)
+    window = Window(warmup_s=1.0, measure_s=2.0, max_requests=1_000)
     workload = trials.workload(num_slots=10, window=window, load=Load("constant", 100.0))
 
     assert _room_per_actor(workload, contender) == 416
-    busy = trials.workload(num_slots=10, window=window, load=Load("constant", 1e6))
-    assert _room_per_actor(busy, contender) == 20_000
 
 
 OPEN = """
@@ -346,7 +344,14 @@ def test_actors_that_are_no_threads_are_refused(who: str) -> None:
     ("fields", "message"),
     [
         ('arrivals = "closed"', "load: per_actor_per_s is of an open loop"),
-        ("per_actor_per_s = 0", 'load: arrivals "poisson" needs per_actor_per_s above 0'),
+        (
+            "per_actor_per_s = 0",
+            'load: arrivals "poisson" needs per_actor_per_s, .* of 0.001 or more',
+        ),
+        (
+            "per_actor_per_s = 1e-9",
+            'load: arrivals "poisson" needs per_actor_per_s, .* of 0.001 or more',
+        ),
     ],
 )
 def test_a_load_agrees_with_itself(fields: str, message: str) -> None:

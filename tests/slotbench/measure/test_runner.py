@@ -24,6 +24,7 @@ from slotbench.records import (
     Finding,
     GymEnvironment,
     Leaf,
+    Load,
     Model,
     Observation,
     RunRecord,
@@ -278,6 +279,20 @@ def test_a_think_is_waited_for_within_reason(workload: Callable[..., Workload]) 
     short = ThinkTime("constant", 20.0, reset_every=5, reset_ms=100.0, reset_max_ms=300.0)
     assert budget.longest_think_s(workload(think_time=short)) == pytest.approx(0.36)
     assert budget.longest_think_s(workload(think_time=ThinkTime("constant", 6e4))) == 10.0
+
+
+def test_a_schedule_beyond_the_room_is_refused(
+    scenario: Scenarios, workload: Callable[..., Workload]
+) -> None:
+    """Before anything is recorded: it would end in the middle of the window."""
+    planned = scenario("threading")
+    window = Window(warmup_s=0.5, measure_s=1.0, max_requests=2_000)
+    busy = workload(num_slots=4, window=window, load=Load("constant", 400.0))
+    cell = replace(planned.cells[0], workload=busy)
+    with pytest.raises(
+        ScenarioError, match=r"some 2400 requests are due .* is 2000; raise"
+    ):
+        runner.admit(replace(planned, cells=(cell,)), DiaryExecutor({}))
 
 
 def test_every_different_workload_is_checked(scenario: Scenarios) -> None:
