@@ -21,9 +21,10 @@ import scipy.stats
 import slotbench
 from slotbench import scenario, store
 from slotbench.api import CheckedPredictions, Run
-from slotbench.compute import transport_costs, validity
+from slotbench.compute import loads, transport_costs, validity
 from slotbench.draw import (
     as_md,
+    looks,
     prediction_check,
     recommendation,
     render,
@@ -37,6 +38,7 @@ from slotbench.draw import (
 from slotbench.draw import profile as drawn
 from slotbench.draw.as_md import escape
 from slotbench.exports import primitives
+from slotbench.records import RunRecord, TrialRecord
 
 ROOT = Path(__file__).parent.parent
 LIMITS: Final = ROOT / "results/reference/limits"
@@ -140,6 +142,8 @@ OF_THE_LIBRARY: Final = (
 )
 REAL_ANTS: Final = 'num_slots=16, environment={"id":"Ant-v5","options":{"include_cfrc_ext_in_observation":false}}'
 HISTORY: Final = REFERENCE / "history"
+UNDER_LOAD: Final = REFERENCE / "latency_vs_load"
+CLOSE_CALL: Final = REFERENCE / "close_call"
 PROFILE: Final = ROOT / "results/reference/quickstart-profile"
 SLO: Final = ROOT / "results/reference/quickstart-slo"
 
@@ -686,6 +690,63 @@ def history_page() -> str:
     return slotbench.history(results_dir=HISTORY).render("md").replace("## ", "### ", 1).strip()  # fmt: skip
 
 
+def under_load() -> str:
+    """Offered load by contender: p99 latency, and what is served where that is less."""
+    if not UNDER_LOAD.is_dir():
+        return "No run of it is recorded here yet."
+    found = loads.points(*_run_and_trials(UNDER_LOAD))
+    labels = list(dict.fromkeys(point.contender for point in found))
+    at = {(point.cell, point.contender): point for point in found}
+    rows = []
+    for cell in dict.fromkeys(point.cell for point in found):
+        offered_per_s = next(p.offered_per_s for p in found if p.cell == cell)
+        said = [_under_load(at.get((cell, label))) for label in labels]
+        rows.append([f"{units.whole(round(offered_per_s))}/s", *said])
+    header = ("offered", *(f"`{label}`" for label in labels))
+    return as_md.pipes(header, rows, frozenset({0}))
+
+
+def _under_load(point: loads.LoadPoint | None) -> str:
+    if point is None or point.latency_p99_s is None or point.served_per_s is None:
+        return "n/a"
+    shown = units.value(point.latency_p99_s, "s")
+    if point.p99_interval is not None:
+        low_s, high_s = point.p99_interval
+        shown += f" [{units.value(low_s, 's')}, {units.value(high_s, 's')}]"
+    if not point.is_saturated:
+        return shown
+    return f"over {units.value(point.latency_p99_s, 's')}: serves {units.significant(point.served_per_s)}/s"
+
+
+def close_call() -> str:
+    """How each cell of the recorded run until decided ended, and its verdicts."""
+    if not CLOSE_CALL.is_dir():
+        return "No run of it is recorded here yet."
+    run, trials = _run_and_trials(CLOSE_CALL)
+    compared = slotbench.load(CLOSE_CALL).compare(metrics=["throughput"])
+    rows = [
+        [
+            row.cell,
+            f"`{row.contender}`",
+            str(row.num_trials),
+            f"{units.ratio(row.ratio.point)} {units.interval(row.ratio.low, row.ratio.high)}",
+            str(row.verdict),
+        ]
+        for row in compared.rows
+        if row.ratio is not None
+        and row.ratio.low is not None
+        and row.ratio.high is not None
+    ]
+    header = ("cell", "contender", "rounds", looks.interval(compared), "verdict")
+    told_lines = "\n".join(f"- {escape(line)}" for line in looks.lines(run, trials))
+    return f"{told_lines}\n\n{as_md.pipes(header, rows, frozenset({0, 1, 4}))}"
+
+
+def _run_and_trials(folder: Path) -> tuple[RunRecord, tuple[TrialRecord, ...]]:
+    stored = store.read(folder)
+    return stored.run, stored.trials
+
+
 def scalability_table() -> str:
     """A row a policy latency and contender of the recorded grid, as ``--scalability`` says it."""
     compared = slotbench.load(REFERENCE / "grid").compare(scalability=True)
@@ -905,6 +966,8 @@ BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
     ("docs/advise.md", "advice-errors"): advice_errors,
     ("docs/advise.md", "advice-costs"): advice_costs,
     ("docs/history.md", "history"): history_page,
+    ("docs/open-loop.md", "under-load"): under_load,
+    ("docs/until-decided.md", "close-call"): close_call,
     ("docs/scalability.md", "scalability"): scalability_table,
     **{
         ("docs/predict.md", f"predict-{name}"): functools.partial(checked_block, make)

@@ -132,7 +132,13 @@ def _undecided(one: RowStanding) -> str:
             for kind, number in (("failed", row.num_failed), ("INVALID", row.num_invalid))
             if number
         ]
-        why = f": {', '.join(lost)}" if lost else ": a value of 0" if row.ratio else ""
+        why = (
+            f": {', '.join(lost)}"
+            if lost
+            else ": a value of 0, or beyond saturation"
+            if row.ratio
+            else ""
+        )
         return f"{who} was not waited for{why}"
     if row.ratio.low is None or row.ratio.high is None:
         return f"{who} {units.ratio(row.ratio.point)}"
