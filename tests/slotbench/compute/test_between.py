@@ -16,6 +16,7 @@ from slotbench.compute.comparison import ComparisonRow
 from slotbench.compute.gates import judge
 from slotbench.errors import SlotbenchError
 from slotbench.records import Resumption
+from tests.slotbench.support import grids
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference"
 BASE = [1000.0, 1010.0, 990.0, 1005.0, 995.0]
@@ -237,6 +238,32 @@ def test_a_zero_of_either_run_withholds_the_verdict(made: Any) -> None:
     assert row(compare(made(good), made(bad), is_absolute=True), "slot").verdict != (
         "inconclusive"
     )
+
+
+@pytest.mark.parametrize("is_absolute", [False, True])
+def test_a_latency_beyond_saturation_withholds_the_verdict(is_absolute: bool) -> None:
+    """It is a lower limit, as long as the window; throughput and lighter cells are judged."""
+    base = grids.open_grid(("threading", "slot"))
+    faster = [
+        replace(
+            one,
+            measurement=replace(
+                one.measurement, latency_p99_s=0.5 * (one.measurement.latency_p99_s or 0.0)
+            ),
+        )
+        for one in base.trials
+        if one.measurement is not None
+    ]
+    found = compare(
+        (base.run, base.trials),
+        (base.run, faster),
+        metrics=["latency_p99"],
+        is_absolute=is_absolute,
+    )
+    light, full, beyond = (cell.name for cell in base.run.scenario.cells)
+    verdicts = {r.cell: r.verdict for r in found.rows if r.contender == "slot"}
+    kept = "faster" if is_absolute else "equivalent"
+    assert verdicts == {light: kept, full: kept, beyond: "inconclusive"}
 
 
 def test_one_block_in_a_run_decides_nothing(made: Any) -> None:
