@@ -135,11 +135,7 @@ def _torchrl_factory(name: str, layouts: Callable[[], Layouts]) -> Callable[...,
 
 
 def _ray_transport(num_slots: int) -> Any:  # noqa: ARG001  # its queues have no size of ours
-    """Make TorchRL's Ray transport, on a Ray of this process's own, which ends when it does.
-
-    Not by ``ray.shutdown``, which ends the process where an actor's thread still waits for a reply.
-    """
-    import ray
+    """Make TorchRL's Ray transport, on a Ray of this process's own."""
     from torchrl.modules.inference_server import RayTransport
 
     class _RayTransport(RayTransport):  # type: ignore[misc]  # torchrl is untyped
@@ -148,6 +144,20 @@ def _ray_transport(num_slots: int) -> Any:  # noqa: ARG001  # its queues have no
             for queue in (self._request_queue, *self._response_queues.values()):
                 queue.put(None)
                 queue.get()
+
+    start_ray()
+    return _RayTransport()
+
+
+def start_ray() -> None:
+    """Start a Ray of this process's own, unless there is one; it ends when the process does.
+
+    Not by ``ray.shutdown``, which ends the process where an actor's thread still waits for a reply.
+
+    Threads: the main one's, or one that lives as long: Linux tells Ray's processes of their parent's
+    death when the *thread* that started them ends (prctl(2), PR_SET_PDEATHSIG), and they follow it.
+    """
+    import ray
 
     if not ray.is_initialized():
         # A queue is a Ray actor, which wants no processor but while it starts; for each processor Ray
@@ -158,7 +168,6 @@ def _ray_transport(num_slots: int) -> Any:  # noqa: ARG001  # its queues have no
             logging_level="ERROR",
             num_cpus=1,
         )
-    return _RayTransport()
 
 
 def own_package() -> Any:
