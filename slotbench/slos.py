@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from slotbench import contenders as contenders_of
 from slotbench.compute import slo, slo_answer
+from slotbench.compute.comparison import FLOOR
 from slotbench.compute.slo_answer import Searched
 from slotbench.contenders import actors_of
 from slotbench.errors import ContenderError, RecordError, ScenarioError, SlotbenchError
@@ -48,7 +49,7 @@ from slotbench.store import (
 
 Arrivals = Literal["poisson", "constant"]
 
-MAX_SEARCHES: Final = 12
+MAX_SEARCHES: Final = 16
 """Contenders times cells: each has some 50 trials, and narrower levels for all the others."""
 
 WINDOW_LIMITS: Final = 50
@@ -62,6 +63,8 @@ _LIKELY_TRIALS: Final = 6
 _MAX_LIMIT_S: Final = 10.0
 _MAX_LOAD_PER_S: Final = 1e7
 
+_NO_TRANSPORT: Final = "it is no transport, and nobody can be served by it"
+
 _STARTING: Final = "starting a worker: importing torch, tensordict, …"
 
 
@@ -74,7 +77,7 @@ def prepare(
 ) -> Scenario:
     """Make a scenario one that can be searched: an open loop whose load is left to the search.
 
-    Cells that differ in their load alone become one.
+    Cells that differ in their load alone become one, and the floor is left out (`left_out` says so).
 
     Args:
         scenario: as it was loaded.
@@ -85,12 +88,14 @@ def prepare(
     Raises:
         SlotbenchError: the plan is none, or asks for too many searches.
         ScenarioError: an environment or a think time, which no schedule can have.
-        ContenderError: a contender whose actors are no threads of ours.
+        ContenderError: a contender whose actors are no threads of ours, or none but the floor.
     """
     check_plan(plan)
-    chosen = [
-        one for one in scenario.contenders if not contenders or one.label in contenders
-    ]
+    chosen = [one for one in _chosen(scenario, contenders) if one.name != FLOOR]
+    if not chosen:
+        raise ContenderError(
+            f"contender {FLOOR!r}: {_NO_TRANSPORT}; name another with --contender"
+        )
     for contender in chosen:
         if actors_of(contender) != "threads":
             raise ContenderError(
@@ -110,6 +115,21 @@ def prepare(
             "--contender"
         )
     return searched
+
+
+def left_out(scenario: Scenario, contenders: Sequence[str] = ()) -> tuple[Skipped, ...]:
+    """Say whom `prepare` leaves out of a search.
+
+    Args:
+        scenario: as it was loaded.
+        contenders: labels of those to search; () is all.
+    """
+    chosen = _chosen(scenario, contenders)
+    return tuple(Skipped(one.label, _NO_TRANSPORT) for one in chosen if one.name == FLOOR)
+
+
+def _chosen(scenario: Scenario, contenders: Sequence[str]) -> list[Contender]:
+    return [one for one in scenario.contenders if not contenders or one.label in contenders]
 
 
 def labels_of(scenario: Scenario, given: Sequence[str]) -> tuple[str, ...]:

@@ -189,6 +189,7 @@ def slo(
     asked = Asked("slo", scenario, overrides, contenders, seed)
     loaded, skipped = asked.load(None)
     wanted = slos.labels_of(loaded, asked.raced)
+    skipped += slos.left_out(loaded, wanted)
     loaded = slos.prepare(loaded, plan, arrivals=arrivals, contenders=wanted)
     with (
         progress(on_progress, slos.estimate_s(loaded, plan)) as told,

@@ -213,6 +213,7 @@ def _load(  # noqa: PLR0917  # what the command line says of the scenario
     loaded, skipped = without_missing(loaded)
     wanted = slos.labels_of(loaded, contenders)
     how: slos.Arrivals = "constant" if arrivals == "constant" else "poisson"
+    skipped += slos.left_out(loaded, wanted)
     return slos.prepare(loaded, plan, arrivals=how, contenders=wanted), skipped
 
 

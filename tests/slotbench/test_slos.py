@@ -237,10 +237,27 @@ def test_what_cannot_be_searched_is_refused() -> None:
     processes = replace(base, contenders=(contenders.parse("slot@collector"),))
     with pytest.raises(ContenderError, match="no threads of ours"):
         slos.prepare(processes, P99_2MS)
-    many = scenario("slot", "threading", num_cells=7)
-    with pytest.raises(SlotbenchError, match=r"14 searches .* keep to 12"):
+    many = scenario("slot", "threading", num_cells=9)
+    with pytest.raises(SlotbenchError, match=r"18 searches .* keep to 16"):
         slos.prepare(many, P99_2MS)
     assert len(slos.prepare(many, P99_2MS, contenders=("slot",)).contenders) == 1
+
+
+def test_the_floor_is_no_transport_to_be_searched(tmp_path: Path) -> None:
+    """It is left out, which is said once; where a record has it, it neither leads nor is the best."""
+    given = scenario("threading", "slot", "floor")
+    made = slos.prepare(given, P99_2MS)
+    assert [one.label for one in made.contenders] == ["threading", "slot"]
+    assert [one.label for one in slos.left_out(given)] == ["floor"]
+    assert slos.left_out(given, ("slot",)) == ()
+    with pytest.raises(ContenderError, match="no transport"):
+        slos.prepare(given, P99_2MS, contenders=("floor",))
+    stored = search(tmp_path)
+    threading, slot = slo_answer.searched(stored.record, stored.trials)
+    best = replace(slot, contender="floor")
+    assert slo_answer.leads((threading, best)) == ()
+    assert slo_answer.share_of_best(best, (threading, best)) == (None, None)
+    assert slo_answer.share_of_best(threading, (threading, best))[1] == 1.0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """``slotbench slo``: limits in, an interval out, and a folder that goes on."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,22 @@ def test_a_plan_is_shown_and_nothing_done(
     assert not (tmp_path / "results").exists()
 
 
+def _examples() -> list[list[str]]:
+    text = (command.slo.__doc__ or "").partition("Examples:")[2]
+    lines = [shlex.split(line) for line in text.splitlines() if line.strip()]
+    return [words[1:] for words in lines if "--resume" not in words]
+
+
+@pytest.mark.parametrize("words", _examples(), ids=" ".join)
+def test_every_example_of_its_help_can_be_searched(
+    slotbench: Any, words: list[str]
+) -> None:
+    outcome = slotbench(*words, "--dry-run")
+    assert outcome.code == 0, outcome.stderr
+    assert "expected duration" in outcome.stdout
+    assert outcome.stderr.count("skipping floor: it is no transport") <= 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -156,7 +173,7 @@ def test_a_plan_is_shown_and_nothing_done(
             "--arrivals says",
         ),
         (["quickstart", "--resume", "x"], "leave out scenario and limits"),
-        (["grid", "--p99", "2ms"], "keep to 12"),
+        (["grid", "--p99", "2ms"], "keep to 16"),
         (["--p99", "2ms"], "name a scenario"),
         (["--resume", "nope"], "no SLO search 'nope'"),
     ],
