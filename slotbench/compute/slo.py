@@ -6,7 +6,8 @@ for all contenders. From its start the search goes up or down by factors of 2 un
 holds and one that does not, and then bisects between them, to two neighbours of the ladder.
 
 A load is decided by trials, one number each: the logarithm of the trial's percentile over its limit.
-It *holds* where a one-sided t test rejects that the mean is 0 or more, for every limit;
+So what is held against the limit is the geometric mean over processes, and the test is exact where
+logarithms are normal. It *holds* where a one-sided t test rejects that the mean is 0 or more, for every limit;
 it *fails* where one rejects that the mean is 0 or less, for any limit. Each test has
 ``(1 - confidence) / (searches · most loads · looks)``, a failure's once more divided by the number of
 limits: by Bonferroni's inequality no decision of the whole answer is wrong with a
@@ -39,7 +40,14 @@ MAX_FACTOR: Final = 4.0
 saturation a latency gets says how long the window was."""
 
 _LEAST_SD: Final = 0.01
-"""Of the logarithms: trials that agree to less do so by chance, or by `MAX_FACTOR`."""
+"""Of the logarithms, where a load fails: trials that agree to less do so by chance, or by
+`MAX_FACTOR`."""
+
+_LEAST_SD_HOLDS: Final = 0.1
+"""The same where a load holds. A few processes that agree say little of a slow one among ten: with
+10 % of processes three times as slow the mean lies 0.11 above what the others agree on, and so near
+to the limit no load is to hold by their agreement. The rare process is the slow one: a failure needs no such
+margin."""
 
 MAX_BACKLOG_SHARE: Final = 0.01
 """Of a window's requests: those that were due and not submitted at its end, beyond which the load
@@ -319,27 +327,28 @@ def decide(
     for look in looks:
         if len(counted) < look:
             return "open"
-        effects = [_effect(values) for values in zip(*counted[:look], strict=True)]
-        alpha_fails = alpha / len(effects)
-        if all(effect <= -_needed(alpha, look) for effect in effects):
+        of_limits = list(zip(*counted[:look], strict=True))
+        alpha_fails = alpha / len(of_limits)
+        holding = max(_effect(values, _LEAST_SD_HOLDS) for values in of_limits)
+        failing = max(_effect(values, _LEAST_SD) for values in of_limits)
+        if holding <= -_needed(alpha, look):
             return "holds"
-        if any(effect >= _needed(alpha_fails, look) for effect in effects):
+        if failing >= _needed(alpha_fails, look):
             return "fails"
-        is_hopeless = not (
-            all(effect <= -_HOPE * _needed(alpha, looks[-1]) for effect in effects)
-            or any(effect >= _HOPE * _needed(alpha_fails, looks[-1]) for effect in effects)
-        )
+        is_hopeless = holding > -_HOPE * _needed(
+            alpha, looks[-1]
+        ) and failing < _HOPE * _needed(alpha_fails, looks[-1])
         if is_hopeless and look != looks[0]:
             return "undecided"
     return "undecided"
 
 
-def _effect(values: Sequence[float]) -> float:
-    """Their mean in standard deviations."""
+def _effect(values: Sequence[float], least_sd: float) -> float:
+    """Their mean in standard deviations, of which each is at least so much."""
     count = len(values)
     mean = math.fsum(values) / count
     variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
-    return mean / max(math.sqrt(variance), _LEAST_SD)
+    return mean / max(math.sqrt(variance), least_sd)
 
 
 @functools.cache

@@ -35,6 +35,11 @@ FORMATS: Final = ("csv", "html", "json", "md", "text")
 
 ASSUMPTION: Final = "assumes that latency does not fall where load rises"
 
+SPREAD_ASSUMPTION: Final = (
+    "assumes that the logarithms of processes are spread about normally: slow ones that are rare may "
+    "not have been met"
+)
+
 _NONE: Final = "none"
 
 
@@ -109,10 +114,11 @@ def facts(stored: StoredSlo) -> str:
 def legend(record: SloRecord) -> str:
     """How to read the table."""
     return (
-        f"loads are of all actors together, latency counts from the intended start; every "
+        f"loads are of all actors together, latency counts from the intended start; a load holds "
+        f"where the geometric mean over processes of a percentile keeps to its limit; every "
         f"interval at once is right with {units.percent(record.plan.confidence)}, each of its ends "
         f"shown by {record.plan.looks[0]} to {record.plan.looks[-1]} trials in processes of their "
-        f"own; {ASSUMPTION}"
+        f"own; {SPREAD_ASSUMPTION}; {ASSUMPTION}"
     )
 
 
