@@ -328,15 +328,20 @@ def _show(path: Path, format_name: str) -> int:
 
 
 def _exit_code(stored: "StoredSlo") -> int:
-    """Return 4 or 3 where a contender has no usable trial, 4 if one of its failed; else 0."""
+    """Return 4 or 3 where a contender has no usable trial, 4 if one of its failed; else 0.
+
+    A closed loop, which only says where to begin, counts where nothing came after it.
+    """
     codes = set()
     for cell in stored.record.scenario.cells:
         for who in stored.record.scenario.contenders:
-            own = [
-                one.trial
+            mine = [
+                one
                 for one in stored.trials
                 if (one.trial.cell, one.trial.contender) == (cell.name, who.label)
             ]
+            is_open = [one for one in mine if one.load_index is not None]
+            own = [one.trial for one in is_open or mine]
             if own and all(trial.status == "failed" or trial.is_invalid for trial in own):
                 has_failed = any(trial.status == "failed" for trial in own)
                 codes.add(EXIT_TRIAL_FAILED if has_failed else EXIT_INVALID)

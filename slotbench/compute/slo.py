@@ -27,13 +27,28 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from slotbench.compute import statistics
-from slotbench.records import Limit, SloPlan, SloTrial, TrialMeasurement
+from slotbench.records import Limit, SloPlan, SloTrial, TrialMeasurement, TrialRecord
 
 Decision = Literal["open", "holds", "fails", "undecided", "unmade"]
 """Of a load: more trials are wanted; shown to hold; shown not to; neither after the last look;
 no trial with numbers could be made of it."""
 
-Ending = Literal["interval", "none holds", "all hold", "not found", "open"]
+Ending = Literal[
+    "interval",
+    "none holds",
+    "all hold",
+    "undecided below",
+    "undecided above",
+    "not found",
+    "open",
+]
+
+Cause = Literal["", "generator", "contender", "other"]
+"""Of a trial without usable numbers: the generator was late; the contender failed, or lost, mixed up or
+doubled replies; the window or machine was of no use."""
+
+_CONTENDERS_RULES: Final = frozenset({"wrong_reply", "lost_reply", "counts", "server"})
+"""Of `slotbench.compute.validity`: what a contender, and no generator, is to blame for."""
 
 MAX_FACTOR: Final = 4.0
 """What one trial's percentile counts for at most, over its limit or under it: how far beyond
@@ -107,12 +122,16 @@ class Tried:
         is_disturbed: the machine interfered.
         is_overloaded: requests came faster than they were answered.
         values_s: each limit's percentile as measured; None of too few requests.
+        cause: why it has no usable numbers; "" where it has some,
+        problem: and that in words.
     """
 
     margins: tuple[float, ...] | None
     is_disturbed: bool = False
     is_overloaded: bool = False
     values_s: tuple[float | None, ...] = ()
+    cause: Cause = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +145,9 @@ class Point:
         num_overloaded: of them.
         num_disturbed: trials that were made again.
         num_disturbed_counted: of those that count, since they were too many to be made again.
-        num_unusable: failed or INVALID.
+        num_unusable: failed or INVALID,
+        cause: of the last of them; "" where there is none,
+        problem: and what it met, in words.
     """
 
     load_index: int
@@ -138,6 +159,8 @@ class Point:
     num_disturbed: int
     num_disturbed_counted: int
     num_unusable: int
+    cause: Cause = ""
+    problem: str = ""
 
     @property
     def num_trials(self) -> int:
@@ -152,8 +175,10 @@ class Search:
     Attributes:
         points: by rising load.
         next_index: the load of the next trial; None where the search has ended.
-        ending: "interval": between two loads; "none holds" of those tried; "all hold" that were
-            tried; "not found": no load could be decided; "open": it goes on.
+        ending: "interval": between two loads; "none holds": the lowest tried does not; "all hold":
+            the highest tried does; "undecided below": some are shown not to hold, none lower is
+            decided; "undecided above": some are shown to hold, none higher is decided; "not
+            found": no load could be decided; "open": it goes on.
         contradictions: pairs of loads of which the lower one has the higher latency.
     """
 
@@ -262,7 +287,8 @@ def tried(trial: SloTrial, limits: Sequence[Limit]) -> Tried:
     measured = trial.trial.measurement
     disturbed = trial.trial.is_disturbed
     if trial.trial.status == "failed" or trial.trial.is_invalid or measured is None:
-        return Tried(None, disturbed)
+        cause, problem = _cause(trial.trial)
+        return Tried(None, disturbed, cause=cause, problem=problem)
     found = [(percentile(measured, one.percent), one.limit_s) for one in limits]
     overloaded = is_overloaded(measured)
     margins = []
@@ -270,12 +296,35 @@ def tried(trial: SloTrial, limits: Sequence[Limit]) -> Tried:
         if overloaded:
             margins.append(math.log(MAX_FACTOR))
         elif value_s is None:
-            return Tried(None, disturbed)
+            problem = "its window holds too few requests"
+            return Tried(None, disturbed, cause="other", problem=problem)
         else:
             # A latency of 0 is below the clock.
             margins.append(cut(math.log(max(value_s, 1e-9) / limit_s)))
     values_s = tuple(value_s for value_s, _ in found)
     return Tried(tuple(margins), disturbed, overloaded, values_s)
+
+
+def problem(trial: TrialRecord) -> str:
+    """Why a trial has no usable numbers; "" where it has some."""
+    return _cause(trial)[1]
+
+
+def _cause(trial: TrialRecord) -> tuple[Cause, str]:
+    if trial.status == "failed":
+        return "contender", f"failed: {trial.error}"
+    invalid = [found for found in trial.findings if found.severity == "INVALID"]
+    if not invalid:
+        return "", ""
+    # What a contender does wrong is not made good by a generator that was late, too.
+    of_contender = [found for found in invalid if found.rule in _CONTENDERS_RULES]
+    worst = (of_contender or invalid)[0]
+    cause: Cause = "other"
+    if of_contender:
+        cause = "contender"
+    elif worst.rule == "generator":
+        cause = "generator"
+    return cause, f"{worst.rule}: {worst.detail}"
 
 
 def percentile(measured: TrialMeasurement, percent: float) -> float | None:
@@ -409,10 +458,10 @@ def next_index(decisions: Mapping[int, Decision], steps: Ladder) -> int | None:
         return max(steps.lowest, lowest - steps.stride)
     # What the generator cannot make, it cannot make at a higher load either.
     is_walled = bool(found["fails"] or found["unmade"])
-    if found["holds"] and not is_walled and highest < steps.highest:
+    if not is_walled and highest < steps.highest:
         return min(steps.highest, highest + steps.stride)
     if not found["holds"]:
-        return None
+        return _between_unsure([*found["undecided"], *found["unmade"]], found["fails"])
     held = max(found["holds"])
     failed = min(found["fails"], default=None)
     unsure = [
@@ -428,6 +477,15 @@ def next_index(decisions: Mapping[int, Decision], steps: Ladder) -> int | None:
     return next(((low + high) // 2 for low, high in gaps if high - low > 1), None)
 
 
+def _between_unsure(unsure: Sequence[int], fails: Sequence[int]) -> int | None:
+    """Bring the lowest load that fails near to those below it, where none of them holds."""
+    failed = min(fails, default=None)
+    if failed is None:
+        return None
+    low = max((index for index in unsure if index < failed), default=failed)
+    return (low + failed) // 2 if failed - low > 1 else None
+
+
 def _point(index: int, made: Sequence[Tried], plan: SloPlan, alpha: float) -> Point:
     usable = [one for one in made if one.margins is not None]
     counted: list[Tried] = []
@@ -439,7 +497,8 @@ def _point(index: int, made: Sequence[Tried], plan: SloPlan, alpha: float) -> Po
         else:
             counted.append(one)
     margins = tuple(one.margins for one in counted if one.margins is not None)
-    num_unusable = len(made) - len(usable)
+    unusable = [one for one in made if one.margins is None]
+    num_unusable = len(unusable)
     decision = decide(margins, plan.looks, alpha)
     if decision == "open" and num_unusable >= MAX_UNUSABLE:
         decision = "unmade"
@@ -456,16 +515,22 @@ def _point(index: int, made: Sequence[Tried], plan: SloPlan, alpha: float) -> Po
         num_disturbed=num_disturbed,
         num_disturbed_counted=sum(one.is_disturbed for one in counted),
         num_unusable=num_unusable,
+        cause=unusable[-1].cause if unusable else "",
+        problem=unusable[-1].problem if unusable else "",
     )
 
 
 def _ending(points: Sequence[Point], following: int | None) -> Ending:
     if following is not None:
         return "open"
-    decisions = {point.decision for point in points}
+    decisions = [point.decision for point in points]
+    if "holds" in decisions and "fails" in decisions:
+        return "interval"
     if "holds" in decisions:
-        return "interval" if "fails" in decisions else "all hold"
-    return "none holds" if "fails" in decisions else "not found"
+        return "all hold" if decisions[-1] == "holds" else "undecided above"
+    if "fails" in decisions:
+        return "none holds" if decisions[0] == "fails" else "undecided below"
+    return "not found"
 
 
 def _contradictions(points: Sequence[Point]) -> Iterable[tuple[Point, Point]]:

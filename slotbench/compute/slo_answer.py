@@ -170,7 +170,7 @@ def _searched(
         search = Search((), None, "not found")
     else:
         search = Search((), None, "open")
-    problems = [text for text in map(_problem, made) if text]
+    problems = [text for text in (slo.problem(one.trial) for one in made) if text]
     return Searched(
         cell=cell,
         contender=label,
@@ -188,13 +188,3 @@ def _throughput(one: SloTrial) -> float:
     if one.trial.status == "failed" or one.trial.is_invalid or measured is None:
         return 0.0
     return measured.num_replies / measured.window_s
-
-
-def _problem(one: SloTrial) -> str:
-    """Why a trial has no usable numbers; "" where it has some."""
-    if one.trial.status == "failed":
-        return f"failed: {one.trial.error}"
-    for found in one.trial.findings:
-        if found.severity == "INVALID":
-            return f"{found.rule}: {found.detail}"
-    return ""

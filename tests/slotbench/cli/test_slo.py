@@ -1,6 +1,7 @@
 """``slotbench slo``: limits in, an interval out, and a folder that goes on."""
 
 import json
+import math
 import shlex
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,16 @@ def test_a_contender_without_a_usable_trial_is_an_exit_code(
     outcome = slotbench("slo", small, "--p99", "2ms")
     assert outcome.code == 4
     assert "threading: not found: failed: it died" in " ".join(outcome.stdout.split())
+
+
+def test_a_closed_loop_that_worked_is_no_usable_trial(
+    slotbench: Any, small: Path, simulated: SimulatedExecutor
+) -> None:
+    """It says where to begin, and nothing of what is asked."""
+    simulated.fails_above_per_s = 0.0
+    assert slotbench("slo", small, "--p99", "2ms").code == 4
+    simulated.fails_above_per_s, simulated.invalid_above_per_s = math.inf, 0.0
+    assert slotbench("slo", small, "--p99", "2ms").code == 3
 
 
 def test_a_plan_is_shown_and_nothing_done(

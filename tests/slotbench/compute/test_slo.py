@@ -166,6 +166,27 @@ def test_a_load_of_which_no_trial_can_be_made_is_given_up() -> None:
     assert found.next_index == 100 - Ladder(0.05, 100, 70, 130).stride
 
 
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"findings": (Finding("generator", "INVALID", "late", ""),)}, "generator"),
+        ({"findings": (Finding("clock", "INVALID", "was set", ""),)}, "other"),
+        ({"findings": (Finding("lost_reply", "INVALID", "3 actors", ""),)}, "contender"),
+        ({"status": "failed", "error": "it died"}, "contender"),
+        ({}, ""),
+    ],
+)
+def test_whose_doing_it_is_that_a_trial_has_no_numbers(
+    changes: dict[str, object], cause: str
+) -> None:
+    found = tried_trial(1e-3, **changes)
+    assert found.cause == cause
+    assert bool(found.problem) == bool(cause)
+    made = [(100, found)] * slo.MAX_UNUSABLE
+    (point,) = slo.search(made, STEPS, P99_2MS, 0.01).points
+    assert (point.cause, point.problem) == (found.cause, found.problem)
+
+
 STEPS = Ladder(0.05, 100, 72, 130)
 
 
@@ -189,6 +210,11 @@ STEPS = Ladder(0.05, 100, 72, 130)
         ({100: "undecided"}, 85),
         ({100: "undecided", 85: "holds"}, 115),
         ({100: "undecided", 85: "holds", 115: "fails"}, 92),
+        # None holds: up as well as down, and near to the lowest that fails.
+        ({100: "undecided", 85: "undecided", 72: "undecided"}, 115),
+        ({100: "undecided", 72: "undecided", 115: "fails"}, 107),
+        ({100: "undecided", 72: "undecided", 107: "undecided", 115: "fails"}, 111),
+        ({72: "undecided", 114: "unmade", 115: "fails"}, None),
         # A wall: not above it, but up to it.
         ({100: "holds", 115: "unmade"}, 107),
         ({114: "holds", 115: "unmade"}, None),
