@@ -53,8 +53,8 @@ MAX_SEARCHES: Final = 16
 """Contenders times cells: each has some 50 trials, and narrower levels for all the others."""
 
 WINDOW_LIMITS: Final = 50
-"""A window is so many times as long as the longest limit: an overload of 2 % then takes a latency
-beyond it."""
+"""A window is so many times as long as a limit, and a median's twice that: an overload of 2 % then takes
+any percentile beyond its limit, since a queue that grows evenly has its median half-way."""
 
 _LIKELY_POINTS: Final = 9
 _LIKELY_TRIALS: Final = 6
@@ -460,9 +460,8 @@ def _open_loop(scenario: Scenario, cell: Cell, plan: SloPlan, arrivals: Arrivals
             + (" --set think_time.reset_every=0" if think.reset_every else "")
         )
     window = workload.window
-    measure_s = max(
-        window.measure_s, WINDOW_LIMITS * max(one.limit_s for one in plan.limits)
-    )
+    longest_s = max(100.0 * one.limit_s / one.percent for one in plan.limits)
+    measure_s = max(window.measure_s, WINDOW_LIMITS * longest_s)
     workload = replace(
         workload,
         load=Load(arrivals),

@@ -3,12 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from slotbench import contenders, slos, store
 from slotbench.compute import slo_answer
 from slotbench.errors import ContenderError, RecordError, ScenarioError, SlotbenchError
-from slotbench.records import GymEnvironment, Limit, Load, SloPlan, ThinkTime
+from slotbench.records import PERCENTILES, GymEnvironment, Limit, Load, SloPlan, ThinkTime
 from tests.slotbench.support.slos import (
     P99_2MS,
     SimulatedExecutor,
@@ -219,7 +220,18 @@ def test_cells_that_differ_in_load_alone_are_one() -> None:
 def test_a_window_is_long_against_its_limits() -> None:
     made = slos.prepare(scenario("slot"), SloPlan((Limit(99.0, 0.3),)))
     window = made.cells[0].workload.window
-    assert (window.measure_s, window.max_measure_s) == (15.0, 15.0)
+    assert window.measure_s == window.max_measure_s == pytest.approx(15.0 / 0.99)
+
+
+@pytest.mark.parametrize("percent", PERCENTILES)
+def test_an_overload_of_a_few_percent_is_seen_at_every_percentile(percent: float) -> None:
+    """One server, first come first served, at 1.025 times its capacity: the queue grows evenly."""
+    limit = Limit(percent, 0.05)
+    window = slos.prepare(scenario("slot"), SloPlan((limit,))).cells[0].workload.window
+    capacity, load = 1000.0, 1025.0
+    due_s = np.arange(1, round(window.measure_s * load)) / load
+    replied_s = np.arange(1, len(due_s) + 1) / capacity
+    assert np.percentile(replied_s - due_s, percent) > limit.limit_s
 
 
 def test_what_cannot_be_searched_is_refused() -> None:
