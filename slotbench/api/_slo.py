@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsFloat
 
 from slotbench import store
 from slotbench.api._measure import Asked, progress
@@ -177,13 +177,13 @@ def slo(
     given = {50.0: p50, 90.0: p90, 99.0: p99, 99.9: p999}
     plan = SloPlan(
         tuple(
-            Limit(percent, _seconds(value))
+            Limit(percent, _seconds(value, f"the limit of p{percent:g}"))
             for percent, value in given.items()
             if value is not None
         ),
-        precision,
-        from_per_s=from_per_s,
-        budget_s=budget_s,
+        _number(precision, "precision"),
+        from_per_s=None if from_per_s is None else _number(from_per_s, "from_per_s"),
+        budget_s=None if budget_s is None else _number(budget_s, "budget_s"),
     )
     slos.check_plan(plan)
     asked = Asked("slo", scenario, overrides, contenders, seed)
@@ -221,11 +221,19 @@ def load_slo(path: str | Path | None = None, *, results_dir: str | Path = "resul
     return Slo(store.read_slo(store.find(path, results_dir, ("slo",))))
 
 
-def _seconds(value: float | str) -> float:
+def _seconds(value: float | str, name: str) -> float:
+    if not isinstance(value, str):
+        return _number(value, name, ' or a text such as "2ms"')
     try:
-        return durations.parse_s(value) if isinstance(value, str) else float(value)
+        return durations.parse_s(value)
     except ValueError as error:
         raise SlotbenchError(str(error)) from None
+
+
+def _number(value: object, name: str, otherwise: str = "") -> float:
+    if isinstance(value, str) or not isinstance(value, SupportsFloat):
+        raise SlotbenchError(f"{name} is a number{otherwise}, not {value!r}")
+    return float(value)
 
 
 def _options(plan: SloPlan, arrivals: str) -> list[tuple[str, ...]]:

@@ -77,9 +77,13 @@ def slo(
         ),
     ] = None,
     arrivals: Annotated[
-        str,
-        typer.Option(metavar="|".join(_ARRIVALS), help="How each actor's requests come."),
-    ] = "poisson",
+        str | None,
+        typer.Option(
+            metavar="|".join(_ARRIVALS),
+            help="How each actor's requests come.",
+            show_default="poisson",
+        ),
+    ] = None,
     precision: Annotated[
         float | None,
         typer.Option(
@@ -155,16 +159,34 @@ def slo(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     drawn.check_format(format_name)
     if resume is not None:
-        if scenario is not None or any(limits.values()):
-            raise SlotbenchError(
-                "--resume goes on with a search as it was begun: leave out scenario and limits"
+        options: dict[str, object] = {
+            "SCENARIO": scenario,
+            **{f"--p{percent:g}".replace(".", ""): one for percent, one in limits.items()},
+            "--set": set_,
+            "--contender": contender,
+            "--arrivals": arrivals,
+            "--precision": precision,
+            "--from": from_,
+            "--seed": seed,
+        }
+        given = [name for name, value in options.items() if value not in (None, [])]
+        if given:
+            raise typer.BadParameter(
+                f"a search is resumed as it was begun: leave out {', '.join(given)}"
             )
+        if dry_run:
+            _print_rest(resume, results, allow_different=allow_different)
+            return EXIT_OK
         path = _resume(resume, results, budget, allow_different=allow_different)
         return _show(path, format_name)
     if scenario is None:
         raise SlotbenchError("name a scenario, or a search to go on with after --resume")
+    if allow_different:
+        raise typer.BadParameter("--allow-different goes with --resume")
     plan = _plan(limits, precision, from_, budget)
-    loaded, skipped = _load(scenario, plan, arrivals, set_ or (), contender or (), seed)
+    loaded, skipped = _load(
+        scenario, plan, arrivals or "poisson", set_ or (), contender or (), seed
+    )
     for skip in skipped:
         _say(f"skipping {skip.label}: {skip.reason}")
     if dry_run:
@@ -274,6 +296,26 @@ def _resume(
     except KeyboardInterrupt:
         _say_interrupted(folders)
         raise
+
+
+def _print_rest(reference: str, results: Path, *, allow_different: bool) -> None:
+    """Print what a search that was broken off still has to do."""
+    from slotbench import slos, store
+    from slotbench.compute import slo_answer
+    from slotbench.draw import units
+
+    stored = store.read_slo(store.find(reference, results, ("slo",)))
+    slos.check_resumable(stored)
+    record = stored.record
+    if not allow_different:
+        here = store.environment.collect(record.scenario.contenders)
+        store.check_same_environment(record.slo_id, record.environment, here)
+    found = slo_answer.searched(record, stored.trials)
+    ended = sum(not one.is_open for one in found)
+    print(
+        f"{record.slo_id}: {ended} of {units.count(len(found), 'contender')} in a cell searched, "
+        f"{units.count(len(stored.trials), 'trial')} recorded, {len(found) - ended} left"
+    )
 
 
 def _executor(scenario: "Scenario") -> "LocalExecutor":

@@ -1,5 +1,6 @@
 """A search measures what it must, records every trial, and goes on from its record."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -145,6 +146,19 @@ def test_a_budget_ends_a_search_that_says_what_it_knows(tmp_path: Path) -> None:
     assert store.read_slo(stored.path).state == "complete"
 
 
+def test_a_budget_knows_the_window_of_the_load_that_is_next(tmp_path: Path) -> None:
+    """918 requests at 100/s take some 10 s; a closed loop's window is 1 s."""
+    plan = replace(P99_2MS, from_per_s=100.0, budget_s=8.0)
+    stored = search(tmp_path, "slot", plan=plan)
+    assert (stored.state, stored.trials) == ("out of time", ())
+    made = slos.prepare(scenario("slot"), plan)
+    slow, fast = (
+        slos.estimate_s(made, replace(plan, from_per_s=rate, budget_s=None))
+        for rate in (100.0, 5000.0)
+    )
+    assert slow > 2.0 * fast
+
+
 def test_no_load_holds_and_every_load_holds(tmp_path: Path) -> None:
     plan = SloPlan((Limit(99.0, 0.1e-3),))
     stored = search(tmp_path / "none", "slot", plan=plan)
@@ -281,6 +295,8 @@ def test_the_floor_is_no_transport_to_be_searched(tmp_path: Path) -> None:
         (replace(P99_2MS, precision=0.001), "--precision"),
         (replace(P99_2MS, from_per_s=0.1), "--from"),
         (replace(P99_2MS, budget_s=0.0), "--budget"),
+        (replace(P99_2MS, budget_s=math.nan), "--budget"),
+        (replace(P99_2MS, from_per_s=math.nan), "--from"),
     ],
 )
 def test_a_plan_that_no_search_can_follow_is_refused(plan: SloPlan, said: str) -> None:

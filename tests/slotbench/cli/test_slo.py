@@ -94,6 +94,27 @@ def test_it_goes_on_where_it_was_interrupted(
     assert outcome.code == 130
     assert "go on with: slotbench slo --resume results/" in outcome.stderr
     simulated.error = None
+    before = package.load_slo(results_dir=tmp_path / "results").trials
+    outcome = slotbench("slo", "--resume", "newest", "--allow-different", "--dry-run")
+    assert outcome.code == 0, outcome.stderr
+    assert (
+        "0 of 2 contenders in a cell searched, 12 trials recorded, 2 left" in outcome.stdout
+    )
+    assert package.load_slo(results_dir=tmp_path / "results").trials == before
+    for words in (
+        ("quickstart",),
+        ("--p99", "2ms"),
+        ("--set", "num_slots=4"),
+        ("--contender", "slot"),
+        ("--arrivals", "constant"),
+        ("--precision", "10%"),
+        ("--from", "100"),
+        ("--seed", "1"),
+    ):
+        refused = slotbench("slo", *words, "--resume", "newest")
+        assert refused.code == 2
+        named = "SCENARIO" if len(words) == 1 else words[0]
+        assert f"leave out {named}" in " ".join(refused.stderr.split())
     outcome = slotbench("slo", "--resume", "newest", "--allow-different")
     assert outcome.code == 0, outcome.stderr
     assert "up to a load between" in outcome.stdout
@@ -183,7 +204,7 @@ def test_every_example_of_its_help_can_be_searched(
             ["quickstart", "--p99", "2ms", "--set", "load.arrivals=poisson"],
             "--arrivals says",
         ),
-        (["quickstart", "--resume", "x"], "leave out scenario and limits"),
+        (["quickstart", "--resume", "x"], "leave out SCENARIO"),
         (["grid", "--p99", "2ms"], "keep to 16"),
         (["--p99", "2ms"], "name a scenario"),
         (["--resume", "nope"], "no SLO search 'nope'"),
