@@ -362,7 +362,9 @@ def _show(path: Path, format_name: str) -> int:
 
     stored = store.read_slo(path)
     print(drawn.render(stored, format_name, stdout_screen()), end="")
-    if format_name == "text":
+    if format_name == "text" and not stored.trials:
+        print(f"\nRecorded in {path}")
+    elif format_name == "text":
         print(f"\nRecorded in {path}; a page of it: slotbench report {path}")
     else:
         _say(f"recorded in {path}")

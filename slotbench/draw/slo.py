@@ -212,7 +212,10 @@ def _table(record: SloRecord, cell: str, found: Sequence[Searched]) -> CellTable
     slots = next(c.workload.num_slots for c in record.scenario.cells if c.name == cell)
     header = ["contender", "shown to hold", "shown not to", "per actor"]
     for given in plan.limits:
-        header += [f"p{given.percent:g} at the one", "at the other"]
+        name = f"p{given.percent:g}"
+        # Two columns of one name could not be told apart.
+        other = "at the other" if len(plan.limits) == 1 else f"{name} at the other"
+        header += [f"{name} at the one", other]
     header += ["trials", "of the best"]
     of_cell = [one for one in found if one.cell == cell]
     rows = []

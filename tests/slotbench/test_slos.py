@@ -11,6 +11,7 @@ from slotbench import contenders, slos, store
 from slotbench.compute import slo_answer
 from slotbench.errors import ContenderError, RecordError, ScenarioError, SlotbenchError
 from slotbench.records import PERCENTILES, GymEnvironment, Limit, Load, SloPlan, ThinkTime
+from slotbench.store.folder import SloFolder
 from tests.slotbench.support.slos import (
     P99_2MS,
     SimulatedExecutor,
@@ -312,6 +313,11 @@ def test_a_search_is_no_run(found: tuple[store.StoredSlo, SimulatedExecutor]) ->
     assert store.find("small", path.parent, ("run", "slo")) == path
     with pytest.raises(RecordError, match="there is no run in"):
         store.find(None, path.parent)
+    # By its name it is found, to be refused with what it is.
+    for name in (path.name, path.name[-6:]):
+        assert store.find(name, path.parent) == path
+    with SloFolder(path), pytest.raises(RecordError, match="before the search is resumed"):
+        SloFolder(path)
     with pytest.raises(RecordError, match="but an SLO search: 'slotbench show"):
         store.read(path)
 
@@ -323,6 +329,11 @@ def test_a_search_is_no_run(found: tuple[store.StoredSlo, SimulatedExecutor]) ->
         ("slo.json", '"limit_s": 0.002', '"limit_s": 0.0', "is no limit"),
         ("slo.json", '"precision": 0.05', '"precision": 0.0', "plan.precision"),
         ("slo.json", '"confidence": 0.95', '"confidence": 1.0', "plan.confidence"),
+        ("slo.json", '"max_measure_s": 10.0', '"max_measure_s": 0.0', "max_measure_s"),
+        ("slo.json", '"limits": [', '"limits": [{"percent": 99, "limit_s": 1},', "has two"),
+        ("searched.jsonl", '"load_index":170', '"load_index":1000000000000', "load_index"),
+        ("searched.jsonl", '"load_index":170', '"load_index":171', "load_index 171"),
+        ("searched.jsonl", '"window_s":1.0', '"window_s":0.0', "without length"),
         ("searched.jsonl", '"contender":"slot"', '"contender":"x"', "no contender 'x'"),
         ("searched.jsonl", '"load_index":null', '"load_index":7', "load_index"),
     ],

@@ -165,6 +165,15 @@ def test_a_closed_loop_that_worked_is_no_usable_trial(
     assert slotbench("slo", small, "--p99", "2ms").code == 3
 
 
+def test_a_search_without_trials_offers_no_page(
+    slotbench: Any, small: Path, simulated: SimulatedExecutor
+) -> None:
+    outcome = slotbench("slo", small, "--p99", "2ms", "--budget", "100ms")
+    assert outcome.code == 0, outcome.stderr
+    assert "Recorded in results/" in outcome.stdout
+    assert "slotbench report" not in outcome.stdout
+
+
 def test_a_plan_is_shown_and_nothing_done(
     slotbench: Any, small: Path, tmp_path: Path
 ) -> None:

@@ -62,6 +62,17 @@ def test_text_fits_its_screen(stored: StoredSlo, width: int) -> None:
     assert "shown to hold" in text
 
 
+def test_columns_and_numbers_can_be_told_apart(tmp_path: Path) -> None:
+    """Each column has a name of its own, and no number is broken between its thousands."""
+    plan = SloPlan((Limit(50.0, 1e-3), Limit(99.0, 2e-3)))
+    both = search(tmp_path, "slot", plan=plan)
+    header = slo.page(both).tables[0].header
+    assert len(set(header)) == len(header)
+    for width in range(60, 130):
+        text = slo.render(both, "text", Screen(width=width))
+        assert not re.search(r"\d\n *\d\d\d/s", text)
+
+
 def test_every_format_says_the_same(stored: StoredSlo) -> None:
     found = json.loads(slo.render(stored, "json"))
     (first, second) = csv.DictReader(io.StringIO(slo.render(stored, "csv")))
