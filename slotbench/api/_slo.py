@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from slotbench.measure.runner import Progress
-    from slotbench.slos import Arrivals
+    from slotbench.searching import Arrivals
 
 
 @dataclass(frozen=True, repr=False)
@@ -171,7 +171,7 @@ def slo(
         RecordError: the results folder cannot be written.
         WorkerError: no worker process comes up.
     """
-    from slotbench import slos
+    from slotbench import searching
     from slotbench.measure.executor import LocalExecutor
 
     given = {50.0: p50, 90.0: p90, 99.0: p99, 99.9: p999}
@@ -185,17 +185,17 @@ def slo(
         from_per_s=None if from_per_s is None else _number(from_per_s, "from_per_s"),
         budget_s=None if budget_s is None else _number(budget_s, "budget_s"),
     )
-    slos.check_plan(plan)
+    searching.check_plan(plan)
     asked = Asked("slo", scenario, overrides, contenders, seed)
     loaded, skipped = asked.load(None)
-    wanted = slos.labels_of(loaded, asked.raced)
-    skipped += slos.left_out(loaded, wanted)
-    loaded = slos.prepare(loaded, plan, arrivals=arrivals, contenders=wanted)
+    wanted = searching.labels_of(loaded, asked.raced)
+    skipped += searching.left_out(loaded, wanted)
+    loaded = searching.prepare(loaded, plan, arrivals=arrivals, contenders=wanted)
     with (
-        progress(on_progress, slos.estimate_s(loaded, plan)) as told,
+        progress(on_progress, searching.estimate_s(loaded, plan)) as told,
         LocalExecutor(loaded) as executor,
     ):
-        path = slos.search_scenario(
+        path = searching.search_scenario(
             loaded,
             executor,
             Path(results_dir),

@@ -216,7 +216,7 @@ def _load(  # noqa: PLR0917  # what the command line says of the scenario
     seed: int | None,
 ) -> "tuple[Scenario, tuple[Skipped, ...]]":
     """The scenario as an open loop, and what it goes without."""
-    from slotbench import slos
+    from slotbench import searching
     from slotbench.scenario import load
     from slotbench.session import without_missing
 
@@ -228,31 +228,31 @@ def _load(  # noqa: PLR0917  # what the command line says of the scenario
                 f"--set {text}: the search sets the load itself; --arrivals says how requests "
                 "come, --from where it begins"
             )
-    slos.check_plan(plan)
+    searching.check_plan(plan)
     loaded = load(
         scenario, overrides=tuple(overrides), contenders=tuple(contenders), seed=seed
     )
     loaded, skipped = without_missing(loaded)
-    wanted = slos.labels_of(loaded, contenders)
-    how: slos.Arrivals = "constant" if arrivals == "constant" else "poisson"
-    skipped += slos.left_out(loaded, wanted)
-    return slos.prepare(loaded, plan, arrivals=how, contenders=wanted), skipped
+    wanted = searching.labels_of(loaded, contenders)
+    how: searching.Arrivals = "constant" if arrivals == "constant" else "poisson"
+    skipped += searching.left_out(loaded, wanted)
+    return searching.prepare(loaded, plan, arrivals=how, contenders=wanted), skipped
 
 
 def _search(
     scenario: "Scenario", plan: "SloPlan", results: Path, skipped: "Sequence[Skipped]"
 ) -> Path:
     """Search under a progress bar; return the folder."""
-    from slotbench import slos
+    from slotbench import searching
     from slotbench.cli._progress import ProgressBar
 
     folders: list[Path] = []
     try:
         with (
-            ProgressBar(slos.estimate_s(scenario, plan)) as bar,
+            ProgressBar(searching.estimate_s(scenario, plan)) as bar,
             _executor(scenario) as executor,
         ):
-            return slos.search_scenario(
+            return searching.search_scenario(
                 scenario,
                 executor,
                 results,
@@ -271,20 +271,20 @@ def _resume(
     reference: str, results: Path, budget_s: float | None, *, allow_different: bool
 ) -> Path:
     """Go on under a progress bar; return the folder."""
-    from slotbench import slos, store
+    from slotbench import searching, store
     from slotbench.cli._progress import ProgressBar
 
     path = store.find(reference, results, ("slo",))
     stored = store.read_slo(path)
-    slos.check_resumable(stored)
+    searching.check_resumable(stored)
     scenario, plan = stored.record.scenario, stored.record.plan
     folders: list[Path] = []
     try:
         with (
-            ProgressBar(slos.estimate_s(scenario, plan)) as bar,
+            ProgressBar(searching.estimate_s(scenario, plan)) as bar,
             _executor(scenario) as executor,
         ):
-            return slos.resume_search(
+            return searching.resume_search(
                 stored.path,
                 executor,
                 budget_s=budget_s,
@@ -300,12 +300,12 @@ def _resume(
 
 def _print_rest(reference: str, results: Path, *, allow_different: bool) -> None:
     """Print what a search that was broken off still has to do."""
-    from slotbench import slos, store
+    from slotbench import searching, store
     from slotbench.compute import slo_answer
     from slotbench.draw import units
 
     stored = store.read_slo(store.find(reference, results, ("slo",)))
-    slos.check_resumable(stored)
+    searching.check_resumable(stored)
     record = stored.record
     if not allow_different:
         here = store.environment.collect(record.scenario.contenders)
@@ -333,7 +333,7 @@ def _say_interrupted(folders: "Sequence[Path]") -> None:
 
 def _print_plan(scenario: "Scenario", plan: "SloPlan") -> None:
     """Print what would be done: on stdout, since here it is the data."""
-    from slotbench import slos
+    from slotbench import searching
     from slotbench.compute import slo_answer
     from slotbench.draw import slo as drawn
     from slotbench.draw import units
@@ -350,7 +350,7 @@ def _print_plan(scenario: "Scenario", plan: "SloPlan") -> None:
     noun = "search" if number == 1 else "searches"
     print(
         f"\n{number} {noun} of {scenario.cells[0].workload.load.arrivals} arrivals, seed "
-        f"{scenario.seed}; expected duration {units.duration(slos.estimate_s(scenario, plan))}"
+        f"{scenario.seed}; expected duration {units.duration(searching.estimate_s(scenario, plan))}"
     )
 
 

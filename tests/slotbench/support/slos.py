@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from slotbench import contenders, slos
+from slotbench import contenders, searching
 from slotbench.records import (
     Cell,
     Contender,
@@ -178,10 +178,10 @@ def search(
     num_cells: int = 1,
 ) -> StoredSlo:
     """A whole search of simulated trials, recorded and read back."""
-    made = slos.prepare(
+    made = searching.prepare(
         scenario(*(labels or ("threading", "slot")), num_cells=num_cells), plan
     )
-    path = slos.search_scenario(
+    path = searching.search_scenario(
         made,
         executor or SimulatedExecutor(),  # type: ignore[arg-type]
         folder,
