@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsFloat
 
 from slotbench import store
 from slotbench.api._measure import Asked, progress
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from slotbench.measure.runner import Progress
-    from slotbench.slos import Arrivals
+    from slotbench.searching import Arrivals
 
 
 @dataclass(frozen=True, repr=False)
@@ -171,30 +171,31 @@ def slo(
         RecordError: the results folder cannot be written.
         WorkerError: no worker process comes up.
     """
-    from slotbench import slos
+    from slotbench import searching
     from slotbench.measure.executor import LocalExecutor
 
     given = {50.0: p50, 90.0: p90, 99.0: p99, 99.9: p999}
     plan = SloPlan(
         tuple(
-            Limit(percent, _seconds(value))
+            Limit(percent, _seconds(value, f"the limit of p{percent:g}"))
             for percent, value in given.items()
             if value is not None
         ),
-        precision,
-        from_per_s=from_per_s,
-        budget_s=budget_s,
+        _number(precision, "precision"),
+        from_per_s=None if from_per_s is None else _number(from_per_s, "from_per_s"),
+        budget_s=None if budget_s is None else _number(budget_s, "budget_s"),
     )
-    slos.check_plan(plan)
+    searching.check_plan(plan)
     asked = Asked("slo", scenario, overrides, contenders, seed)
     loaded, skipped = asked.load(None)
-    wanted = slos.labels_of(loaded, asked.raced)
-    loaded = slos.prepare(loaded, plan, arrivals=arrivals, contenders=wanted)
+    wanted = searching.labels_of(loaded, asked.raced)
+    skipped += searching.left_out(loaded, wanted)
+    loaded = searching.prepare(loaded, plan, arrivals=arrivals, contenders=wanted)
     with (
-        progress(on_progress, slos.estimate_s(loaded, plan)) as told,
+        progress(on_progress, searching.estimate_s(loaded, plan)) as told,
         LocalExecutor(loaded) as executor,
     ):
-        path = slos.search_scenario(
+        path = searching.search_scenario(
             loaded,
             executor,
             Path(results_dir),
@@ -220,11 +221,19 @@ def load_slo(path: str | Path | None = None, *, results_dir: str | Path = "resul
     return Slo(store.read_slo(store.find(path, results_dir, ("slo",))))
 
 
-def _seconds(value: float | str) -> float:
+def _seconds(value: float | str, name: str) -> float:
+    if not isinstance(value, str):
+        return _number(value, name, ' or a text such as "2ms"')
     try:
-        return durations.parse_s(value) if isinstance(value, str) else float(value)
+        return durations.parse_s(value)
     except ValueError as error:
         raise SlotbenchError(str(error)) from None
+
+
+def _number(value: object, name: str, otherwise: str = "") -> float:
+    if isinstance(value, str) or not isinstance(value, SupportsFloat):
+        raise SlotbenchError(f"{name} is a number{otherwise}, not {value!r}")
+    return float(value)
 
 
 def _options(plan: SloPlan, arrivals: str) -> list[tuple[str, ...]]:

@@ -77,9 +77,13 @@ def slo(
         ),
     ] = None,
     arrivals: Annotated[
-        str,
-        typer.Option(metavar="|".join(_ARRIVALS), help="How each actor's requests come."),
-    ] = "poisson",
+        str | None,
+        typer.Option(
+            metavar="|".join(_ARRIVALS),
+            help="How each actor's requests come.",
+            show_default="poisson",
+        ),
+    ] = None,
     precision: Annotated[
         float | None,
         typer.Option(
@@ -155,16 +159,34 @@ def slo(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     drawn.check_format(format_name)
     if resume is not None:
-        if scenario is not None or any(limits.values()):
-            raise SlotbenchError(
-                "--resume goes on with a search as it was begun: leave out scenario and limits"
+        options: dict[str, object] = {
+            "SCENARIO": scenario,
+            **{f"--p{percent:g}".replace(".", ""): one for percent, one in limits.items()},
+            "--set": set_,
+            "--contender": contender,
+            "--arrivals": arrivals,
+            "--precision": precision,
+            "--from": from_,
+            "--seed": seed,
+        }
+        given = [name for name, value in options.items() if value not in (None, [])]
+        if given:
+            raise typer.BadParameter(
+                f"a search is resumed as it was begun: leave out {', '.join(given)}"
             )
+        if dry_run:
+            _print_rest(resume, results, allow_different=allow_different)
+            return EXIT_OK
         path = _resume(resume, results, budget, allow_different=allow_different)
         return _show(path, format_name)
     if scenario is None:
         raise SlotbenchError("name a scenario, or a search to go on with after --resume")
+    if allow_different:
+        raise typer.BadParameter("--allow-different goes with --resume")
     plan = _plan(limits, precision, from_, budget)
-    loaded, skipped = _load(scenario, plan, arrivals, set_ or (), contender or (), seed)
+    loaded, skipped = _load(
+        scenario, plan, arrivals or "poisson", set_ or (), contender or (), seed
+    )
     for skip in skipped:
         _say(f"skipping {skip.label}: {skip.reason}")
     if dry_run:
@@ -194,7 +216,7 @@ def _load(  # noqa: PLR0917  # what the command line says of the scenario
     seed: int | None,
 ) -> "tuple[Scenario, tuple[Skipped, ...]]":
     """The scenario as an open loop, and what it goes without."""
-    from slotbench import slos
+    from slotbench import searching
     from slotbench.scenario import load
     from slotbench.session import without_missing
 
@@ -206,30 +228,31 @@ def _load(  # noqa: PLR0917  # what the command line says of the scenario
                 f"--set {text}: the search sets the load itself; --arrivals says how requests "
                 "come, --from where it begins"
             )
-    slos.check_plan(plan)
+    searching.check_plan(plan)
     loaded = load(
         scenario, overrides=tuple(overrides), contenders=tuple(contenders), seed=seed
     )
     loaded, skipped = without_missing(loaded)
-    wanted = slos.labels_of(loaded, contenders)
-    how: slos.Arrivals = "constant" if arrivals == "constant" else "poisson"
-    return slos.prepare(loaded, plan, arrivals=how, contenders=wanted), skipped
+    wanted = searching.labels_of(loaded, contenders)
+    how: searching.Arrivals = "constant" if arrivals == "constant" else "poisson"
+    skipped += searching.left_out(loaded, wanted)
+    return searching.prepare(loaded, plan, arrivals=how, contenders=wanted), skipped
 
 
 def _search(
     scenario: "Scenario", plan: "SloPlan", results: Path, skipped: "Sequence[Skipped]"
 ) -> Path:
     """Search under a progress bar; return the folder."""
-    from slotbench import slos
+    from slotbench import searching
     from slotbench.cli._progress import ProgressBar
 
     folders: list[Path] = []
     try:
         with (
-            ProgressBar(slos.estimate_s(scenario, plan)) as bar,
+            ProgressBar(searching.estimate_s(scenario, plan)) as bar,
             _executor(scenario) as executor,
         ):
-            return slos.search_scenario(
+            return searching.search_scenario(
                 scenario,
                 executor,
                 results,
@@ -248,20 +271,20 @@ def _resume(
     reference: str, results: Path, budget_s: float | None, *, allow_different: bool
 ) -> Path:
     """Go on under a progress bar; return the folder."""
-    from slotbench import slos, store
+    from slotbench import searching, store
     from slotbench.cli._progress import ProgressBar
 
     path = store.find(reference, results, ("slo",))
     stored = store.read_slo(path)
-    slos.check_resumable(stored)
+    searching.check_resumable(stored)
     scenario, plan = stored.record.scenario, stored.record.plan
     folders: list[Path] = []
     try:
         with (
-            ProgressBar(slos.estimate_s(scenario, plan)) as bar,
+            ProgressBar(searching.estimate_s(scenario, plan)) as bar,
             _executor(scenario) as executor,
         ):
-            return slos.resume_search(
+            return searching.resume_search(
                 stored.path,
                 executor,
                 budget_s=budget_s,
@@ -273,6 +296,26 @@ def _resume(
     except KeyboardInterrupt:
         _say_interrupted(folders)
         raise
+
+
+def _print_rest(reference: str, results: Path, *, allow_different: bool) -> None:
+    """Print what a search that was broken off still has to do."""
+    from slotbench import searching, store
+    from slotbench.compute import slo_answer
+    from slotbench.draw import units
+
+    stored = store.read_slo(store.find(reference, results, ("slo",)))
+    searching.check_resumable(stored)
+    record = stored.record
+    if not allow_different:
+        here = store.environment.collect(record.scenario.contenders)
+        store.check_same_environment(record.slo_id, record.environment, here)
+    found = slo_answer.searched(record, stored.trials)
+    ended = sum(not one.is_open for one in found)
+    print(
+        f"{record.slo_id}: {ended} of {units.count(len(found), 'contender')} in a cell searched, "
+        f"{units.count(len(stored.trials), 'trial')} recorded, {len(found) - ended} left"
+    )
 
 
 def _executor(scenario: "Scenario") -> "LocalExecutor":
@@ -290,7 +333,7 @@ def _say_interrupted(folders: "Sequence[Path]") -> None:
 
 def _print_plan(scenario: "Scenario", plan: "SloPlan") -> None:
     """Print what would be done: on stdout, since here it is the data."""
-    from slotbench import slos
+    from slotbench import searching
     from slotbench.compute import slo_answer
     from slotbench.draw import slo as drawn
     from slotbench.draw import units
@@ -307,7 +350,7 @@ def _print_plan(scenario: "Scenario", plan: "SloPlan") -> None:
     noun = "search" if number == 1 else "searches"
     print(
         f"\n{number} {noun} of {scenario.cells[0].workload.load.arrivals} arrivals, seed "
-        f"{scenario.seed}; expected duration {units.duration(slos.estimate_s(scenario, plan))}"
+        f"{scenario.seed}; expected duration {units.duration(searching.estimate_s(scenario, plan))}"
     )
 
 
@@ -319,7 +362,9 @@ def _show(path: Path, format_name: str) -> int:
 
     stored = store.read_slo(path)
     print(drawn.render(stored, format_name, stdout_screen()), end="")
-    if format_name == "text":
+    if format_name == "text" and not stored.trials:
+        print(f"\nRecorded in {path}")
+    elif format_name == "text":
         print(f"\nRecorded in {path}; a page of it: slotbench report {path}")
     else:
         _say(f"recorded in {path}")
@@ -327,15 +372,20 @@ def _show(path: Path, format_name: str) -> int:
 
 
 def _exit_code(stored: "StoredSlo") -> int:
-    """Return 4 or 3 where a contender has no usable trial, 4 if one of its failed; else 0."""
+    """Return 4 or 3 where a contender has no usable trial, 4 if one of its failed; else 0.
+
+    A closed loop, which only says where to begin, counts where nothing came after it.
+    """
     codes = set()
     for cell in stored.record.scenario.cells:
         for who in stored.record.scenario.contenders:
-            own = [
-                one.trial
+            mine = [
+                one
                 for one in stored.trials
                 if (one.trial.cell, one.trial.contender) == (cell.name, who.label)
             ]
+            is_open = [one for one in mine if one.load_index is not None]
+            own = [one.trial for one in is_open or mine]
             if own and all(trial.status == "failed" or trial.is_invalid for trial in own):
                 has_failed = any(trial.status == "failed" for trial in own)
                 codes.add(EXIT_TRIAL_FAILED if has_failed else EXIT_INVALID)

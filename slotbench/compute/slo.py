@@ -6,7 +6,8 @@ for all contenders. From its start the search goes up or down by factors of 2 un
 holds and one that does not, and then bisects between them, to two neighbours of the ladder.
 
 A load is decided by trials, one number each: the logarithm of the trial's percentile over its limit.
-It *holds* where a one-sided t test rejects that the mean is 0 or more, for every limit;
+So what is held against the limit is the geometric mean over processes, and the test is exact where
+logarithms are normal. It *holds* where a one-sided t test rejects that the mean is 0 or more, for every limit;
 it *fails* where one rejects that the mean is 0 or less, for any limit. Each test has
 ``(1 - confidence) / (searches · most loads · looks)``, a failure's once more divided by the number of
 limits: by Bonferroni's inequality no decision of the whole answer is wrong with a
@@ -26,20 +27,42 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from slotbench.compute import statistics
-from slotbench.records import Limit, SloPlan, SloTrial, TrialMeasurement
+from slotbench.records import Limit, SloPlan, SloTrial, TrialMeasurement, TrialRecord
 
 Decision = Literal["open", "holds", "fails", "undecided", "unmade"]
 """Of a load: more trials are wanted; shown to hold; shown not to; neither after the last look;
 no trial with numbers could be made of it."""
 
-Ending = Literal["interval", "none holds", "all hold", "not found", "open"]
+Ending = Literal[
+    "interval",
+    "none holds",
+    "all hold",
+    "undecided below",
+    "undecided above",
+    "not found",
+    "open",
+]
+
+Cause = Literal["", "generator", "contender", "other"]
+"""Of a trial without usable numbers: the generator was late; the contender failed, or lost, mixed up or
+doubled replies; the window or machine was of no use."""
+
+_CONTENDERS_RULES: Final = frozenset({"wrong_reply", "lost_reply", "counts", "server"})
+"""Of `slotbench.compute.validity`: what a contender, and no generator, is to blame for."""
 
 MAX_FACTOR: Final = 4.0
 """What one trial's percentile counts for at most, over its limit or under it: how far beyond
 saturation a latency gets says how long the window was."""
 
 _LEAST_SD: Final = 0.01
-"""Of the logarithms: trials that agree to less do so by chance, or by `MAX_FACTOR`."""
+"""Of the logarithms, where a load fails: trials that agree to less do so by chance, or by
+`MAX_FACTOR`."""
+
+_LEAST_SD_HOLDS: Final = 0.1
+"""The same where a load holds. A few processes that agree say little of a slow one among ten: with
+10 % of processes three times as slow the mean lies 0.11 above what the others agree on, and so near
+to the limit no load is to hold by their agreement. The rare process is the slow one: a failure needs no such
+margin."""
 
 MAX_BACKLOG_SHARE: Final = 0.01
 """Of a window's requests: those that were due and not submitted at its end, beyond which the load
@@ -99,12 +122,16 @@ class Tried:
         is_disturbed: the machine interfered.
         is_overloaded: requests came faster than they were answered.
         values_s: each limit's percentile as measured; None of too few requests.
+        cause: why it has no usable numbers; "" where it has some,
+        problem: and that in words.
     """
 
     margins: tuple[float, ...] | None
     is_disturbed: bool = False
     is_overloaded: bool = False
     values_s: tuple[float | None, ...] = ()
+    cause: Cause = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +145,9 @@ class Point:
         num_overloaded: of them.
         num_disturbed: trials that were made again.
         num_disturbed_counted: of those that count, since they were too many to be made again.
-        num_unusable: failed or INVALID.
+        num_unusable: failed or INVALID,
+        cause: of the last of them; "" where there is none,
+        problem: and what it met, in words.
     """
 
     load_index: int
@@ -130,6 +159,8 @@ class Point:
     num_disturbed: int
     num_disturbed_counted: int
     num_unusable: int
+    cause: Cause = ""
+    problem: str = ""
 
     @property
     def num_trials(self) -> int:
@@ -144,8 +175,10 @@ class Search:
     Attributes:
         points: by rising load.
         next_index: the load of the next trial; None where the search has ended.
-        ending: "interval": between two loads; "none holds" of those tried; "all hold" that were
-            tried; "not found": no load could be decided; "open": it goes on.
+        ending: "interval": between two loads; "none holds": the lowest tried does not; "all hold":
+            the highest tried does; "undecided below": some are shown not to hold, none lower is
+            decided; "undecided above": some are shown to hold, none higher is decided; "not
+            found": no load could be decided; "open": it goes on.
         contradictions: pairs of loads of which the lower one has the higher latency.
     """
 
@@ -254,7 +287,8 @@ def tried(trial: SloTrial, limits: Sequence[Limit]) -> Tried:
     measured = trial.trial.measurement
     disturbed = trial.trial.is_disturbed
     if trial.trial.status == "failed" or trial.trial.is_invalid or measured is None:
-        return Tried(None, disturbed)
+        cause, problem = _cause(trial.trial)
+        return Tried(None, disturbed, cause=cause, problem=problem)
     found = [(percentile(measured, one.percent), one.limit_s) for one in limits]
     overloaded = is_overloaded(measured)
     margins = []
@@ -262,12 +296,35 @@ def tried(trial: SloTrial, limits: Sequence[Limit]) -> Tried:
         if overloaded:
             margins.append(math.log(MAX_FACTOR))
         elif value_s is None:
-            return Tried(None, disturbed)
+            problem = "its window holds too few requests"
+            return Tried(None, disturbed, cause="other", problem=problem)
         else:
             # A latency of 0 is below the clock.
             margins.append(cut(math.log(max(value_s, 1e-9) / limit_s)))
     values_s = tuple(value_s for value_s, _ in found)
     return Tried(tuple(margins), disturbed, overloaded, values_s)
+
+
+def problem(trial: TrialRecord) -> str:
+    """Why a trial has no usable numbers; "" where it has some."""
+    return _cause(trial)[1]
+
+
+def _cause(trial: TrialRecord) -> tuple[Cause, str]:
+    if trial.status == "failed":
+        return "contender", f"failed: {trial.error}"
+    invalid = [found for found in trial.findings if found.severity == "INVALID"]
+    if not invalid:
+        return "", ""
+    # What a contender does wrong is not made good by a generator that was late, too.
+    of_contender = [found for found in invalid if found.rule in _CONTENDERS_RULES]
+    worst = (of_contender or invalid)[0]
+    cause: Cause = "other"
+    if of_contender:
+        cause = "contender"
+    elif worst.rule == "generator":
+        cause = "generator"
+    return cause, f"{worst.rule}: {worst.detail}"
 
 
 def percentile(measured: TrialMeasurement, percent: float) -> float | None:
@@ -319,27 +376,28 @@ def decide(
     for look in looks:
         if len(counted) < look:
             return "open"
-        effects = [_effect(values) for values in zip(*counted[:look], strict=True)]
-        alpha_fails = alpha / len(effects)
-        if all(effect <= -_needed(alpha, look) for effect in effects):
+        of_limits = list(zip(*counted[:look], strict=True))
+        alpha_fails = alpha / len(of_limits)
+        holding = max(_effect(values, _LEAST_SD_HOLDS) for values in of_limits)
+        failing = max(_effect(values, _LEAST_SD) for values in of_limits)
+        if holding <= -_needed(alpha, look):
             return "holds"
-        if any(effect >= _needed(alpha_fails, look) for effect in effects):
+        if failing >= _needed(alpha_fails, look):
             return "fails"
-        is_hopeless = not (
-            all(effect <= -_HOPE * _needed(alpha, looks[-1]) for effect in effects)
-            or any(effect >= _HOPE * _needed(alpha_fails, looks[-1]) for effect in effects)
-        )
+        is_hopeless = holding > -_HOPE * _needed(
+            alpha, looks[-1]
+        ) and failing < _HOPE * _needed(alpha_fails, looks[-1])
         if is_hopeless and look != looks[0]:
             return "undecided"
     return "undecided"
 
 
-def _effect(values: Sequence[float]) -> float:
-    """Their mean in standard deviations."""
+def _effect(values: Sequence[float], least_sd: float) -> float:
+    """Their mean in standard deviations, of which each is at least so much."""
     count = len(values)
     mean = math.fsum(values) / count
     variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
-    return mean / max(math.sqrt(variance), _LEAST_SD)
+    return mean / max(math.sqrt(variance), least_sd)
 
 
 @functools.cache
@@ -400,10 +458,10 @@ def next_index(decisions: Mapping[int, Decision], steps: Ladder) -> int | None:
         return max(steps.lowest, lowest - steps.stride)
     # What the generator cannot make, it cannot make at a higher load either.
     is_walled = bool(found["fails"] or found["unmade"])
-    if found["holds"] and not is_walled and highest < steps.highest:
+    if not is_walled and highest < steps.highest:
         return min(steps.highest, highest + steps.stride)
     if not found["holds"]:
-        return None
+        return _between_unsure([*found["undecided"], *found["unmade"]], found["fails"])
     held = max(found["holds"])
     failed = min(found["fails"], default=None)
     unsure = [
@@ -419,6 +477,15 @@ def next_index(decisions: Mapping[int, Decision], steps: Ladder) -> int | None:
     return next(((low + high) // 2 for low, high in gaps if high - low > 1), None)
 
 
+def _between_unsure(unsure: Sequence[int], fails: Sequence[int]) -> int | None:
+    """Bring the lowest load that fails near to those below it, where none of them holds."""
+    failed = min(fails, default=None)
+    if failed is None:
+        return None
+    low = max((index for index in unsure if index < failed), default=failed)
+    return (low + failed) // 2 if failed - low > 1 else None
+
+
 def _point(index: int, made: Sequence[Tried], plan: SloPlan, alpha: float) -> Point:
     usable = [one for one in made if one.margins is not None]
     counted: list[Tried] = []
@@ -430,7 +497,8 @@ def _point(index: int, made: Sequence[Tried], plan: SloPlan, alpha: float) -> Po
         else:
             counted.append(one)
     margins = tuple(one.margins for one in counted if one.margins is not None)
-    num_unusable = len(made) - len(usable)
+    unusable = [one for one in made if one.margins is None]
+    num_unusable = len(unusable)
     decision = decide(margins, plan.looks, alpha)
     if decision == "open" and num_unusable >= MAX_UNUSABLE:
         decision = "unmade"
@@ -447,16 +515,22 @@ def _point(index: int, made: Sequence[Tried], plan: SloPlan, alpha: float) -> Po
         num_disturbed=num_disturbed,
         num_disturbed_counted=sum(one.is_disturbed for one in counted),
         num_unusable=num_unusable,
+        cause=unusable[-1].cause if unusable else "",
+        problem=unusable[-1].problem if unusable else "",
     )
 
 
 def _ending(points: Sequence[Point], following: int | None) -> Ending:
     if following is not None:
         return "open"
-    decisions = {point.decision for point in points}
+    decisions = [point.decision for point in points]
+    if "holds" in decisions and "fails" in decisions:
+        return "interval"
     if "holds" in decisions:
-        return "interval" if "fails" in decisions else "all hold"
-    return "none holds" if "fails" in decisions else "not found"
+        return "all hold" if decisions[-1] == "holds" else "undecided above"
+    if "fails" in decisions:
+        return "none holds" if decisions[0] == "fails" else "undecided below"
+    return "not found"
 
 
 def _contradictions(points: Sequence[Point]) -> Iterable[tuple[Point, Point]]:

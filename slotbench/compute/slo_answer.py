@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from slotbench.compute import percentiles, slo, validity
+from slotbench.compute.comparison import FLOOR
 from slotbench.compute.slo import Ladder, Search
 from slotbench.records import Scenario, SloPlan, SloRecord, SloTrial, Workload
 
@@ -97,11 +98,16 @@ def leads(found: Sequence[Searched]) -> tuple[Lead, ...]:
     """
     pairs = [
         Lead(ours.cell, ours.contender, other.contender, ours.low_per_s / other.high_per_s)
-        for ours in found
-        for other in found
+        for ours in _transports(found)
+        for other in _transports(found)
         if ours.cell == other.cell and ours.low_per_s >= other.high_per_s
     ]
     return tuple(sorted(pairs, key=lambda pair: -pair.ratio))
+
+
+def _transports(found: Sequence[Searched]) -> list[Searched]:
+    """All but the floor, which nobody can be served by."""
+    return [one for one in found if one.contender != FLOOR]
 
 
 def share_of_best(
@@ -112,7 +118,9 @@ def share_of_best(
     Returns:
         None where an end is not known.
     """
-    of_cell = [other for other in found if other.cell == one.cell]
+    of_cell = [other for other in _transports(found) if other.cell == one.cell]
+    if one not in of_cell:
+        return None, None
     best_low = max(other.low_per_s for other in of_cell)
     best_high = max(other.high_per_s for other in of_cell)
     if best_low == 0.0:
@@ -162,7 +170,7 @@ def _searched(
         search = Search((), None, "not found")
     else:
         search = Search((), None, "open")
-    problems = [text for text in map(_problem, made) if text]
+    problems = [text for text in (slo.problem(one.trial) for one in made) if text]
     return Searched(
         cell=cell,
         contender=label,
@@ -180,13 +188,3 @@ def _throughput(one: SloTrial) -> float:
     if one.trial.status == "failed" or one.trial.is_invalid or measured is None:
         return 0.0
     return measured.num_replies / measured.window_s
-
-
-def _problem(one: SloTrial) -> str:
-    """Why a trial has no usable numbers; "" where it has some."""
-    if one.trial.status == "failed":
-        return f"failed: {one.trial.error}"
-    for found in one.trial.findings:
-        if found.severity == "INVALID":
-            return f"{found.rule}: {found.detail}"
-    return ""

@@ -19,6 +19,7 @@ from slotbench.draw.cell_table import BASELINE, CellTable
 from slotbench.draw.columns import GAP, aligned, joined
 from slotbench.draw.page import Page, page
 from slotbench.draw.screen import PAPER, Screen, drawn
+from slotbench.draw.table import wrapped
 
 MIN_WIDTH: Final = 24
 
@@ -43,7 +44,9 @@ def of_page(shown: Page, screen: Screen = PAPER) -> str:
 
 def renderable(shown: Page, width: int) -> Group:
     """The same for a rich console of that many columns."""
-    parts: list[Text | Padding] = [Text(shown.opening, style="bold")]
+    parts: list[Text | Padding] = [
+        Text("\n".join(wrapped(shown.opening, width, 0)), style="bold")
+    ]
     parts += [Text(line, style="dim") for line in shown.facts]
     parts += [_styled(line) for line in shown.differences]
     parts += _tables(shown.tables, width)
@@ -65,7 +68,10 @@ def _tables(tables: Sequence[CellTable], width: int) -> "list[Text | Padding]":
     for table in tables:
         parts += [Text(""), Text(table.name, style="bold underline")]
         parts += [_styled(line) for line in layout(table)]
-        parts += [Padding(_styled(note), (0, 0, 0, GAP)) for note in table.notes]
+        parts += [
+            Padding(_styled("\n".join(wrapped(note, width - GAP, 0))), (0, 0, 0, GAP))
+            for note in table.notes
+        ]
     return parts
 
 

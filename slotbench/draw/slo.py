@@ -35,6 +35,11 @@ FORMATS: Final = ("csv", "html", "json", "md", "text")
 
 ASSUMPTION: Final = "assumes that latency does not fall where load rises"
 
+SPREAD_ASSUMPTION: Final = (
+    "assumes that the logarithms of processes are spread about normally: slow ones that are rare may "
+    "not have been met"
+)
+
 _NONE: Final = "none"
 
 
@@ -109,10 +114,11 @@ def facts(stored: StoredSlo) -> str:
 def legend(record: SloRecord) -> str:
     """How to read the table."""
     return (
-        f"loads are of all actors together, latency counts from the intended start; every "
-        f"interval at once is right with {units.percent(record.plan.confidence)}, each of its ends "
+        f"loads are of all actors together, latency counts from the intended start; a load holds "
+        f"where the geometric mean over processes of a percentile keeps to its limit; every "
+        f"interval at once, but for those of DISTURBED trials, is right with {units.percent(record.plan.confidence)}, each of its ends "
         f"shown by {record.plan.looks[0]} to {record.plan.looks[-1]} trials in processes of their "
-        f"own; {ASSUMPTION}"
+        f"own; {SPREAD_ASSUMPTION}; {ASSUMPTION}"
     )
 
 
@@ -149,6 +155,16 @@ def _sentences(stored: StoredSlo, found: Sequence[Searched]) -> Iterable[Sentenc
         shown = _leads(of_cell)
         if shown:
             text += f" {shown}"
+        disturbed = [
+            one.contender
+            for one in of_cell
+            if any(point.num_disturbed_counted for point in one.search.points)
+        ]
+        if disturbed:
+            text += (
+                f" The machine DISTURBED too many trials of {_joined(disturbed)} for that to be "
+                f"right with {units.percent(record.plan.confidence)}."
+            )
         about = "Answer" if is_one else cell.name
         yield Sentence(about, text if is_one else f"{cell.name}: {text}")
 
@@ -196,7 +212,10 @@ def _table(record: SloRecord, cell: str, found: Sequence[Searched]) -> CellTable
     slots = next(c.workload.num_slots for c in record.scenario.cells if c.name == cell)
     header = ["contender", "shown to hold", "shown not to", "per actor"]
     for given in plan.limits:
-        header += [f"p{given.percent:g} at the one", "at the other"]
+        name = f"p{given.percent:g}"
+        # Two columns of one name could not be told apart.
+        other = "at the other" if len(plan.limits) == 1 else f"{name} at the other"
+        header += [f"{name} at the one", other]
     header += ["trials", "of the best"]
     of_cell = [one for one in found if one.cell == cell]
     rows = []
@@ -244,32 +263,8 @@ def _value(point: Point | None, place: int) -> str:
 
 
 def _notes(record: SloRecord, one: Searched) -> Iterable[str]:
+    yield from _ending_notes(record, one)
     name, search = one.contender, one.search
-    if search.ending == "none holds":
-        lowest = search.points[0]
-        said = ", ".join(
-            f"p{given.percent:g} is {_value(lowest, place)}"
-            for place, given in enumerate(record.plan.limits)
-        )
-        yield (
-            f"{name}: no load was shown to hold {limits(record)}: at {_rate(lowest)}, the lowest "
-            f"tried, {said}"
-        )
-    unmade = search.unmade
-    if unmade is not None:
-        yield (
-            f"{name}: {_rate(unmade)} could not be offered, so that what lies above is not known "
-            f"({one.problem})"
-        )
-    elif search.ending == "all hold":
-        yield (
-            f"{name}: every load that was tried holds, up to {_rate(search.points[-1])}; begin "
-            "higher with --from"
-        )
-    if search.ending == "not found" and unmade is None:
-        yield f"{name}: not found: {one.problem or 'no load was decided'}"
-    if search.ending == "open":
-        yield f"{name}: its search has not ended; what is shown of it stands"
     for point in search.points:
         if point.decision == "undecided":
             yield f"{name}: {_rate(point)} is too near to the limit for {point.num_trials} trials"
@@ -285,10 +280,11 @@ def _notes(record: SloRecord, one: Searched) -> Iterable[str]:
     if kept:
         yield (
             f"warning: {name}: {units.count(kept, 'trial')} DISTURBED that count, too many to be "
-            "made again: search on a machine that does nothing else"
+            "made again, so that its interval is not right with "
+            f"{units.percent(record.plan.confidence)}: search on a machine that does nothing else"
         )
     unusable = sum(point.num_unusable for point in search.points)
-    if unusable and unmade is None:
+    if unusable and search.unmade is None:
         yield f"{name}: {units.count(unusable, 'trial')} INVALID or failed, not used: {one.problem}"
     for low, high in search.contradictions:
         yield (
@@ -296,6 +292,55 @@ def _notes(record: SloRecord, one: Searched) -> Iterable[str]:
             "where load rises, as where batches wait for their timeout, and a higher load may hold, "
             "too"
         )
+
+
+def _ending_notes(record: SloRecord, one: Searched) -> Iterable[str]:
+    """How a search ended, where it did not between two loads."""
+    name, search, unmade = one.contender, one.search, one.search.unmade
+    if unmade is not None:
+        yield _unmade_note(name, unmade, is_top=search.failed is None)
+    if not search.points:
+        if search.ending == "not found":
+            yield f"{name}: not found: {one.problem or 'no load was decided'}"
+    else:
+        lowest, highest = search.points[0], search.points[-1]
+        said = ", ".join(
+            f"p{given.percent:g} is {_value(lowest, place)}"
+            for place, given in enumerate(record.plan.limits)
+        )
+        kept = limits(record)
+        told = {
+            "none holds": (
+                f"no load was shown to hold {kept}: at {_rate(lowest)}, the lowest tried, {said}"
+            ),
+            "all hold": (
+                f"{_rate(highest)}, the highest load tried, holds; begin higher with --from"
+            ),
+            "undecided above": f"no load up to {_rate(highest)} was shown not to hold",
+            "undecided below": (
+                f"no load was shown to hold {kept}, and {_rate(lowest)}, the lowest tried, was "
+                "not shown to fail either"
+            ),
+            "not found": "no load was shown to hold, and none not to",
+        }
+        if search.ending in told:
+            yield f"{name}: {told[search.ending]}"
+    if search.ending == "open":
+        yield f"{name}: its search has not ended; what is shown of it stands"
+
+
+def _unmade_note(name: str, unmade: Point, *, is_top: bool) -> str:
+    """Why a load has no numbers, and whose doing that is."""
+    unknown = ", so that what lies above is not known" if is_top else ""
+    if unmade.cause == "generator":
+        return f"{name}: {_rate(unmade)} could not be offered{unknown} ({unmade.problem})"
+    if unmade.cause == "contender":
+        return (
+            f"warning: {name}: it does not serve {_rate(unmade)}: "
+            f"{units.count(unmade.num_unusable, 'trial')} without numbers{unknown} "
+            f"({unmade.problem})"
+        )
+    return f"{name}: {_rate(unmade)} has no usable trial{unknown} ({unmade.problem})"
 
 
 def _remarks(stored: StoredSlo) -> Iterable[str]:

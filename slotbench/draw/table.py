@@ -1,5 +1,6 @@
 """A plain table in a terminal: columns where they fit, words where they do not."""
 
+import re
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from slotbench.draw.columns import aligned, broken, in_words
 
 MIN_WIDTH: Final = 40
 """Columns of a screen, below which nobody is served."""
+
+_THOUSANDS: Final = re.compile(r"(?<=\d) (?=\d{3}(?!\d))")
+_GLUE: Final = "\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +47,16 @@ def fitted(table: Table, width: int) -> Iterable[str]:
 
 
 def wrapped(text: str, width: int, indent: int) -> list[str]:
-    """Text over several lines, all set in; what follows a "- " is set in below it."""
-    return textwrap.wrap(
-        text,
+    """Text over several lines, all set in; what follows a "- " is set in below it.
+
+    A number is not broken between its thousands.
+    """
+    lines = textwrap.wrap(
+        _THOUSANDS.sub(_GLUE, text),
         width,
         initial_indent=" " * indent,
         subsequent_indent=" " * (indent + 2 * text.startswith("- ")),
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return [line.replace(_GLUE, " ") for line in lines]

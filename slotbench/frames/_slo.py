@@ -53,7 +53,8 @@ def slo_frame(stored: "StoredSlo", *, baseline: str | None = None) -> "pd.DataFr
             "contender": one.trial.contender,
             "load_per_s": one.load_per_s,
             "per_actor_per_s": one.load_per_s / slots[one.trial.cell],
-            "decision": decisions[one.load_index],
+            # None of a search whose closed loop has no numbers: it does not know where it is.
+            "decision": decisions.get(one.load_index, "open"),
             "held_per_s": None if held is None else held.load_per_s,
             "failed_per_s": None if failed is None else failed.load_per_s,
             "trial_id": one.trial.trial_id,

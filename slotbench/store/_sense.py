@@ -147,6 +147,7 @@ def slo_problem(data: Any, record: SloRecord) -> str:
         _name_problems("slo_id", record.slo_id, record.created_at),
         _scenario_problems(record.scenario),
         _plan_problems(record.plan),
+        _window_problems(record.scenario),
     )
     return next(problems, "")
 
@@ -157,6 +158,8 @@ def _plan_problems(plan: SloPlan) -> Iterator[str]:
     for limit in plan.limits:
         if limit.percent not in PERCENTILES or limit.limit_s <= 0.0:
             yield f"plan.limits: p{limit.percent:g} of {limit.limit_s} s is no limit"
+    if len({limit.percent for limit in plan.limits}) < len(plan.limits):
+        yield "plan.limits: a percentile has two"
     if not MIN_PRECISION <= plan.precision <= 1.0:
         yield f"plan.precision: {plan.precision} is not between {MIN_PRECISION} and 1"
     if not 0.0 < plan.confidence < 1.0:
@@ -164,6 +167,13 @@ def _plan_problems(plan: SloPlan) -> Iterator[str]:
     looks = list(plan.looks)
     if not looks or looks != sorted(set(looks)) or looks[0] < 2:
         yield f"plan.looks: {looks} do not rise from 2 or more"
+
+
+def _window_problems(scenario: Scenario) -> Iterator[str]:
+    """Where no window could hold a request: what is divided by its length."""
+    for index, cell in enumerate(scenario.cells):
+        if cell.workload.window.max_measure_s <= 0.0:
+            yield f"scenario.cells.{index}.workload.window.max_measure_s: it is 0"
 
 
 def _name_problems(field: str, name: str, created_at: str) -> Iterator[str]:

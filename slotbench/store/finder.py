@@ -65,20 +65,33 @@ def find(
         of_scenario = [run for run in known if _scenario_name(run) == name]
         if of_scenario:
             return of_scenario[-1]
-    matches = [
-        run
-        for run in known
-        if text and (run.name.startswith(text) or run.name.endswith(text))
-    ]
+    matches = _fitting(text, known)
     if len(matches) == 1:
         return matches[0]
     if matches:
         raise RecordError(
             f"{text!r} fits {len(matches)} {_noun(kinds)}s in {results}: {_listed(matches)}"
         )
-    if isinstance(reference, Path) or (text and Path(text).exists()):
-        return Path(text)  # to be read, and refused there with what is wrong with it
-    raise _unknown(text, results, kinds)
+    is_path = isinstance(reference, Path) or (text and Path(text).exists())
+    # To be read, and refused there with what is wrong with it.
+    return Path(text) if is_path else _of_another_kind(text, results, kinds)
+
+
+def _of_another_kind(text: str, results: Path, kinds: Collection[str]) -> Path:
+    """The one folder that is meant and is no such thing: its reader says what it is."""
+    others = _fitting(text, all_runs(results, set(HEADS) - set(kinds)))
+    if len(others) != 1:
+        raise _unknown(text, results, kinds)
+    return others[0]
+
+
+def _fitting(text: str, known: Sequence[Path]) -> list[Path]:
+    """Those whose name begins or ends so."""
+    return [
+        run
+        for run in known
+        if text and (run.name.startswith(text) or run.name.endswith(text))
+    ]
 
 
 def kind_of(folder: Path) -> str:

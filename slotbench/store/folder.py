@@ -86,6 +86,7 @@ class _Folder:
 
     _HEAD: ClassVar[str]
     _LINES: ClassVar[str]
+    _NOUN: ClassVar[str] = "run"
 
     def __init__(self, path: Path) -> None:
         """Open and lock the folder.
@@ -97,14 +98,16 @@ class _Folder:
         try:
             self._held = (path / self._LINES).open("r+b", buffering=0)  # until close()
         except OSError as error:
-            raise RecordError(f"cannot write to the run {path}: {reason(error)}") from error
+            raise RecordError(
+                f"cannot write to the {self._NOUN} {path}: {reason(error)}"
+            ) from error
         try:
             lock(self._held.fileno())
         except BlockingIOError:
             self.close()
             raise RecordError(
-                f"another process is measuring {path}: let it end, or stop it, before the run "
-                "is resumed"
+                f"another process is measuring {path}: let it end, or stop it, before the "
+                f"{self._NOUN} is resumed"
             ) from None
         except OSError:
             pass  # a file system without locks: as safe as it can be there
@@ -181,8 +184,8 @@ class _Folder:
                 os.close(descriptor)
         except FileNotFoundError as error:
             raise RecordError(
-                f"cannot record {what}: {path} was moved or deleted while the run "
-                "went on; move it back, or measure anew"
+                f"cannot record {what}: {path} was moved or deleted while the "
+                f"{self._NOUN} went on; move it back, or measure anew"
             ) from error
         except OSError as error:
             raise RecordError(
@@ -223,7 +226,7 @@ class _Folder:
                 left.unlink()
         except OSError as error:
             raise RecordError(
-                f"cannot write to the run {self.path}: {reason(error)}"
+                f"cannot write to the {self._NOUN} {self.path}: {reason(error)}"
             ) from error
 
     def _check_ours(self, found: os.stat_result) -> None:
@@ -282,6 +285,7 @@ class ProfileFolder(_Folder):
 
     _HEAD = PROFILE_FILE
     _LINES = PASSES_FILE
+    _NOUN = "profile"
 
     @classmethod
     def create(cls, results_dir: Path, profile: ProfileRecord) -> "ProfileFolder":
@@ -314,6 +318,7 @@ class SloFolder(_Folder):
 
     _HEAD = SLO_FILE
     _LINES = SEARCHED_FILE
+    _NOUN = "search"
 
     @classmethod
     def create(cls, results_dir: Path, record: SloRecord) -> "SloFolder":

@@ -1,9 +1,10 @@
 """Reads a search back, as `slotbench.store.reader` does a run."""
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from slotbench.errors import RecordError
 from slotbench.records import SLO_SCHEMA_VERSION, SloRecord, SloTrial
@@ -22,6 +23,9 @@ from slotbench.store._sense import ODD, slo_problem, trial_problem
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+_MOST_PER_S: Final = 1e10
+"""Beyond which no search has a load: `DOUBLINGS` above the highest that it may begin at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,12 @@ def _read_trial(line: bytes, place: str) -> SloTrial:
     refuse(trial_problem(data, one.trial), place)
     if (one.load_index is None) != (one.load_per_s is None):
         refuse("load_index: a load has both an index and a rate, or neither", place)
+    measured = one.trial.measurement
+    is_used = one.trial.status != "failed" and not one.trial.is_invalid
+    if is_used and measured is not None and measured.window_s <= 0.0:
+        refuse(
+            "trial.measurement.window_s: a window without length, of a usable trial", place
+        )
     return one
 
 
@@ -113,6 +123,8 @@ def _check_trials(record: SloRecord, trials: tuple[SloTrial, ...], file: Path) -
         problem = ""
         if one.trial.trial_id in seen:
             problem = f"trial {one.trial.trial_id!r} is there already"
+        elif not _is_of_ladder(one, record.plan.precision):
+            problem = f"load {one.load_per_s} is not that of load_index {one.load_index}"
         elif one.trial.cell not in cells:
             problem = f"{SLO_FILE} has no cell {one.trial.cell!r}"
         elif one.trial.contender not in labels:
@@ -120,3 +132,15 @@ def _check_trials(record: SloRecord, trials: tuple[SloTrial, ...], file: Path) -
         if problem:
             raise RecordError(f"{file} line {number} is damaged: {problem}")
         seen.add(one.trial.trial_id)
+
+
+def _is_of_ladder(one: SloTrial, precision: float) -> bool:
+    """Whether a trial's load is the one that its index says."""
+    from slotbench.compute import slo  # numpy, with which no command is to start
+
+    if one.load_index is None or one.load_per_s is None:
+        return True
+    if not 0 <= one.load_index <= slo.index_of(_MOST_PER_S, precision):
+        return False
+    is_at = slo.load_per_s(one.load_index, precision)
+    return math.isclose(is_at, one.load_per_s, rel_tol=1e-6)

@@ -1,7 +1,9 @@
 """A search in a notebook."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,6 +120,25 @@ def test_a_search_from_python_records_the_command_that_does_the_same(
         slotbench.slo("quickstart", p99="fast")
     with pytest.raises(SlotbenchError, match="needs a limit"):
         slotbench.slo("quickstart")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"arrivals": "bursty"}, "arrivals are poisson or constant, not 'bursty'"),
+        ({"p99": timedelta(milliseconds=2)}, r"the limit of p99 is a number or a text"),
+        ({"p99": float("nan")}, "a limit is between"),
+        ({"budget_s": float("nan")}, "--budget is more than 0"),
+        ({"from_per_s": "x"}, "from_per_s is a number, not 'x'"),
+        ({"precision": "5%"}, "precision is a number"),
+    ],
+)
+def test_a_mistake_is_said_and_nothing_made(
+    tmp_path: Path, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(SlotbenchError, match=said):
+        slotbench.slo("quickstart", **{"p99": "2ms", **given}, results_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_is_no_search(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """``slotbench slo``: limits in, an interval out, and a folder that goes on."""
 
 import json
+import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,27 @@ def test_it_goes_on_where_it_was_interrupted(
     assert outcome.code == 130
     assert "go on with: slotbench slo --resume results/" in outcome.stderr
     simulated.error = None
+    before = package.load_slo(results_dir=tmp_path / "results").trials
+    outcome = slotbench("slo", "--resume", "newest", "--allow-different", "--dry-run")
+    assert outcome.code == 0, outcome.stderr
+    assert (
+        "0 of 2 contenders in a cell searched, 12 trials recorded, 2 left" in outcome.stdout
+    )
+    assert package.load_slo(results_dir=tmp_path / "results").trials == before
+    for words in (
+        ("quickstart",),
+        ("--p99", "2ms"),
+        ("--set", "num_slots=4"),
+        ("--contender", "slot"),
+        ("--arrivals", "constant"),
+        ("--precision", "10%"),
+        ("--from", "100"),
+        ("--seed", "1"),
+    ):
+        refused = slotbench("slo", *words, "--resume", "newest")
+        assert refused.code == 2
+        named = "SCENARIO" if len(words) == 1 else words[0]
+        assert f"leave out {named}" in " ".join(refused.stderr.split())
     outcome = slotbench("slo", "--resume", "newest", "--allow-different")
     assert outcome.code == 0, outcome.stderr
     assert "up to a load between" in outcome.stdout
@@ -132,6 +155,25 @@ def test_a_contender_without_a_usable_trial_is_an_exit_code(
     assert "threading: not found: failed: it died" in " ".join(outcome.stdout.split())
 
 
+def test_a_closed_loop_that_worked_is_no_usable_trial(
+    slotbench: Any, small: Path, simulated: SimulatedExecutor
+) -> None:
+    """It says where to begin, and nothing of what is asked."""
+    simulated.fails_above_per_s = 0.0
+    assert slotbench("slo", small, "--p99", "2ms").code == 4
+    simulated.fails_above_per_s, simulated.invalid_above_per_s = math.inf, 0.0
+    assert slotbench("slo", small, "--p99", "2ms").code == 3
+
+
+def test_a_search_without_trials_offers_no_page(
+    slotbench: Any, small: Path, simulated: SimulatedExecutor
+) -> None:
+    outcome = slotbench("slo", small, "--p99", "2ms", "--budget", "100ms")
+    assert outcome.code == 0, outcome.stderr
+    assert "Recorded in results/" in outcome.stdout
+    assert "slotbench report" not in outcome.stdout
+
+
 def test_a_plan_is_shown_and_nothing_done(
     slotbench: Any, small: Path, tmp_path: Path
 ) -> None:
@@ -140,6 +182,22 @@ def test_a_plan_is_shown_and_nothing_done(
     assert "limits: p50 ≤ 1.00 ms and p99 ≤ 2.00 ms" in outcome.stdout
     assert "2 searches of poisson arrivals" in outcome.stdout
     assert not (tmp_path / "results").exists()
+
+
+def _examples() -> list[list[str]]:
+    text = (command.slo.__doc__ or "").partition("Examples:")[2]
+    lines = [shlex.split(line) for line in text.splitlines() if line.strip()]
+    return [words[1:] for words in lines if "--resume" not in words]
+
+
+@pytest.mark.parametrize("words", _examples(), ids=" ".join)
+def test_every_example_of_its_help_can_be_searched(
+    slotbench: Any, words: list[str]
+) -> None:
+    outcome = slotbench(*words, "--dry-run")
+    assert outcome.code == 0, outcome.stderr
+    assert "expected duration" in outcome.stdout
+    assert outcome.stderr.count("skipping floor: it is no transport") <= 1
 
 
 @pytest.mark.parametrize(
@@ -155,8 +213,8 @@ def test_a_plan_is_shown_and_nothing_done(
             ["quickstart", "--p99", "2ms", "--set", "load.arrivals=poisson"],
             "--arrivals says",
         ),
-        (["quickstart", "--resume", "x"], "leave out scenario and limits"),
-        (["grid", "--p99", "2ms"], "keep to 12"),
+        (["quickstart", "--resume", "x"], "leave out SCENARIO"),
+        (["grid", "--p99", "2ms"], "keep to 16"),
         (["--p99", "2ms"], "name a scenario"),
         (["--resume", "nope"], "no SLO search 'nope'"),
     ],

@@ -3,6 +3,7 @@
 import dataclasses
 import operator
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slotbench import records
+from slotbench.compute import slo
 from slotbench.errors import RecordError
 from slotbench.records import (
     PERCENTILES,
@@ -136,6 +138,7 @@ searches = anything_of(
             st.builds(Limit, st.sampled_from(PERCENTILES), st.floats(1e-12, 1e12)),
             min_size=1,
             max_size=2,
+            unique_by=lambda one: one.percent,
         ).map(tuple),
         precision=st.floats(0.01, 1.0),
         confidence=st.floats(0.01, 0.99),
@@ -220,13 +223,30 @@ def profiles_with_trials(draw: st.DrawFn) -> tuple[ProfileRecord, list[ProfileTr
     return profile, draw(trials)
 
 
+def _with_a_window(one: TrialRecord) -> TrialRecord:
+    if one.measurement is None:
+        return one
+    window_s = one.measurement.window_s or 1.0
+    return replace(one, measurement=replace(one.measurement, window_s=window_s))
+
+
 @st.composite
 def searches_with_trials(draw: st.DrawFn) -> tuple[SloRecord, list[SloTrial]]:
     """Build a search and up to three of its trials, with a load or in the closed loop."""
     record = draw(searches)
-    trial = trials_of(record.scenario)
+    cells = []
+    for cell in record.scenario.cells:
+        window = replace(cell.workload.window, max_measure_s=draw(st.floats(1e-12, 1e12)))
+        cells.append(replace(cell, workload=replace(cell.workload, window=window)))
+    record = replace(record, scenario=replace(record.scenario, cells=tuple(cells)))
+    trial = trials_of(record.scenario).map(_with_a_window)
     closed = st.builds(SloTrial, st.none(), st.none(), trial)
-    tried = st.builds(SloTrial, PLAIN[int], PLAIN[float], trial)
+    precision = record.plan.precision
+    tried = st.builds(
+        lambda index, one: SloTrial(index, slo.load_per_s(index, precision), one),
+        st.integers(0, 30),
+        trial,
+    )
     trials = st.lists(closed | tried, max_size=3, unique_by=lambda t: t.trial.trial_id)
     return record, draw(trials)
 

@@ -2,11 +2,11 @@
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from slotbench import contenders, slos
+from slotbench import contenders, searching
 from slotbench.records import (
     Cell,
     Contender,
@@ -89,6 +89,8 @@ class SimulatedExecutor:
         disturbed: steps in which the machine interferes.
         fails_at: trial, counted from 0, in whose place ``error`` is raised.
         failing: contenders whose trials fail.
+        fails_above_per_s: trials of an open loop beyond this load fail.
+        p99_of: p99 in seconds by load and chance, in place of that of a server with a capacity.
         problem: why no contender can be made; "" where they can.
     """
 
@@ -99,6 +101,8 @@ class SimulatedExecutor:
     fails_at: int = -1
     error: BaseException | None = None
     failing: Sequence[str] = ()
+    fails_above_per_s: float = math.inf
+    p99_of: Callable[[float, random.Random], float] | None = None
     problem: str = ""
     specs: list[TrialSpec] = field(default_factory=list)
     workers: list[int] = field(default_factory=list)
@@ -142,6 +146,11 @@ class SimulatedExecutor:
         if not spec.workload.load.is_open:
             return replace(trial, measurement=build_measurement(capacity))
         load = spec.workload.load.per_actor_per_s * spec.workload.num_slots
+        if load > self.fails_above_per_s:
+            return replace(trial, status="failed", measurement=None, error="it died")
+        if self.p99_of is not None:
+            p99_s = self.p99_of(load, random.Random(f"{self.seed}/{spec.trial_id}"))
+            return replace(trial, measurement=measured(p99_s, load))
         if load > self.invalid_above_per_s:
             findings = (Finding("generator", "INVALID", "late by 3 ms", "fewer actors"),)
         # A process's own luck: what it is called decides, not when it is asked.
@@ -169,10 +178,10 @@ def search(
     num_cells: int = 1,
 ) -> StoredSlo:
     """A whole search of simulated trials, recorded and read back."""
-    made = slos.prepare(
+    made = searching.prepare(
         scenario(*(labels or ("threading", "slot")), num_cells=num_cells), plan
     )
-    path = slos.search_scenario(
+    path = searching.search_scenario(
         made,
         executor or SimulatedExecutor(),  # type: ignore[arg-type]
         folder,

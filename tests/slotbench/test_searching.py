@@ -1,14 +1,17 @@
 """A search measures what it must, records every trial, and goes on from its record."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from slotbench import contenders, slos, store
+from slotbench import contenders, searching, store
 from slotbench.compute import slo_answer
 from slotbench.errors import ContenderError, RecordError, ScenarioError, SlotbenchError
-from slotbench.records import GymEnvironment, Limit, Load, SloPlan, ThinkTime
+from slotbench.records import PERCENTILES, GymEnvironment, Limit, Load, SloPlan, ThinkTime
+from slotbench.store.folder import SloFolder
 from tests.slotbench.support.slos import (
     P99_2MS,
     SimulatedExecutor,
@@ -102,7 +105,7 @@ def test_what_is_broken_off_goes_on_as_it_would_have(tmp_path: Path) -> None:
     assert (cut.state, len(cut.trials)) == ("interrupted", 21)
     assert f"slotbench slo --resume {path}" in cut.notes[0]
     # The last step was cut short: its other contender goes first in a step of its own.
-    slos.resume_search(path, SimulatedExecutor(), allow_different=True)  # type: ignore[arg-type]
+    searching.resume_search(path, SimulatedExecutor(), allow_different=True)  # type: ignore[arg-type]
     resumed = store.read_slo(path)
     assert resumed.state == "complete"
     assert resumed.trials[:21] == cut.trials
@@ -115,7 +118,7 @@ def test_what_is_broken_off_goes_on_as_it_would_have(tmp_path: Path) -> None:
         assert ours.search.ending == theirs.search.ending == "interval"
         assert ours.low_per_s < knee_per_s(ours.contender) < ours.high_per_s
     with pytest.raises(RecordError, match="is complete: there is nothing to resume"):
-        slos.resume_search(path, SimulatedExecutor())  # type: ignore[arg-type]
+        searching.resume_search(path, SimulatedExecutor())  # type: ignore[arg-type]
 
 
 def test_a_half_written_line_is_cut_away_before_it_goes_on(tmp_path: Path) -> None:
@@ -126,7 +129,7 @@ def test_a_half_written_line_is_cut_away_before_it_goes_on(tmp_path: Path) -> No
     with (path / "searched.jsonl").open("a") as file:
         file.write('{"load_index": 3, "load_p')
     assert len(store.read_slo(path).trials) == 9
-    slos.resume_search(path, SimulatedExecutor(), allow_different=True)  # type: ignore[arg-type]
+    searching.resume_search(path, SimulatedExecutor(), allow_different=True)  # type: ignore[arg-type]
     assert store.read_slo(path).state == "complete"
 
 
@@ -135,13 +138,26 @@ def test_a_budget_ends_a_search_that_says_what_it_knows(tmp_path: Path) -> None:
     stored = search(tmp_path, plan=replace(P99_2MS, budget_s=0.5))
     assert (stored.state, stored.trials) == ("out of time", ())
     assert "ran out of its budget" in stored.notes[0]
-    slos.resume_search(
+    searching.resume_search(
         stored.path,
         SimulatedExecutor(),  # type: ignore[arg-type]
         budget_s=1e6,
         allow_different=True,
     )
     assert store.read_slo(stored.path).state == "complete"
+
+
+def test_a_budget_knows_the_window_of_the_load_that_is_next(tmp_path: Path) -> None:
+    """918 requests at 100/s take some 10 s; a closed loop's window is 1 s."""
+    plan = replace(P99_2MS, from_per_s=100.0, budget_s=8.0)
+    stored = search(tmp_path, "slot", plan=plan)
+    assert (stored.state, stored.trials) == ("out of time", ())
+    made = searching.prepare(scenario("slot"), plan)
+    slow, fast = (
+        searching.estimate_s(made, replace(plan, from_per_s=rate, budget_s=None))
+        for rate in (100.0, 5000.0)
+    )
+    assert slow > 2.0 * fast
 
 
 def test_no_load_holds_and_every_load_holds(tmp_path: Path) -> None:
@@ -153,8 +169,8 @@ def test_no_load_holds_and_every_load_holds(tmp_path: Path) -> None:
 
     plan = SloPlan((Limit(99.0, 2e-3),), from_per_s=20.0)
     slow = replace(scenario("slot"), cells=scenario("slot").cells)
-    made = slos.prepare(slow, plan)
-    path = slos.search_scenario(made, SimulatedExecutor(), tmp_path / "all", plan)  # type: ignore[arg-type]
+    made = searching.prepare(slow, plan)
+    path = searching.search_scenario(made, SimulatedExecutor(), tmp_path / "all", plan)  # type: ignore[arg-type]
     stored = store.read_slo(path)
     (one,) = slo_answer.searched(stored.record, stored.trials)
     assert (one.search.ending, one.search.failed) == ("all hold", None)
@@ -209,17 +225,28 @@ def test_cells_that_differ_in_load_alone_are_one() -> None:
         )
         for rate in (1.0, 2.0)
     ]
-    made = slos.prepare(replace(scenario("slot"), cells=tuple(loads)), P99_2MS)
+    made = searching.prepare(replace(scenario("slot"), cells=tuple(loads)), P99_2MS)
     assert [one.name for one in made.cells] == ["num_slots=8"]
     assert made.cells[0].workload.load == Load("poisson", 0.0)
-    constant = slos.prepare(scenario("slot"), P99_2MS, arrivals="constant")
+    constant = searching.prepare(scenario("slot"), P99_2MS, arrivals="constant")
     assert constant.cells[0].workload.load.arrivals == "constant"
 
 
 def test_a_window_is_long_against_its_limits() -> None:
-    made = slos.prepare(scenario("slot"), SloPlan((Limit(99.0, 0.3),)))
+    made = searching.prepare(scenario("slot"), SloPlan((Limit(99.0, 0.3),)))
     window = made.cells[0].workload.window
-    assert (window.measure_s, window.max_measure_s) == (15.0, 15.0)
+    assert window.measure_s == window.max_measure_s == pytest.approx(15.0 / 0.99)
+
+
+@pytest.mark.parametrize("percent", PERCENTILES)
+def test_an_overload_of_a_few_percent_is_seen_at_every_percentile(percent: float) -> None:
+    """One server, first come first served, at 1.025 times its capacity: the queue grows evenly."""
+    limit = Limit(percent, 0.05)
+    window = searching.prepare(scenario("slot"), SloPlan((limit,))).cells[0].workload.window
+    capacity, load = 1000.0, 1025.0
+    due_s = np.arange(1, round(window.measure_s * load)) / load
+    replied_s = np.arange(1, len(due_s) + 1) / capacity
+    assert np.percentile(replied_s - due_s, percent) > limit.limit_s
 
 
 def test_what_cannot_be_searched_is_refused() -> None:
@@ -231,16 +258,33 @@ def test_what_cannot_be_searched_is_refused() -> None:
         return replace(base, cells=(other,))
 
     with pytest.raises(ScenarioError, match=r"think_time\.distribution=none"):
-        slos.prepare(changed(think_time=ThinkTime("constant", 1.0)), P99_2MS)  # type: ignore[arg-type]
+        searching.prepare(changed(think_time=ThinkTime("constant", 1.0)), P99_2MS)  # type: ignore[arg-type]
     with pytest.raises(ScenarioError, match="real environment"):
-        slos.prepare(changed(environment=GymEnvironment("CartPole-v1")), P99_2MS)  # type: ignore[arg-type]
+        searching.prepare(changed(environment=GymEnvironment("CartPole-v1")), P99_2MS)  # type: ignore[arg-type]
     processes = replace(base, contenders=(contenders.parse("slot@collector"),))
     with pytest.raises(ContenderError, match="no threads of ours"):
-        slos.prepare(processes, P99_2MS)
-    many = scenario("slot", "threading", num_cells=7)
-    with pytest.raises(SlotbenchError, match=r"14 searches .* keep to 12"):
-        slos.prepare(many, P99_2MS)
-    assert len(slos.prepare(many, P99_2MS, contenders=("slot",)).contenders) == 1
+        searching.prepare(processes, P99_2MS)
+    many = scenario("slot", "threading", num_cells=9)
+    with pytest.raises(SlotbenchError, match=r"18 searches .* keep to 16"):
+        searching.prepare(many, P99_2MS)
+    assert len(searching.prepare(many, P99_2MS, contenders=("slot",)).contenders) == 1
+
+
+def test_the_floor_is_no_transport_to_be_searched(tmp_path: Path) -> None:
+    """It is left out, which is said once; where a record has it, it neither leads nor is the best."""
+    given = scenario("threading", "slot", "floor")
+    made = searching.prepare(given, P99_2MS)
+    assert [one.label for one in made.contenders] == ["threading", "slot"]
+    assert [one.label for one in searching.left_out(given)] == ["floor"]
+    assert searching.left_out(given, ("slot",)) == ()
+    with pytest.raises(ContenderError, match="no transport"):
+        searching.prepare(given, P99_2MS, contenders=("floor",))
+    stored = search(tmp_path)
+    threading, slot = slo_answer.searched(stored.record, stored.trials)
+    best = replace(slot, contender="floor")
+    assert slo_answer.leads((threading, best)) == ()
+    assert slo_answer.share_of_best(best, (threading, best)) == (None, None)
+    assert slo_answer.share_of_best(threading, (threading, best))[1] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -252,11 +296,13 @@ def test_what_cannot_be_searched_is_refused() -> None:
         (replace(P99_2MS, precision=0.001), "--precision"),
         (replace(P99_2MS, from_per_s=0.1), "--from"),
         (replace(P99_2MS, budget_s=0.0), "--budget"),
+        (replace(P99_2MS, budget_s=math.nan), "--budget"),
+        (replace(P99_2MS, from_per_s=math.nan), "--from"),
     ],
 )
 def test_a_plan_that_no_search_can_follow_is_refused(plan: SloPlan, said: str) -> None:
     with pytest.raises(SlotbenchError, match=said):
-        slos.check_plan(plan)
+        searching.check_plan(plan)
 
 
 def test_a_search_is_no_run(found: tuple[store.StoredSlo, SimulatedExecutor]) -> None:
@@ -267,6 +313,11 @@ def test_a_search_is_no_run(found: tuple[store.StoredSlo, SimulatedExecutor]) ->
     assert store.find("small", path.parent, ("run", "slo")) == path
     with pytest.raises(RecordError, match="there is no run in"):
         store.find(None, path.parent)
+    # By its name it is found, to be refused with what it is.
+    for name in (path.name, path.name[-6:]):
+        assert store.find(name, path.parent) == path
+    with SloFolder(path), pytest.raises(RecordError, match="before the search is resumed"):
+        SloFolder(path)
     with pytest.raises(RecordError, match="but an SLO search: 'slotbench show"):
         store.read(path)
 
@@ -278,6 +329,11 @@ def test_a_search_is_no_run(found: tuple[store.StoredSlo, SimulatedExecutor]) ->
         ("slo.json", '"limit_s": 0.002', '"limit_s": 0.0', "is no limit"),
         ("slo.json", '"precision": 0.05', '"precision": 0.0', "plan.precision"),
         ("slo.json", '"confidence": 0.95', '"confidence": 1.0', "plan.confidence"),
+        ("slo.json", '"max_measure_s": 10.0', '"max_measure_s": 0.0', "max_measure_s"),
+        ("slo.json", '"limits": [', '"limits": [{"percent": 99, "limit_s": 1},', "has two"),
+        ("searched.jsonl", '"load_index":170', '"load_index":1000000000000', "load_index"),
+        ("searched.jsonl", '"load_index":170', '"load_index":171', "load_index 171"),
+        ("searched.jsonl", '"window_s":1.0', '"window_s":0.0', "without length"),
         ("searched.jsonl", '"contender":"slot"', '"contender":"x"', "no contender 'x'"),
         ("searched.jsonl", '"load_index":null', '"load_index":7', "load_index"),
     ],

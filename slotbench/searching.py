@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import itertools
+import math
 import random
 import time
 import zlib
@@ -14,6 +15,7 @@ from typing import Final, Literal
 
 from slotbench import contenders as contenders_of
 from slotbench.compute import slo, slo_answer
+from slotbench.compute.comparison import FLOOR
 from slotbench.compute.slo_answer import Searched
 from slotbench.contenders import actors_of
 from slotbench.errors import ContenderError, RecordError, ScenarioError, SlotbenchError
@@ -47,20 +49,26 @@ from slotbench.store import (
 )
 
 Arrivals = Literal["poisson", "constant"]
+ARRIVALS: Final = ("poisson", "constant")
 
-MAX_SEARCHES: Final = 12
+MAX_SEARCHES: Final = 16
 """Contenders times cells: each has some 50 trials, and narrower levels for all the others."""
 
 WINDOW_LIMITS: Final = 50
-"""A window is so many times as long as the longest limit: an overload of 2 % then takes a latency
-beyond it."""
+"""A window is so many times as long as a limit, and a median's twice that: an overload of 2 % then takes
+any percentile beyond its limit, since a queue that grows evenly has its median half-way."""
 
-_LIKELY_POINTS: Final = 9
-_LIKELY_TRIALS: Final = 6
-"""Loads of a search, and trials of a load, to estimate how long it takes."""
+_LIKELY_POINTS: Final = 10
+_LIKELY_TRIALS: Final = 8
+"""Loads of a search, and trials of a load, to estimate how long it takes (docs/slo.md: 70 to 97 trials)."""
+
+_LIKELY_CYCLE_S: Final = 1e-3
+"""Of an actor in a closed loop, at least, to estimate at which loads windows are."""
 
 _MAX_LIMIT_S: Final = 10.0
 _MAX_LOAD_PER_S: Final = 1e7
+
+_NO_TRANSPORT: Final = "it is no transport, and nobody can be served by it"
 
 _STARTING: Final = "starting a worker: importing torch, tensordict, …"
 
@@ -74,7 +82,7 @@ def prepare(
 ) -> Scenario:
     """Make a scenario one that can be searched: an open loop whose load is left to the search.
 
-    Cells that differ in their load alone become one.
+    Cells that differ in their load alone become one, and the floor is left out (`left_out` says so).
 
     Args:
         scenario: as it was loaded.
@@ -85,12 +93,16 @@ def prepare(
     Raises:
         SlotbenchError: the plan is none, or asks for too many searches.
         ScenarioError: an environment or a think time, which no schedule can have.
-        ContenderError: a contender whose actors are no threads of ours.
+        ContenderError: a contender whose actors are no threads of ours, or none but the floor.
     """
     check_plan(plan)
-    chosen = [
-        one for one in scenario.contenders if not contenders or one.label in contenders
-    ]
+    if arrivals not in ARRIVALS:
+        raise SlotbenchError(f"arrivals are {' or '.join(ARRIVALS)}, not {arrivals!r}")
+    chosen = [one for one in _chosen(scenario, contenders) if one.name != FLOOR]
+    if not chosen:
+        raise ContenderError(
+            f"contender {FLOOR!r}: {_NO_TRANSPORT}; name another with --contender"
+        )
     for contender in chosen:
         if actors_of(contender) != "threads":
             raise ContenderError(
@@ -110,6 +122,21 @@ def prepare(
             "--contender"
         )
     return searched
+
+
+def left_out(scenario: Scenario, contenders: Sequence[str] = ()) -> tuple[Skipped, ...]:
+    """Say whom `prepare` leaves out of a search.
+
+    Args:
+        scenario: as it was loaded.
+        contenders: labels of those to search; () is all.
+    """
+    chosen = _chosen(scenario, contenders)
+    return tuple(Skipped(one.label, _NO_TRANSPORT) for one in chosen if one.name == FLOOR)
+
+
+def _chosen(scenario: Scenario, contenders: Sequence[str]) -> list[Contender]:
+    return [one for one in scenario.contenders if not contenders or one.label in contenders]
 
 
 def labels_of(scenario: Scenario, given: Sequence[str]) -> tuple[str, ...]:
@@ -155,8 +182,8 @@ def check_plan(plan: SloPlan) -> None:
         raise SlotbenchError(
             f"--from is from 1 to {_MAX_LOAD_PER_S:g} requests a second, not {plan.from_per_s:g}"
         )
-    if plan.budget_s is not None and plan.budget_s <= 0.0:
-        raise SlotbenchError("--budget is more than 0 s")
+    if plan.budget_s is not None and not 0.0 < plan.budget_s < math.inf:
+        raise SlotbenchError(f"--budget is more than 0 s, not {plan.budget_s:g} s")
 
 
 def estimate_s(scenario: Scenario, plan: SloPlan) -> float:
@@ -168,7 +195,9 @@ def estimate_s(scenario: Scenario, plan: SloPlan) -> float:
     """
     steps = _LIKELY_POINTS * _LIKELY_TRIALS
     expected_s = steps * _step_s(
-        (cell.workload, who) for cell in scenario.cells for who in scenario.contenders
+        (_likely(cell.workload, plan), who)
+        for cell in scenario.cells
+        for who in scenario.contenders
     )
     return expected_s if plan.budget_s is None else min(expected_s, plan.budget_s)
 
@@ -343,7 +372,7 @@ class _Sitting:
             if not left:
                 self._tell("done", 0)
                 return "complete"
-            needed_s = _step_s((self._workload(one), self._who(one)) for one in left)
+            needed_s = _step_s((self._next(one), self._who(one)) for one in left)
             if step == first:
                 needed_s -= budget.WORKER_START_S  # its worker is up
             elapsed_s = time.perf_counter() - self.began
@@ -365,15 +394,9 @@ class _Sitting:
         names = [cell.name for cell in self.record.scenario.cells]
         place = names.index(one.cell)
         labels = [who.label for who in self.record.scenario.contenders]
-        workload, index, offered = self._workload(one), one.search.next_index, None
-        if index is None:
-            workload = replace(workload, load=Load())
-        else:
+        workload, index, offered = self._next(one), one.search.next_index, None
+        if index is not None:
             offered = slo.load_per_s(index, self.record.plan.precision)
-            per_actor = offered / workload.num_slots
-            workload = replace(
-                workload, load=replace(workload.load, per_actor_per_s=per_actor)
-            )
         spec = TrialSpec(
             trial_id=f"s{step}-c{place}-{labels.index(one.contender)}",
             round=step,
@@ -388,6 +411,13 @@ class _Sitting:
             deadline_s=budget.deadline_s(workload),
         )
         return SloTrial(index, offered, self.executor.run(spec))
+
+    def _next(self, one: Searched) -> Workload:
+        """The workload of the trial that a search wants next."""
+        workload, index = self._workload(one), one.search.next_index
+        if index is None:
+            return replace(workload, load=Load())
+        return _at(workload, slo.load_per_s(index, self.record.plan.precision))
 
     def _workload(self, one: Searched) -> Workload:
         cells = self.record.scenario.cells
@@ -440,9 +470,8 @@ def _open_loop(scenario: Scenario, cell: Cell, plan: SloPlan, arrivals: Arrivals
             + (" --set think_time.reset_every=0" if think.reset_every else "")
         )
     window = workload.window
-    measure_s = max(
-        window.measure_s, WINDOW_LIMITS * max(one.limit_s for one in plan.limits)
-    )
+    longest_s = max(100.0 * one.limit_s / one.percent for one in plan.limits)
+    measure_s = max(window.measure_s, WINDOW_LIMITS * longest_s)
     workload = replace(
         workload,
         load=Load(arrivals),
@@ -467,6 +496,17 @@ def _open_loop(scenario: Scenario, cell: Cell, plan: SloPlan, arrivals: Arrivals
 def _step_s(tried: Iterable[tuple[Workload, Contender]]) -> float:
     """Estimate a step: a worker's start, and a trial of each."""
     return budget.WORKER_START_S + sum(
-        budget.estimate_trial_s(replace(workload, load=Load()), who)
-        for workload, who in tried
+        budget.estimate_trial_s(workload, who) for workload, who in tried
     )
+
+
+def _at(workload: Workload, load_per_s: float) -> Workload:
+    per_actor = load_per_s / workload.num_slots
+    return replace(workload, load=replace(workload.load, per_actor_per_s=per_actor))
+
+
+def _likely(workload: Workload, plan: SloPlan) -> Workload:
+    """At the load where a search is likely to begin: half of what a closed loop reaches."""
+    batch = min(workload.num_slots, workload.batching.max_batch_size)
+    cycle_s = max(_LIKELY_CYCLE_S, budget.service_time_s(workload, batch))
+    return _at(workload, plan.from_per_s or 0.5 * workload.num_slots / cycle_s)
