@@ -4,7 +4,8 @@ A row is the simulation of `slotbench.compute.simulation.of_many`: up to 100 000
 transport its fitted costs are added, as in `slotbench.compute.forecast`. Several servers take batches off one
 queue ("shared"), all in one process under one GIL; or each is a process with a transport, an equal share of
 the actors and a GIL of its own ("own"). Such queues know nothing of each other, so that of queues of one size
-one is simulated; processors, where their number is given, are split evenly, too.
+one is simulated; processors, where their number is given, are shared: a queue uses no more than its share,
+rounded up, and all queues together no more than there are.
 """
 
 import dataclasses
@@ -290,12 +291,15 @@ def row(basis: Basis, case: Case) -> PredictedRow:
     cost = _FREE if case.transport == NO_TRANSPORT else basis.fitted.costs[case.transport]
     asked = workload(basis, case)
     free = forecast.nominal(asked, basis.num_cpus)
-    limit = _bound_per_s(basis, case)
+    limit = _bound_per_s(basis, case, free)
     if limit is None and cost is _FREE:
         raise SlotbenchError(
             "nothing takes any time: give --step-ms, --policy-ms or --transport"
         )
-    told = _over_queues(basis, case, cost)
+    told = _within_processors(
+        _over_queues(basis, case, cost),
+        forecast.with_transport(asked, free, cost, basis.pace),
+    )
     shares = forecast.shares(
         asked,
         free,
@@ -375,7 +379,7 @@ def _split(number: int, parts: int) -> dict[int, int]:
     }
 
 
-def _bound_per_s(basis: Basis, case: Case) -> float | None:
+def _bound_per_s(basis: Basis, case: Case, free: Demands) -> float | None:
     queues, total = _queues(case), 0.0
     for size, count in _split(case.num_envs, queues).items():
         asked = replace(workload(basis, case), num_slots=size)
@@ -387,11 +391,29 @@ def _bound_per_s(basis: Basis, case: Case) -> float | None:
         if limit is None:
             return None
         total += count * limit.per_s
-    return total
+    return min(total, _computed_per_s(free, case.max_batch_size))
 
 
 def _cpus(basis: Basis, queues: int) -> int | None:
-    return None if basis.num_cpus is None else max(1, basis.num_cpus // queues)
+    """Processors that one of the queues may use; over all of them that may be more than there are."""
+    return None if basis.num_cpus is None else math.ceil(basis.num_cpus / queues)
+
+
+def _computed_per_s(demands: Demands, rows: float) -> float:
+    """Requests per second that all processors together can compute in batches of so many rows."""
+    cpu_s = demands.think_cpu_s + demands.service_cpu.of(rows) / rows
+    if demands.num_cpus is None or cpu_s <= 0.0:
+        return math.inf
+    return demands.num_cpus / cpu_s
+
+
+def _within_processors(found: Simulated, demands: Demands) -> Simulated:
+    """No more than all processors compute, where each queue alone would have enough of them."""
+    most_per_s = _computed_per_s(demands, found.mean_batch_size)
+    if found.per_s <= most_per_s:
+        return found
+    share = most_per_s / found.per_s
+    return replace(found, per_s=most_per_s, busy_ratio=found.busy_ratio * share)
 
 
 def _over_queues(basis: Basis, case: Case, cost: TransportCost) -> Simulated:
@@ -428,6 +450,7 @@ def _simulated(
         num_servers=servers,
         takes_turns=servers == 1 and forecast.takes_turns(case.transport),
         factors=factors,
+        policy=demands.service,
     )
 
 

@@ -279,3 +279,31 @@ def test_a_transport_that_costs_nothing_is_no_choice_beside_others() -> None:
     found = [row(1000.0), row(700.0, transport="slot"), row(600.0, transport="threading")]
     assert what_if.best(found) == (1,)
     assert what_if.best(found[:1]) == (0,)
+
+
+@pytest.mark.parametrize(
+    ("num_servers", "num_cpus"), [(4, 7), (8, 2), (3, 4)], ids=["rest", "fewer", "uneven"]
+)
+def test_queues_of_their_own_share_the_processors_that_there_are(
+    num_servers: int, num_cpus: int
+) -> None:
+    """Steps of 1 ms that compute: 1 000 requests a second a processor, however many queues, and no more."""
+    basis = dataclasses.replace(BASIS, step_mode="busy_nogil", num_cpus=num_cpus)
+    values = {"step_ms": 1.0, "policy_ms": 0.05, "policy_per_item_ms": 0.0}
+    found = only(basis, **values, num_servers=num_servers, queues="own")
+    assert found.bound_per_s == pytest.approx(1_000 * num_cpus, rel=0.01)
+    assert found.per_s == pytest.approx(1_000 * num_cpus, rel=0.02)
+    assert found.limit == "processors"
+
+
+def test_a_policy_that_scatters_leaves_the_transports_cost_alone() -> None:
+    """Of a policy that takes next to nothing the spread is nothing, also with a transport that takes much."""
+    values = {"policy_ms": 1e-6, "policy_per_item_ms": 0.0, "step_ms": 0.1}
+    steady, wide = rows(
+        **values,
+        transport="slot",
+        policy_distribution=("constant", "lognormal"),
+        policy_sigma=1.5,
+    )
+    assert wide.per_s == pytest.approx(steady.per_s, rel=1e-3)
+    assert wide.latency_p99_s == pytest.approx(steady.latency_p99_s, rel=1e-3)
