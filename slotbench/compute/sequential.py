@@ -179,6 +179,12 @@ def confidence_of(run: "RunRecord") -> float:
     return CONFIDENCE if run.sequential is None else run.sequential.confidence
 
 
+def threshold_of(run: "RunRecord", metric: str) -> float:
+    """δ of a run for a metric: what it was to decide by where it was until decided, else its scenario's."""
+    own = {} if run.sequential is None else run.sequential.thresholds
+    return own.get(metric, run.scenario.threshold)
+
+
 @cache
 def _curve(planned: tuple[int, ...]) -> _Floats:
     """`crossing` at every one of `_LEVELS`."""

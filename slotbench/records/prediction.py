@@ -138,7 +138,8 @@ class CheckedPrediction:
         is_calibrated: whether think time and S(n) are calibrated; else as the scenario asks.
         predicted_per_s, measured_per_s: requests per second; measured: geometric mean over rounds.
         ratio: predicted over measured,
-        ratio_low, ratio_high: and its 95 % interval, that of what was measured; None of one round.
+        ratio_low, ratio_high: and its interval, that of what was measured: of 95 %, or surer where the run
+            looked more than once; None of one round.
         predicted_batch_size, measured_batch_size: rows per batch.
         predicted_latency_p50_s …: from request to reply; measured: median over rounds, None where no
             window held enough. The predicted p99 is the simulation's own.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,20 @@ def test_a_folder_without_a_usable_run_says_why(tmp_path: Path, slotbench: Any) 
     assert outcome.code == 2
     assert "no run in results can be used" in outcome.stderr
     assert "which is interrupted" in outcome.stderr
+
+
+def test_a_run_counts_once_however_often_it_is_there(tmp_path: Path) -> None:
+    """Four copies of two runs are two runs, too few to find a change in; the rest is named."""
+    results = tmp_path / "results"
+    first, second = (histories.write(results, one) for one in histories.runs([2.0, 1.6]))
+    for number in range(3):
+        for one in (first, second):
+            shutil.copytree(one, results / f"{one.name}-copy{number}")
+    found = package.history(results_dir=results)
+
+    assert found.record.num_runs == 2
+    assert (found.regressed, len(found.notes)) == ((), 6)
+    assert f"left out: {first.name}-copy0, another copy of {first.name}" in found.notes[0]
 
 
 def test_the_same_from_python(results: Path) -> None:
