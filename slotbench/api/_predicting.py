@@ -296,7 +296,28 @@ def _cell(run: "Run", name: str | None) -> Cell:
 
 
 def _warnings(basis: Basis, values: what_if.Values) -> list[str]:
-    """What no recorded run tried, and what the model has not."""
+    """What was cut, what no recorded run tried, and what the model has not."""
+    return [*_cut(values), *_about_transports(basis, values)]
+
+
+def _cut(values: what_if.Values) -> list[str]:
+    """A minimum that no queue has environments for."""
+    least = max((x for x in values["min_batch_size"] if x != BALANCED), default=1)
+    fewest = min(
+        what_if.fewest_envs(envs, servers, queues)
+        for envs in values["num_envs"]
+        for servers in values["num_servers"]
+        for queues in values["queues"]
+    )
+    if least <= max(1, fewest):
+        return []
+    return [
+        f"A least batch of {units.whole(least)} is more than the "
+        f"{units.count(fewest, 'environment')} of a queue: there it is taken to be all of them."
+    ]
+
+
+def _about_transports(basis: Basis, values: what_if.Values) -> list[str]:
     named = [one for one in values["transport"] if one != NO_TRANSPORT]
     if not named:
         return [

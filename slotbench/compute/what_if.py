@@ -19,6 +19,7 @@ from slotbench.compute import advice, bound, forecast, simulation, think_times
 from slotbench.compute.demands import Demands
 from slotbench.compute.simulation import Simulated
 from slotbench.compute.transport_costs import Fitted, TransportCost
+from slotbench.compute.workloads import observation_bytes
 from slotbench.errors import SlotbenchError
 from slotbench.records import (
     Batching,
@@ -41,6 +42,8 @@ BALANCED: Final = "n*"
 MAX_ENVS: Final = 100_000
 MAX_SERVERS: Final = 1_024
 MAX_ROWS: Final = 256
+_MAX_MERGED: Final = 65_536
+"""Combinations that are looked through for those that come to the same."""
 
 MEASURED_ENVS: Final = 1_024
 """Threads of one process, beyond which no recorded run says what a transport costs."""
@@ -50,7 +53,7 @@ _FREE: Final = TransportCost(0.0, 0.0, 0.0, 0.0, 0.0)
 _NEVER_IDLE: Final = 0.95
 """Share of the time in which servers serve, from which on they limit."""
 _IN_USE: Final = 0.5
-"""Share of the time, below which what is in use most does not limit: the batching rule does."""
+"""Share of the time, below which what is in use most does not limit: an actor's own cycle does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,25 +160,21 @@ def cases(basis: Basis, values: Values) -> list[Case]:
     """Every combination that makes sense, in the order of the axes, each once.
 
     A minimum above the maximum is left out; what does not matter, such as the σ of constant steps or
-    the timeout where nothing is waited for, makes no combination of its own.
+    the timeout where nothing is waited for, makes no combination of its own. Neither minimum nor maximum is
+    above the environments of a queue.
 
     Raises:
         SlotbenchError: none is left, there are too many, or more queues than environments.
     """
     number = math.prod(len(some) for some in values.values())
-    if number > MAX_ROWS:
-        many = ", ".join(
-            f"{axis.option} {len(values[axis.field])}"
-            for axis in AXES
-            if len(values[axis.field]) > 1
-        )
-        raise SlotbenchError(
-            f"{number} combinations ({many}): give fewer values, {MAX_ROWS} combinations at most"
-        )
+    if number > _MAX_MERGED:
+        raise _too_many(number, values)
     found: dict[Case, None] = {}
     for combination in itertools.product(*(values[axis.field] for axis in AXES)):
         case = _plain(
-            basis, dict(zip((axis.field for axis in AXES), combination, strict=True))
+            basis,
+            dict(zip((axis.field for axis in AXES), combination, strict=True)),
+            values,
         )
         if case.min_batch_size <= case.max_batch_size:
             found.setdefault(case)
@@ -183,10 +182,23 @@ def cases(basis: Basis, values: Values) -> list[Case]:
         raise SlotbenchError(
             "--min-batch is above --max-batch everywhere: give a smaller minimum"
         )
+    if len(found) > MAX_ROWS:
+        raise _too_many(len(found), values)
     return list(found)
 
 
-def _plain(basis: Basis, fields: dict[str, Any]) -> Case:
+def _too_many(number: int, values: Values) -> SlotbenchError:
+    many = ", ".join(
+        f"{axis.option} {len(values[axis.field])}"
+        for axis in AXES
+        if len(values[axis.field]) > 1
+    )
+    return SlotbenchError(
+        f"{number} combinations ({many}): give fewer values, {MAX_ROWS} combinations at most"
+    )
+
+
+def _plain(basis: Basis, fields: dict[str, Any], values: Values) -> Case:
     """A combination without what does not matter in it, and with n* as a number."""
     num_envs, servers = fields["num_envs"], fields["num_servers"]
     if servers > num_envs and fields["queues"] == "own":
@@ -213,10 +225,22 @@ def _plain(basis: Basis, fields: dict[str, Any]) -> Case:
     # One queue's actors are the most that a batch can hold.
     of_one = math.ceil(num_envs / servers) if fields["queues"] == "own" else num_envs
     fields["max_batch_size"] = min(fields["max_batch_size"], of_one)
+    if fields["min_batch_size"] != BALANCED:
+        fields["min_batch_size"] = min(
+            fields["min_batch_size"], fewest_envs(num_envs, servers, fields["queues"])
+        )
     if fields["min_batch_size"] == BALANCED:
         rows = _balance(basis, replace(Case(**fields), min_batch_size=1))
         fields |= {"min_batch_size": round(rows), "is_balanced": True}
+    if fields["min_batch_size"] == 1:
+        # Nothing is waited for.
+        fields["timeout_ms"] = values["timeout_ms"][0]
     return Case(**fields)
+
+
+def fewest_envs(num_envs: int, num_servers: int, queues: Queues) -> int:
+    """Environments of the smallest queue: a larger minimum would be waited for in vain, every time."""
+    return num_envs // num_servers if queues == "own" else num_envs
 
 
 def _balance(basis: Basis, case: Case) -> float:
@@ -333,7 +357,7 @@ def row(basis: Basis, case: Case) -> PredictedRow:
         busy_ratio=told.busy_ratio,
         timeout_ratio=told.timeout_ratio,
         bound_per_s=per_s if limit is None else limit,
-        limit=_limit(shares, told.busy_ratio),
+        limit=_limit(shares, _cycle(basis, case, told, free, cost), told.busy_ratio),
         is_fast_enough=is_fast,
         num_requests=told.num_requests,
     )
@@ -461,8 +485,31 @@ def _factors(distribution: Spread, sigma: float) -> Iterator[float]:
     return drawn
 
 
-def _limit(shares: forecast.Shares, busy_ratio: float) -> PredictedLimit:
-    """What is in use most; of servers that are never idle, what they spend their time on."""
+def _cycle(
+    basis: Basis, case: Case, told: Simulated, free: Demands, cost: TransportCost
+) -> dict[PredictedLimit, float]:
+    """Shares of an actor's time from request to request; what is none of the others' it waits."""
+    cycle_s = case.num_envs / told.per_s
+    rows = told.mean_batch_size
+    served_s = cost.service(
+        observation_bytes(basis.leaves), len(basis.leaves), basis.pace
+    ).of(rows)
+    found: dict[PredictedLimit, float] = {
+        "think time": free.think_s / cycle_s,
+        "policy": free.service.of(rows) / cycle_s,
+        "transport": (basis.pace * cost.actor_s + served_s) / cycle_s,
+    }
+    return {**found, "batching rule": 1.0 - sum(found.values())}
+
+
+def _limit(
+    shares: forecast.Shares, cycle: Mapping[PredictedLimit, float], busy_ratio: float
+) -> PredictedLimit:
+    """What is in use most; of servers that are never idle, what they spend their time on.
+
+    Where nothing is in use for half of the time it is what an actor's time goes to, which is the batching rule
+    only if that is waiting.
+    """
     if shares.limit == "think time" and busy_ratio >= _NEVER_IDLE:
         return "policy" if shares.policy >= shares.transport else "transport"
     most = max(
@@ -472,4 +519,4 @@ def _limit(shares: forecast.Shares, busy_ratio: float) -> PredictedLimit:
         shares.processors,
         shares.think,
     )
-    return shares.limit if most >= _IN_USE else "batching rule"
+    return shares.limit if most >= _IN_USE else max(cycle, key=lambda name: cycle[name])
