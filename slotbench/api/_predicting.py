@@ -65,7 +65,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """What a run says where nothing was given."""
+    """What a run says where nothing was given.
+
+    Attributes:
+        values: field of a row → its one value: times and the batching rule.
+        step_mode: how its environments spend a step.
+        pace: of its machine.
+        num_cpus: that its trials could use; None where that is not known.
+        cell: that all is of; its observation stands, too.
+        notes: what a reader must know, a sentence each.
+    """
 
     values: Mapping[str, tuple[Any, ...]]
     step_mode: str
@@ -201,7 +210,7 @@ def _unknown(option: str, value: str, names: Sequence[str]) -> SlotbenchError:
 
 
 def _taken(run: "Run", name: str | None) -> _Taken:
-    """Times, rule and a contender's cost as a run has them."""
+    """Times, batching rule, processors and pace as a run has them."""
     stored, fitted = run.stored, transport_costs.load()
     cell = _cell(run, name)
     workload, think = cell.workload, cell.workload.think_time

@@ -40,7 +40,8 @@ class PredictedRow:
         policy_distribution: of S(n) over its mean, drawn for each batch.
         policy_sigma: of a lognormal one; 0 of others.
         is_balanced: whether ``min_batch_size`` was asked for as n*, and found for this row.
-        max_batch_size: at most the actors of a queue.
+        max_batch_size: at most the actors of a queue; ``min_batch_size``, too.
+        timeout_ms: means nothing with a minimum of 1: nothing is waited for.
         num_servers: over all queues.
         transport: label of a contender whose cost is added; "none" costs nothing.
         per_s: requests per second.

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +139,20 @@ def test_the_same_from_python(results: Path) -> None:
     assert found.render("html").startswith("<!doctype html>")
     assert found.notes == ()
     assert dataclasses.is_dataclass(found.record)
+
+
+def test_it_starts_without_what_it_does_not_need(results: Path) -> None:
+    """Text needs no torch, no pandas, no matplotlib."""
+    code = (
+        "import sys\n"
+        "from slotbench.cli import main\n"
+        "try:\n"
+        f"    main(['history', '--results', {str(results)!r}])\n"
+        "except SystemExit as error:\n"
+        "    assert error.code == 0, error.code\n"
+        "print({'torch', 'pandas', 'matplotlib'} & set(sys.modules), file=sys.stderr)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert result.stderr == "set()\n"
