@@ -42,7 +42,7 @@ class ShownHistory:
 
     @property
     def regressed(self) -> tuple[Series, ...]:
-        """Series whose last change made them worse beyond δ."""
+        """Series whose newest level is worse than their best earlier one, the interval beyond δ."""
         from slotbench.compute.history import regressed
 
         return regressed(self.record)
@@ -106,7 +106,7 @@ def history(
         cell: name or names of cells; () is all.
         contender: label or labels; () is all but floors.
         absolute: follow the values, not the ratios to each run's own baseline.
-        threshold: δ, a ratio (0.03 is 3 %); None is each scenario's.
+        threshold: δ, a ratio (0.03 is 3 %); None is each run's own.
 
     Raises:
         SlotbenchError: no such metric, scenario, cell or contender.
@@ -132,7 +132,7 @@ def history(
 def _read_all(
     results: Path,
 ) -> "tuple[list[tuple[RunRecord, Sequence[TrialRecord]]], list[str]]":
-    """Complete runs, oldest first, and why others were left out."""
+    """Complete runs, oldest first, each once, and why others were left out."""
     from slotbench import store
 
     folders = store.all_runs(results)
@@ -143,6 +143,7 @@ def _read_all(
         )
     runs: list[tuple[RunRecord, Sequence[TrialRecord]]] = []
     notes = []
+    known: dict[str, str] = {}
     for folder in folders:
         try:
             stored = store.read(folder)
@@ -151,6 +152,12 @@ def _read_all(
             continue
         if stored.state != "complete":
             notes.append(f"left out: {stored.run.run_id}, which is {stored.state}")
+            continue
+        first = known.setdefault(stored.run.run_id, folder.name)
+        if first != folder.name:
+            notes.append(
+                f"left out: {folder.name}, another copy of {stored.run.run_id}, which is in {first}"
+            )
             continue
         runs.append((stored.run, stored.trials))
     if not runs:

@@ -48,7 +48,8 @@ def run(
             planned beforehand, and intervals as much wider as keeps 95 % over all of them.
         max_rounds: with ``until_decided``, of a cell; None is 4 times the scenario's.
         budget_s: with ``until_decided``, of wall clock; None is no limit.
-        metrics: with ``until_decided``, one or several whose verdicts decide; none is throughput.
+        metrics: with ``until_decided``, one or several whose verdicts decide; none is throughput, of open
+            loops latency_p99.
         threshold: with ``until_decided``, δ of these verdicts; None is the scenario's.
         thresholds: with ``until_decided``, metric → another δ for it.
         results_dir: the run's folder is made in it.
@@ -182,7 +183,7 @@ class _Goal:
             check_threshold(delta)
         return scenario, until_decided.plan(
             scenario,
-            metrics=self.metrics or until_decided.DEFAULT_METRICS,
+            metrics=self.metrics,
             thresholds=self.thresholds,
             max_rounds=self.max_rounds,
             budget_s=self.budget_s,
@@ -190,11 +191,13 @@ class _Goal:
 
     def words(self) -> list[tuple[str, ...]]:
         """The options that ask for the same."""
+        from slotbench.compute import durations
+
         words: list[tuple[str, ...]] = [("--until-decided",)]
         if self.max_rounds is not None:
             words.append(("--max-rounds", str(self.max_rounds)))
         if self.budget_s is not None:
-            words.append(("--budget", f"{self.budget_s:g}s"))
+            words.append(("--budget", durations.written_s(self.budget_s)))
         words += [("--metric", name) for name in self.metrics]
         if self.threshold is not None:
             words.append(("--threshold", repr(self.threshold)))

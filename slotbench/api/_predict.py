@@ -182,8 +182,8 @@ def predict(
         observation: as of `slotbench.advise`; only a transport's cost depends on it.
         cpus: processors; None is as many as wanted.
         max_latency_ms: limit on the 99th percentile of reply times.
-        run: recorded run, or what `slotbench.load` takes, whose times, rule and contender's cost stand where
-            nothing is given.
+        run: recorded run, or what `slotbench.load` takes, whose times, batching rule, observation, processors and
+            machine's pace stand where nothing is given; no contender of it: that is ``transport``.
         cell: of that run, by name; None where it has only one.
         results_dir: where the run is looked for.
         command: the command line, for the record; () is the one that does the same.

@@ -65,7 +65,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """What a run says where nothing was given."""
+    """What a run says where nothing was given.
+
+    Attributes:
+        values: field of a row → its one value: times and the batching rule.
+        step_mode: how its environments spend a step.
+        pace: of its machine.
+        num_cpus: that its trials could use; None where that is not known.
+        cell: that all is of; its observation stands, too.
+        notes: what a reader must know, a sentence each.
+    """
 
     values: Mapping[str, tuple[Any, ...]]
     step_mode: str
@@ -201,7 +210,7 @@ def _unknown(option: str, value: str, names: Sequence[str]) -> SlotbenchError:
 
 
 def _taken(run: "Run", name: str | None) -> _Taken:
-    """Times, rule and a contender's cost as a run has them."""
+    """Times, batching rule, processors and pace as a run has them."""
     stored, fitted = run.stored, transport_costs.load()
     cell = _cell(run, name)
     workload, think = cell.workload, cell.workload.think_time
@@ -296,7 +305,28 @@ def _cell(run: "Run", name: str | None) -> Cell:
 
 
 def _warnings(basis: Basis, values: what_if.Values) -> list[str]:
-    """What no recorded run tried, and what the model has not."""
+    """What was cut, what no recorded run tried, and what the model has not."""
+    return [*_cut(values), *_about_transports(basis, values)]
+
+
+def _cut(values: what_if.Values) -> list[str]:
+    """A minimum that no queue has environments for."""
+    least = max((x for x in values["min_batch_size"] if x != BALANCED), default=1)
+    fewest = min(
+        what_if.fewest_envs(envs, servers, queues)
+        for envs in values["num_envs"]
+        for servers in values["num_servers"]
+        for queues in values["queues"]
+    )
+    if least <= max(1, fewest):
+        return []
+    return [
+        f"A least batch of {units.whole(least)} is more than the "
+        f"{units.count(fewest, 'environment')} of a queue: there it is taken to be all of them."
+    ]
+
+
+def _about_transports(basis: Basis, values: what_if.Values) -> list[str]:
     named = [one for one in values["transport"] if one != NO_TRANSPORT]
     if not named:
         return [

@@ -62,7 +62,8 @@ def history(
         str | None,
         typer.Option(
             metavar="regression",
-            help="Exit with 1 if the last change of a series made it worse beyond the threshold.",
+            help="Exit with 1 if the newest level of a series is worse than its best earlier one, the whole "
+            "interval beyond the threshold.",
         ),
     ] = None,
     format_name: Annotated[

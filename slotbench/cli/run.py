@@ -85,7 +85,7 @@ def run(  # noqa: PLR0917  # a command's options, given by name
         typer.Option(
             metavar="NAME",
             help="With --until-decided: decide by this metric; may be repeated.",
-            show_default="throughput",
+            show_default="throughput; of open loops latency_p99",
         ),
     ] = None,
     threshold: Thresholds = None,
@@ -215,7 +215,7 @@ def _until(
         scenario = replace(scenario, threshold=plain[-1])
     planned = until_decided.plan(
         scenario,
-        metrics=metrics or until_decided.DEFAULT_METRICS,
+        metrics=metrics or (),
         thresholds={one.metric: one.ratio for one in given if one.metric is not None},
         max_rounds=max_rounds,
         budget_s=budget_s,

@@ -324,8 +324,7 @@ class _Candidate:
 
 
 def _race(run: RunRecord, trials: Sequence[TrialRecord], threshold: float | None) -> _Race:
-    own = {} if run.sequential is None else run.sequential.thresholds
-    delta = own.get(METRIC, run.scenario.threshold) if threshold is None else threshold
+    delta = sequential.threshold_of(run, METRIC) if threshold is None else threshold
     comparison.check_threshold(delta)
     return _Race(run, comparison.pair(run, trials, ""), delta)
 

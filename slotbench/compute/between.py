@@ -11,7 +11,7 @@ Runs of another machine, Python, torch or workload are not compared unless told 
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -92,7 +92,7 @@ def compare(
         base: plan and trials of the run to compare with.
         head: of the run to judge.
         metrics: names; see `slotbench.compute.metrics.available`. None is the usual ones of head.
-        threshold: δ; that of head's scenario where None.
+        threshold: δ; head's own where None, as of `slotbench.compute.comparison.compare`.
         thresholds: metric → another δ for it.
         baseline: label that both runs divide by; the scenarios' own where None.
         is_absolute: compare the values themselves.
@@ -116,13 +116,14 @@ def compare(
     names = (
         comparison.default_metrics(head[0].scenario.cells) if metrics is None else metrics
     )
+    own = {} if threshold is not None else comparison.own_thresholds(head[0], names)
     inside = [
         comparison.compare(
             run,
             trials,
             metrics=names,
             threshold=delta,
-            thresholds=thresholds,
+            thresholds={**own, **(thresholds or {})},
             baseline=label,
         )
         for (run, trials), label in zip((base, head), below, strict=True)
@@ -155,7 +156,11 @@ def compare(
         contenders=contenders,
         rows=tuple(between.row(sides[0][place], sides[1][place]) for place in places),
         differences=found,
-        notes=tuple(_notes(runs, threshold)),
+        notes=tuple(
+            _notes(
+                runs, () if threshold is not None else set(names) - set(thresholds or {})
+            )
+        ),
     )
 
 
@@ -387,8 +392,8 @@ def _refuse(found: Iterable[Difference]) -> None:
     )
 
 
-def _notes(runs: tuple[RunRecord, RunRecord], threshold: float | None) -> Iterable[str]:
-    """What only one run has, and what is odd about the two."""
+def _notes(runs: tuple[RunRecord, RunRecord], metrics: Collection[str]) -> Iterable[str]:
+    """What only one run has, and what is odd about the two; δ of these metrics is the runs' own."""
     if runs[0].run_id == runs[1].run_id:
         yield "base and head are the same run: nothing can have changed"
     scenarios = [run.scenario for run in runs]
@@ -398,8 +403,11 @@ def _notes(runs: tuple[RunRecord, RunRecord], threshold: float | None) -> Iterab
     ):
         for side, mine, others in (("base", *names), ("head", *names[::-1])):
             yield from (f"{kind} {x} is only in {side}" for x in mine if x not in others)
-    if threshold is None and scenarios[0].threshold != scenarios[1].threshold:
-        yield (
-            f"δ is {scenarios[1].threshold:g}, as head's scenario says; base's says "
-            f"{scenarios[0].threshold:g}"
-        )
+    base, head = (comparison.own_thresholds(run, sorted(metrics)) for run in runs)
+    where: dict[tuple[float, float], list[str]] = {}
+    for name in base:
+        if base[name] != head[name]:
+            where.setdefault((head[name], base[name]), []).append(get_metric(name).label)
+    for (of_head, of_base), labels in where.items():
+        of_which = "" if len(labels) == len(base) else f" of {', '.join(labels)}"
+        yield f"δ{of_which} is {of_head:g}, as head says; base says {of_base:g}"

@@ -109,6 +109,20 @@ class Partition:
     cuts: tuple[Cut, ...]
     spread: float | None
 
+    def over(self, segment: Segment, other: Segment) -> RatioEstimate:
+        """The level of one of the segments over another's, with its 95 % interval, as if they were neighbours.
+
+        Args:
+            segment: of ``segments``, of which there are fewer than points.
+            other: likewise.
+        """
+        degrees = self.segments[-1].end - len(self.segments)
+        return statistics.log_interval(
+            segment.log_level - other.log_level,
+            math.hypot(segment.log_se, other.log_se),
+            degrees,
+        )
+
 
 def search(series: Sequence[Sequence[Measured]], alpha: float = ALPHA) -> list[Partition]:
     """Cut every series, so that the chance of any false cut in all of them is at most ``alpha``.

@@ -209,9 +209,8 @@ def compare(
         run: its plan.
         trials: its trials in any order, all attempts.
         metrics: names; see `slotbench.compute.metrics.available`. None is `default_metrics`.
-        threshold: δ; the scenario's where None.
-        thresholds: metric → another δ for it; where neither is given, those that a run until decided
-            was to decide.
+        threshold: δ; the run's own where None: the scenario's, or what a run until decided was to decide.
+        thresholds: metric → another δ for it.
         baseline: label of another contender to divide by; the scenario's where None.
 
     Raises:
@@ -222,11 +221,8 @@ def compare(
     scenario = run.scenario
     delta = scenario.threshold if threshold is None else threshold
     names = default_metrics(scenario.cells) if metrics is None else metrics
-    if threshold is None and not thresholds and run.sequential is not None:
-        thresholds = {
-            name: own for name, own in run.sequential.thresholds.items() if name in names
-        }
-    deltas = _thresholds(names, delta, thresholds or {})
+    own = {} if threshold is not None else own_thresholds(run, names)
+    deltas = _thresholds(names, delta, {**own, **(thresholds or {})})
     base = baseline_label(scenario.contenders, baseline)
     contenders = in_order(scenario.contenders, base)
     pairing = pair(run, trials, base)
@@ -556,6 +552,11 @@ def check_threshold(threshold: float) -> None:
         raise SlotbenchError(
             f"threshold is {threshold}: it must be 0 or more (0.03 is 3 %)"
         )
+
+
+def own_thresholds(run: RunRecord, metrics: Iterable[str]) -> dict[str, float]:
+    """Metric → δ of the run for it (`slotbench.compute.sequential.threshold_of`)."""
+    return {name: sequential.threshold_of(run, name) for name in metrics}
 
 
 def _thresholds(

@@ -1,6 +1,7 @@
 """Durations as people write them: "800us", "2ms", "1.5s", "10m"."""
 
 import re
+from decimal import Decimal
 from typing import Final
 
 _UNITS_S: Final = {
@@ -12,7 +13,8 @@ _UNITS_S: Final = {
     "min": 60.0,
     "h": 3600.0,
 }
-_LONGEST_S: Final = 1e7
+LONGEST_S: Final = 1e7
+"""From which on nobody waits."""
 
 
 def parse_s(text: str) -> float:
@@ -28,6 +30,11 @@ def parse_s(text: str) -> float:
     if match is None or match[2] not in _UNITS_S:
         raise ValueError(f"{text!r} is no time: write 800us, 2ms, 1.5s or 10m")
     seconds = float(match[1]) * _UNITS_S[match[2]]
-    if not 0.0 < seconds < _LONGEST_S:
+    if not 0.0 < seconds < LONGEST_S:
         raise ValueError(f"{text!r} is no time that anybody waits for: write 2ms or 10m")
     return seconds
+
+
+def written_s(seconds: float) -> str:
+    """Write so many seconds as `parse_s` reads exactly them: "1234567s", never with an exponent."""
+    return f"{Decimal(repr(float(seconds))):f}".removesuffix(".0") + "s"

@@ -15,12 +15,19 @@ from typing import Final
 
 import numpy as np
 
-from slotbench.compute import change_points, comparison, environment_diff, statistics
+from slotbench.compute import (
+    change_points,
+    comparison,
+    environment_diff,
+    sequential,
+    statistics,
+)
 from slotbench.compute.change_points import Cut, Measured, Partition
 from slotbench.compute.comparison import FLOOR
+from slotbench.compute.gates import ALPHA
 from slotbench.compute.metrics import Metric
 from slotbench.compute.metrics import get as get_metric
-from slotbench.compute.statistics import Verdict
+from slotbench.compute.statistics import RatioEstimate, Verdict
 from slotbench.errors import SlotbenchError
 from slotbench.records import Cell, Contender, RunRecord, Scalar, TrialRecord, Workload
 
@@ -41,7 +48,8 @@ class Point:
         commit: of slotbench; "" where it is not known.
         is_dirty: whether there were uncommitted changes.
         value: geometric mean over the pairs, or trials: a ratio, or in the metric's unit.
-        low, high: its 95 % t interval inside the run; None for one pair.
+        low, high: its t interval inside the run, of 95 %, or surer where the run looked more than once;
+            None for one pair.
         count: pairs or trials behind it.
     """
 
@@ -71,6 +79,22 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Loss:
+    """The newest level is worse than an earlier one.
+
+    Attributes:
+        begin, end: numbers of the best earlier level's first point, and of the first one after it.
+        size: the newest level over that, with its 95 % interval.
+        p_value: one-sided, of "not worse than δ"; times the earlier levels, the best of which is taken.
+    """
+
+    begin: int
+    end: int
+    size: RatioEstimate
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Series:
     """One contender in one cell, over runs that may be compared.
 
@@ -83,6 +107,8 @@ class Series:
         points: oldest first.
         partition: its segments and cuts.
         changes: oldest first.
+        loss: of the newest level against the best earlier one; None where it is not shown to be worse
+            by more than δ.
     """
 
     machine: str
@@ -96,6 +122,7 @@ class Series:
     points: tuple[Point, ...]
     partition: Partition
     changes: tuple[Change, ...]
+    loss: Loss | None
 
     @property
     def place(self) -> tuple[str, str, str, int, str | None]:
@@ -104,8 +131,11 @@ class Series:
 
     @property
     def is_regressed(self) -> bool:
-        """Whether its last change made it worse beyond δ, and so its newest level is."""
-        return bool(self.changes) and self.changes[-1].verdict == "slower"
+        """Whether its newest level is shown to be worse, by more than δ, than its best earlier one.
+
+        As a row of a comparison regresses (`slotbench.compute.gates`): the whole interval lies beyond δ.
+        """
+        return self.loss is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +145,21 @@ class History:
     Attributes:
         metric: its name.
         is_absolute: whether points are values and not ratios to each run's own baseline.
-        num_runs: that gave a point.
+        runs: ids of those that gave a point, oldest first.
         series: by machine, scenario, cell, workload and contender, each in the order met.
         notes: runs that were left out, and what lacks a number, in words.
     """
 
     metric: str
     is_absolute: bool
-    num_runs: int
+    runs: tuple[str, ...]
     series: tuple[Series, ...]
     notes: tuple[str, ...]
+
+    @property
+    def num_runs(self) -> int:
+        """How many gave a point."""
+        return len(self.runs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +222,7 @@ def history(
     return History(
         metric=metric,
         is_absolute=is_absolute,
-        num_runs=len({point.run_id for draft in drafts for point in draft.points}),
+        runs=tuple(made.runs),
         series=tuple(
             _finished(draft, partition, found_metric, threshold, counts)
             for draft, partition in zip(drafts, partitions, strict=True)
@@ -197,7 +232,7 @@ def history(
 
 
 def regressed(found: History) -> tuple[Series, ...]:
-    """Series whose newest level is worse, by their last change."""
+    """Series whose newest level is worse than their best earlier one, by more than δ."""
     return tuple(one for one in found.series if one.is_regressed)
 
 
@@ -230,6 +265,7 @@ class _Maker:
     def __init__(self, metric: Metric, is_absolute: bool, chosen: Chosen) -> None:
         self.drafts: dict[tuple[object, ...], _Draft] = {}
         self.notes: list[str] = []
+        self.runs: dict[str, None] = {}
         self._metric = metric
         self._is_absolute = is_absolute
         self._chosen = chosen
@@ -266,7 +302,8 @@ class _Maker:
                     key,
                     _Draft(machine, scenario.name, cell.name, workload, who.label, baseline, 0.0, [], []),
                 )  # fmt: skip
-                draft.threshold = scenario.threshold
+                draft.threshold = sequential.threshold_of(run, self._metric.name)
+                self.runs.setdefault(run.run_id)
                 draft.points.append(_point(run, values))
                 draft.measured.append(_measured(values))
 
@@ -333,7 +370,7 @@ def _machine_name(environment: Mapping[str, Scalar]) -> str:
 
 
 def _point(run: RunRecord, logs: Sequence[float]) -> Point:
-    spread = statistics.mean(logs)
+    spread = statistics.mean(logs, sequential.confidence_of(run))
     ends = (None if end is None else math.exp(end) for end in (spread.low, spread.high))
     low, high = ends
     return Point(
@@ -384,7 +421,22 @@ def _finished(
             Change(cut.at, cut, statistics.verdict(cut.size, delta, metric.better))
             for cut in partition.cuts
         ),
+        loss=_loss(partition, delta, metric),
     )
+
+
+def _loss(partition: Partition, delta: float, metric: Metric) -> Loss | None:
+    """What the newest level lost against the best earlier one, if that is shown."""
+    *earlier, newest = partition.segments
+    if not earlier or metric.better == "neither":
+        return None
+    pick = max if metric.better == "higher" else min
+    best = pick(earlier, key=lambda one: one.log_level)
+    size = partition.over(newest, best)
+    p_value = statistics.p_worse(size, delta, metric.better)
+    if p_value is None or p_value * len(earlier) >= ALPHA:
+        return None
+    return Loss(best.begin, best.end, size, p_value * len(earlier))
 
 
 def _check(chosen: Chosen, runs: Sequence[RunRecord]) -> None:

@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from slotbench.compute import blocks, comparison, demands, forecast, transport_costs
+from slotbench.compute import (
+    blocks,
+    comparison,
+    demands,
+    forecast,
+    sequential,
+    transport_costs,
+)
 from slotbench.compute.demands import Demands, ServiceTime
 from slotbench.compute.metrics import get as get_metric
 from slotbench.compute.statistics import geometric_mean
@@ -276,7 +283,8 @@ def _checked(  # noqa: PLR0917  # all that a row is made of
         thinks=known.thinks,
     )
     shares = forecast.shares(cell.workload, known.demands, told, cost, pace=pace.factor)
-    ratio = comparison.paired(dict.fromkeys(values, told.per_s), values)
+    confidence = sequential.confidence_of(run)
+    ratio = comparison.paired(dict.fromkeys(values, told.per_s), values, confidence)
     measured_per_s = geometric_mean(tuple(values.values())) or math.nan
     return CheckedPrediction(
         run=run.run_id,

@@ -96,8 +96,8 @@ class Law:
         num_rounds: that have a number in every one of these cells.
         rate: λ, requests per second.
         contention: σ, above -1.
-        coherency: κ, 0 or more. Its interval is of the fit that may have any κ, cut at 0: so it has a width
-            where the point is 0, too.
+        coherency: κ, 0 or more. Its interval is of the fit that may have any κ, cut at 0: so it may have a
+            width where the point is 0, too, and is [0, 0] where that fit's lies wholly below.
         peak_slots: √((1-σ)/κ), inf where κ is 0; 1 where σ is 1 or more.
         peak_per_s: throughput there; None where that is beyond the slot counts measured.
         misfit_ratio: the largest distance of a cell from the law, as a ratio less 1.

@@ -31,7 +31,7 @@ from typing import Final
 import numpy as np
 
 from slotbench.compute import think_times
-from slotbench.compute.demands import NO_TIME, Demands
+from slotbench.compute.demands import NO_TIME, Demands, ServiceTime
 from slotbench.compute.validity import WANTED_REPLIES_PER_ACTOR
 from slotbench.records import Batching, Histogram, Workload
 
@@ -437,6 +437,7 @@ def of_many(
     num_servers: int = 1,
     takes_turns: bool = False,
     factors: Iterator[float] | None = None,
+    policy: ServiceTime | None = None,
 ) -> Simulated:
     """Simulate a workload of up to very many actors, and of several servers.
 
@@ -449,19 +450,23 @@ def of_many(
         seed: of everything drawn.
         num_servers: see `simulate`.
         takes_turns: likewise.
-        factors: by which each batch's time is longer than S(n); None is never.
+        factors: by which each batch's policy takes longer than its mean; None is never.
+        policy: of the demands' service time, what ``factors`` are of; None is all of it.
 
     Raises:
         ValueError: nothing takes any time.
     """
     of = demands.service.of
+    scaled = demands.service.of if policy is None else policy.of
     wanted = max(_MANY_REQUESTS, _MANY_CYCLES * workload.num_slots)
     found = simulate(
         think_times.of_many_s(
             workload.think_time, workload.num_slots, seed, demands.excess_s
         ),
         workload.batching,
-        of if factors is None else lambda rows: of(rows) * next(factors),
+        of
+        if factors is None
+        else lambda rows: of(rows) + (next(factors) - 1.0) * scaled(rows),
         min_requests=wanted,
         max_requests=2 * wanted,
         processors=_processors(workload, demands),

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from slotbench.compute import blocks, comparison, demands, histogram, statistics
+from slotbench.compute import blocks, comparison, demands, histogram, sequential, statistics
 from slotbench.compute.comparison import Pairing
 from slotbench.compute.metrics import get as get_metric
 from slotbench.compute.statistics import RatioEstimate, Verdict
@@ -131,7 +131,7 @@ def predictions(
         RecordError: the trials are not this run's.
     """
     scenario = run.scenario
-    delta = scenario.threshold if threshold is None else threshold
+    delta = sequential.threshold_of(run, METRIC) if threshold is None else threshold
     comparison.check_threshold(delta)
     base = comparison.baseline_label(scenario.contenders, baseline)
     counted = blocks.counted_calibrations(run, trials, calibrations)

@@ -4,7 +4,8 @@ A row is the simulation of `slotbench.compute.simulation.of_many`: up to 100 000
 transport its fitted costs are added, as in `slotbench.compute.forecast`. Several servers take batches off one
 queue ("shared"), all in one process under one GIL; or each is a process with a transport, an equal share of
 the actors and a GIL of its own ("own"). Such queues know nothing of each other, so that of queues of one size
-one is simulated; processors, where their number is given, are split evenly, too.
+one is simulated; processors, where their number is given, are shared: a queue uses no more than its share,
+rounded up, and all queues together no more than there are.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from slotbench.compute import advice, bound, forecast, simulation, think_times
 from slotbench.compute.demands import Demands
 from slotbench.compute.simulation import Simulated
 from slotbench.compute.transport_costs import Fitted, TransportCost
+from slotbench.compute.workloads import observation_bytes
 from slotbench.errors import SlotbenchError
 from slotbench.records import (
     Batching,
@@ -40,6 +42,8 @@ BALANCED: Final = "n*"
 MAX_ENVS: Final = 100_000
 MAX_SERVERS: Final = 1_024
 MAX_ROWS: Final = 256
+_MAX_MERGED: Final = 65_536
+"""Combinations that are looked through for those that come to the same."""
 
 MEASURED_ENVS: Final = 1_024
 """Threads of one process, beyond which no recorded run says what a transport costs."""
@@ -49,7 +53,7 @@ _FREE: Final = TransportCost(0.0, 0.0, 0.0, 0.0, 0.0)
 _NEVER_IDLE: Final = 0.95
 """Share of the time in which servers serve, from which on they limit."""
 _IN_USE: Final = 0.5
-"""Share of the time, below which what is in use most does not limit: the batching rule does."""
+"""Share of the time, below which what is in use most does not limit: an actor's own cycle does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,25 +160,21 @@ def cases(basis: Basis, values: Values) -> list[Case]:
     """Every combination that makes sense, in the order of the axes, each once.
 
     A minimum above the maximum is left out; what does not matter, such as the σ of constant steps or
-    the timeout where nothing is waited for, makes no combination of its own.
+    the timeout where nothing is waited for, makes no combination of its own. Neither minimum nor maximum is
+    above the environments of a queue.
 
     Raises:
         SlotbenchError: none is left, there are too many, or more queues than environments.
     """
     number = math.prod(len(some) for some in values.values())
-    if number > MAX_ROWS:
-        many = ", ".join(
-            f"{axis.option} {len(values[axis.field])}"
-            for axis in AXES
-            if len(values[axis.field]) > 1
-        )
-        raise SlotbenchError(
-            f"{number} combinations ({many}): give fewer values, {MAX_ROWS} combinations at most"
-        )
+    if number > _MAX_MERGED:
+        raise _too_many(number, values)
     found: dict[Case, None] = {}
     for combination in itertools.product(*(values[axis.field] for axis in AXES)):
         case = _plain(
-            basis, dict(zip((axis.field for axis in AXES), combination, strict=True))
+            basis,
+            dict(zip((axis.field for axis in AXES), combination, strict=True)),
+            values,
         )
         if case.min_batch_size <= case.max_batch_size:
             found.setdefault(case)
@@ -182,10 +182,23 @@ def cases(basis: Basis, values: Values) -> list[Case]:
         raise SlotbenchError(
             "--min-batch is above --max-batch everywhere: give a smaller minimum"
         )
+    if len(found) > MAX_ROWS:
+        raise _too_many(len(found), values)
     return list(found)
 
 
-def _plain(basis: Basis, fields: dict[str, Any]) -> Case:
+def _too_many(number: int, values: Values) -> SlotbenchError:
+    many = ", ".join(
+        f"{axis.option} {len(values[axis.field])}"
+        for axis in AXES
+        if len(values[axis.field]) > 1
+    )
+    return SlotbenchError(
+        f"{number} combinations ({many}): give fewer values, {MAX_ROWS} combinations at most"
+    )
+
+
+def _plain(basis: Basis, fields: dict[str, Any], values: Values) -> Case:
     """A combination without what does not matter in it, and with n* as a number."""
     num_envs, servers = fields["num_envs"], fields["num_servers"]
     if servers > num_envs and fields["queues"] == "own":
@@ -212,10 +225,22 @@ def _plain(basis: Basis, fields: dict[str, Any]) -> Case:
     # One queue's actors are the most that a batch can hold.
     of_one = math.ceil(num_envs / servers) if fields["queues"] == "own" else num_envs
     fields["max_batch_size"] = min(fields["max_batch_size"], of_one)
+    if fields["min_batch_size"] != BALANCED:
+        fields["min_batch_size"] = min(
+            fields["min_batch_size"], fewest_envs(num_envs, servers, fields["queues"])
+        )
     if fields["min_batch_size"] == BALANCED:
         rows = _balance(basis, replace(Case(**fields), min_batch_size=1))
         fields |= {"min_batch_size": round(rows), "is_balanced": True}
+    if fields["min_batch_size"] == 1:
+        # Nothing is waited for.
+        fields["timeout_ms"] = values["timeout_ms"][0]
     return Case(**fields)
+
+
+def fewest_envs(num_envs: int, num_servers: int, queues: Queues) -> int:
+    """Environments of the smallest queue: a larger minimum would be waited for in vain, every time."""
+    return num_envs // num_servers if queues == "own" else num_envs
 
 
 def _balance(basis: Basis, case: Case) -> float:
@@ -290,12 +315,15 @@ def row(basis: Basis, case: Case) -> PredictedRow:
     cost = _FREE if case.transport == NO_TRANSPORT else basis.fitted.costs[case.transport]
     asked = workload(basis, case)
     free = forecast.nominal(asked, basis.num_cpus)
-    limit = _bound_per_s(basis, case)
+    limit = _bound_per_s(basis, case, free)
     if limit is None and cost is _FREE:
         raise SlotbenchError(
             "nothing takes any time: give --step-ms, --policy-ms or --transport"
         )
-    told = _over_queues(basis, case, cost)
+    told = _within_processors(
+        _over_queues(basis, case, cost),
+        forecast.with_transport(asked, free, cost, basis.pace),
+    )
     shares = forecast.shares(
         asked,
         free,
@@ -329,7 +357,7 @@ def row(basis: Basis, case: Case) -> PredictedRow:
         busy_ratio=told.busy_ratio,
         timeout_ratio=told.timeout_ratio,
         bound_per_s=per_s if limit is None else limit,
-        limit=_limit(shares, told.busy_ratio),
+        limit=_limit(shares, _cycle(basis, case, told, free, cost), told.busy_ratio),
         is_fast_enough=is_fast,
         num_requests=told.num_requests,
     )
@@ -375,7 +403,7 @@ def _split(number: int, parts: int) -> dict[int, int]:
     }
 
 
-def _bound_per_s(basis: Basis, case: Case) -> float | None:
+def _bound_per_s(basis: Basis, case: Case, free: Demands) -> float | None:
     queues, total = _queues(case), 0.0
     for size, count in _split(case.num_envs, queues).items():
         asked = replace(workload(basis, case), num_slots=size)
@@ -387,11 +415,29 @@ def _bound_per_s(basis: Basis, case: Case) -> float | None:
         if limit is None:
             return None
         total += count * limit.per_s
-    return total
+    return min(total, _computed_per_s(free, case.max_batch_size))
 
 
 def _cpus(basis: Basis, queues: int) -> int | None:
-    return None if basis.num_cpus is None else max(1, basis.num_cpus // queues)
+    """Processors that one of the queues may use; over all of them that may be more than there are."""
+    return None if basis.num_cpus is None else math.ceil(basis.num_cpus / queues)
+
+
+def _computed_per_s(demands: Demands, rows: float) -> float:
+    """Requests per second that all processors together can compute in batches of so many rows."""
+    cpu_s = demands.think_cpu_s + demands.service_cpu.of(rows) / rows
+    if demands.num_cpus is None or cpu_s <= 0.0:
+        return math.inf
+    return demands.num_cpus / cpu_s
+
+
+def _within_processors(found: Simulated, demands: Demands) -> Simulated:
+    """No more than all processors compute, where each queue alone would have enough of them."""
+    most_per_s = _computed_per_s(demands, found.mean_batch_size)
+    if found.per_s <= most_per_s:
+        return found
+    share = most_per_s / found.per_s
+    return replace(found, per_s=most_per_s, busy_ratio=found.busy_ratio * share)
 
 
 def _over_queues(basis: Basis, case: Case, cost: TransportCost) -> Simulated:
@@ -428,6 +474,7 @@ def _simulated(
         num_servers=servers,
         takes_turns=servers == 1 and forecast.takes_turns(case.transport),
         factors=factors,
+        policy=demands.service,
     )
 
 
@@ -438,8 +485,31 @@ def _factors(distribution: Spread, sigma: float) -> Iterator[float]:
     return drawn
 
 
-def _limit(shares: forecast.Shares, busy_ratio: float) -> PredictedLimit:
-    """What is in use most; of servers that are never idle, what they spend their time on."""
+def _cycle(
+    basis: Basis, case: Case, told: Simulated, free: Demands, cost: TransportCost
+) -> dict[PredictedLimit, float]:
+    """Shares of an actor's time from request to request; what is none of the others' it waits."""
+    cycle_s = case.num_envs / told.per_s
+    rows = told.mean_batch_size
+    served_s = cost.service(
+        observation_bytes(basis.leaves), len(basis.leaves), basis.pace
+    ).of(rows)
+    found: dict[PredictedLimit, float] = {
+        "think time": free.think_s / cycle_s,
+        "policy": free.service.of(rows) / cycle_s,
+        "transport": (basis.pace * cost.actor_s + served_s) / cycle_s,
+    }
+    return {**found, "batching rule": 1.0 - sum(found.values())}
+
+
+def _limit(
+    shares: forecast.Shares, cycle: Mapping[PredictedLimit, float], busy_ratio: float
+) -> PredictedLimit:
+    """What is in use most; of servers that are never idle, what they spend their time on.
+
+    Where nothing is in use for half of the time it is what an actor's time goes to, which is the batching rule
+    only if that is waiting.
+    """
     if shares.limit == "think time" and busy_ratio >= _NEVER_IDLE:
         return "policy" if shares.policy >= shares.transport else "transport"
     most = max(
@@ -449,4 +519,4 @@ def _limit(shares: forecast.Shares, busy_ratio: float) -> PredictedLimit:
         shares.processors,
         shares.think,
     )
-    return shares.limit if most >= _IN_USE else "batching rule"
+    return shares.limit if most >= _IN_USE else max(cycle, key=lambda name: cycle[name])

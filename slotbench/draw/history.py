@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from slotbench.compute import metrics
 from slotbench.compute.change_points import MIN_POINTS
-from slotbench.compute.history import Change, History, Series, regressed
+from slotbench.compute.history import Change, History, Loss, Series, regressed
 from slotbench.draw import as_html, as_md, as_text, units
 from slotbench.draw.cell_table import CellTable
 from slotbench.draw.page import Page
@@ -112,9 +112,24 @@ def opening(history: History) -> str:
     said = f"{units.count(len(found), 'change')} in {series} of {runs}: {', '.join(kinds)}."
     worse = regressed(history)
     if worse:
-        names = ", ".join(dict.fromkeys(one.contender for one in worse))
-        said += f" At its newest level worse than before: {names}."
+        said += f" At its newest level worse than at its best before: {_lost(worse)}."
     return said
+
+
+def _lost(worse: Sequence[Series]) -> str:
+    """Each contender with the most that it lost anywhere."""
+    most: dict[str, Loss] = {}
+    for one in worse:
+        known = most.get(one.contender)
+        if one.loss and (
+            known is None
+            or abs(math.log(one.loss.size.point)) > abs(math.log(known.size.point))
+        ):
+            most[one.contender] = one.loss
+    return ", ".join(
+        f"{who} {units.ratio(loss.size.point)} {units.interval(loss.size.low, loss.size.high)}"
+        for who, loss in most.items()
+    )
 
 
 def changes(history: History) -> Iterable[str]:
@@ -160,7 +175,7 @@ def legend(history: History) -> str:
     )
     return (
         f"A number is {what}. ▲ better, ▼ worse, = within δ: the level of all runs from there on over that of "
-        "the runs before, with its 95 % interval. A change is marked where the levels differ by more than runs of one "
+        "the runs before, with its 95 % interval. At its newest level worse: over the best earlier level, where that interval lies wholly beyond δ. A change is marked where the levels differ by more than runs of one "
         "level do, for all positions and series together: in at most 5 % of histories without a change anything is. ± "
         "is that spread between runs."
     )
@@ -208,6 +223,7 @@ def _series(one: Series) -> dict[str, Any]:
         "threshold_ratio": one.threshold,
         "spread_between_runs": one.partition.spread,
         "is_regressed": one.is_regressed,
+        "loss": None if one.loss is None else _loss(one, one.loss),
         "points": [
             {
                 "run_id": point.run_id,
@@ -246,6 +262,18 @@ def _series(one: Series) -> dict[str, Any]:
     }
 
 
+def _loss(one: Series, loss: Loss) -> dict[str, Any]:
+    """The best level before, by its first and last run, and the newest level over it."""
+    return {
+        "begin_run_id": one.points[loss.begin].run_id,
+        "end_run_id": one.points[loss.end - 1].run_id,
+        "ratio": loss.size.point,
+        "low_ratio": _finite(loss.size.low),
+        "high_ratio": _finite(loss.size.high),
+        "p_value": loss.p_value,
+    }
+
+
 def _facts(history: History) -> Iterable[str]:
     dates = sorted(p.created_at[:10] for one in history.series for p in one.points)
     span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
@@ -263,7 +291,7 @@ def _table(history: History, group: Sequence[Series]) -> CellTable:
         for point in one.points:
             commit = _commit(point.commit, is_dirty=point.is_dirty)
             runs[point.run_id] = (point.created_at[:16].replace("T", " "), commit)
-    order = sorted(runs, key=lambda run_id: (runs[run_id][0], run_id))
+    order = [run_id for run_id in history.runs if run_id in runs]
     cells = [_numbers(history, one) for one in group]
     shown = order[-MAX_RUNS:]
     names = _short(order)

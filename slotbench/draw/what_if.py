@@ -20,14 +20,17 @@ from slotbench.records.prediction import PredictedLimit
 __all__ = ["check_format", "fragment", "render", "sentences", "show"]
 
 _LIMITS: Final[dict[PredictedLimit, str]] = {
-    "think time": "the environments: an actor spends most of its time stepping",
+    "think time": "the environments: more of an actor's time goes to stepping than to anything else",
     "policy": "the policy: its servers are busy most of the time",
     "GIL": "the GIL: the environments' Python holds it most of the time",
     "processors": "the processors: environments compute most of what these can",
-    "transport": "the transport: its Python holds the GIL most of the time",
+    "transport": "the transport: more time goes to its Python than to anything else",
     "batching rule": "the batching rule: nothing else is in use for half of the time, actors wait for "
     "batches to fill or for the ones before",
 }
+_ALONE: Final = "the policy: a reply takes no less, however idle its servers are"
+"""Where there are more servers than actors keep busy."""
+_MOSTLY_BUSY: Final = 0.5
 _MODES: Final = {
     "idle": "they wait, or run elsewhere: no processor and no GIL is theirs",
     "busy": "they compute and hold the GIL",
@@ -115,13 +118,19 @@ def _chosen(record: WhatIf, one: PredictedRow) -> str:
         shown = [f"{x.heading} {_shown(x, one)}" for x in given if x.field != "num_envs"]
         steps = f" ({', '.join(shown)})" if shown else ""
     return (
-        f"{units.whole(one.num_envs)} environments{steps}: {units.significant(one.per_s)} "
+        f"{units.count(one.num_envs, 'environment')}{steps}: {units.significant(one.per_s)} "
         f"requests/s{between}, {units.significant(one.per_s / one.num_envs)} each, with {who}, "
         f"{_servers(one)}, batches of {units.whole(one.min_batch_size)} to "
         f"{units.whole(one.max_batch_size)}"
         + (f" and a timeout of {one.timeout_ms:g} ms" if one.min_batch_size > 1 else "")
-        + f"; {of_bound} of the bound. What limits it is {_LIMITS[one.limit]}."
+        + f"; {of_bound} of the bound. What limits it is {_limit(one)}."
     )
+
+
+def _limit(one: PredictedRow) -> str:
+    if one.limit == "policy" and one.busy_ratio < _MOSTLY_BUSY:
+        return _ALONE
+    return _LIMITS[one.limit]
 
 
 def _servers(one: PredictedRow) -> str:
@@ -184,6 +193,8 @@ def _shown(axis: Axis, one: PredictedRow) -> str:
         return f"{units.whole(value)} = n*"
     if isinstance(value, str):
         return value
+    if axis.field == "timeout_ms" and one.min_batch_size == 1:
+        return units.MISSING
     return units.whole(value) if axis.kind is int else f"{value:.4g}"
 
 

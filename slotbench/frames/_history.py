@@ -28,11 +28,12 @@ def history_frame(history: "History") -> "pd.DataFrame":
 
     Columns: machine, scenario, cell, workload (counted from 1 where a cell's name has had several),
     contender, baseline (None for values); number of the run in its series, from 1, run_id, created_at,
-    commit, is_dirty; value with value_low and value_high, the 95 % t interval inside the run, and count of
-    pairs or trials; segment, from 1, and level, what it is there. Where a run came with a change:
+    commit, is_dirty; value with value_low and value_high, the t interval inside the run (95 %, or surer
+    where the run looked more than once), and count of pairs or trials; segment, from 1, and level, what it is there. Where a run came with a change:
     change, its size as a ratio, change_low and change_high, verdict, is_confirmed; else NaN or None.
 
-    ``frame.attrs``: ``metric``, ``unit`` ("" for ratios), ``is_absolute``, ``contenders``.
+    ``frame.attrs``: ``metric``, ``unit`` ("" for ratios), ``is_absolute``, ``contenders``; ``runs``, the
+    ids of all runs, oldest first: to the second two may have one time.
     """
     import pandas as pd
 
@@ -45,6 +46,7 @@ def history_frame(history: "History") -> "pd.DataFrame":
         metric=history.metric,
         unit=unit,
         is_absolute=history.is_absolute,
+        runs=list(history.runs),
         contenders=list(dict.fromkeys(series.contender for series in history.series)),
     )
     return frame

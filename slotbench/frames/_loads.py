@@ -26,8 +26,8 @@ def loads_frame(
 
     Columns: the place; contender; offered_per_s, of all actors together, and served_per_s;
     latency_p50_s and latency_p99_s, from the intended start, geometric means over trials, with
-    the 95 % t interval of each as …_low_s and …_high_s, NaN for one trial; call_p50_s and
-    call_p99_s, from the actual start; late_p99_s, the generator's own delay; unanswered_share of
+    the t interval of each (95 %, or surer where the run looked more than once) as …_low_s and
+    …_high_s, NaN for one trial; call_p50_s and call_p99_s, from the actual start; late_p99_s, the generator's own delay; unanswered_share of
     what was due; is_saturated, whether the backlog grew in half of the trials or more; num_trials
     and num_overloaded.
     """

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from slotbench.compute import comparison, workloads
+from slotbench.compute import comparison, sequential, workloads
 from slotbench.frames._stored import scenario_of
 from slotbench.records import Cell
 
@@ -38,7 +38,7 @@ def tidy(
         rows: each has "cell" and the columns.
         columns: names after those of the place.
         baseline: label for the attributes; None is the scenario's, if it has one.
-        threshold: δ for the attributes; None is the scenario's.
+        threshold: δ for the attributes; None is the run's own, of throughput.
 
     Raises:
         SlotbenchError: no such baseline, or a threshold that is no ratio.
@@ -56,7 +56,7 @@ def tidy(
         base = next((c.label for c in scenario.contenders if c.baseline), labels[0])
     else:
         base = comparison.baseline_label(scenario.contenders, baseline)
-    delta = scenario.threshold if threshold is None else threshold
+    delta = _delta(stored) if threshold is None else threshold
     comparison.check_threshold(delta)
     order = {name: place for place, name in enumerate(where)}
     in_order = [c.label for c in comparison.in_order(scenario.contenders, base)]
@@ -79,6 +79,14 @@ def tidy(
         threshold=delta,
     )
     return frame
+
+
+def _delta(stored: "Stored") -> float:
+    from slotbench.store import StoredRun
+
+    if isinstance(stored, StoredRun):
+        return sequential.threshold_of(stored.run, "throughput")
+    return scenario_of(stored).threshold
 
 
 class _Shared(dict[str, dict[str, Any]]):

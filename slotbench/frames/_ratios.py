@@ -49,7 +49,7 @@ def ratios_frame(
         rows,
         ("cell", *_COLUMNS),
         baseline=compared.baseline,
-        threshold=compared.threshold,
+        threshold=compared.thresholds[compared.metrics[0]],
     )
     numbers = [name for name in _COLUMNS if name.startswith(("value", "ratio", "bound"))]
     frame = frame.astype(dict.fromkeys((*numbers, "noise_floor"), "float64"))

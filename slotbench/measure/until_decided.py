@@ -9,9 +9,9 @@ as if it had not been.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final, get_args
+from typing import get_args
 
-from slotbench.compute import deciding, sequential
+from slotbench.compute import comparison, deciding, durations, sequential
 from slotbench.errors import SlotbenchError
 from slotbench.measure import budget, design, runner
 from slotbench.measure.executor import Executor
@@ -27,15 +27,22 @@ from slotbench.records import (
     TrialRecord,
 )
 
-DEFAULT_METRICS: Final = ("throughput",)
-"""A percentile of latencies is several times as noisy: a run that waited for p99 would hardly ever end
-before its last look. Latencies are compared all the same, with intervals as sure."""
+
+def default_metrics(scenario: Scenario) -> tuple[str, ...]:
+    """What decides where nothing else is asked for: the metric that a comparison of the scenario speaks of first.
+
+    That is throughput: a percentile of latencies is several times as noisy, and a run that waited for p99
+    would hardly ever end before its last look. Latencies are compared all the same, with intervals as
+    sure. Where every cell is an open loop it is p99 all the same: throughput is then what is offered,
+    alike for all.
+    """
+    return comparison.default_metrics(scenario.cells)[:1]
 
 
 def plan(
     scenario: Scenario,
     *,
-    metrics: Sequence[str] = DEFAULT_METRICS,
+    metrics: Sequence[str] = (),
     threshold: float | None = None,
     thresholds: Mapping[str, float] | None = None,
     max_rounds: int | None = None,
@@ -45,7 +52,7 @@ def plan(
 
     Args:
         scenario: its rounds come before the first look.
-        metrics: whose verdicts decide.
+        metrics: whose verdicts decide; () is `default_metrics`.
         threshold: δ of these verdicts; None is the scenario's.
         thresholds: metric → another δ for it.
         max_rounds: of a cell; None is `slotbench.compute.sequential.MAX_ROUNDS_FACTOR` times the scenario's.
@@ -54,6 +61,7 @@ def plan(
     Raises:
         SlotbenchError: what is asked for can never be decided, or in no such time.
     """
+    metrics = tuple(metrics) or default_metrics(scenario)
     first = scenario.rounds
     last = sequential.MAX_ROUNDS_FACTOR * first if max_rounds is None else max_rounds
     if first < sequential.MIN_FIRST_LOOK:
@@ -67,6 +75,10 @@ def plan(
             f"{MAX_SEQUENTIAL_ROUNDS}"
         )
     deciding.check(scenario.contenders, metrics)
+    if budget_s is not None and not 0.0 < budget_s < durations.LONGEST_S:
+        raise SlotbenchError(
+            f"--budget is {budget_s} s: it must be above 0 and below {durations.LONGEST_S:.0f} s"
+        )
     least_s = runner.estimate_s(scenario)
     if budget_s is not None and budget_s < least_s:
         raise SlotbenchError(

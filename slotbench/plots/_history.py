@@ -1,6 +1,6 @@
 """One metric over many runs, with its levels and where they change.
 
-Shows: runs in their order; each run's number with the 95 % interval inside it; the level of each segment as a
+Shows: runs in their order; each run's number with the interval inside it; the level of each segment as a
 line; at a change a mark and its size. It is drawn of a `slotbench.frames.history_frame`, not of a run, so it is no
 ``plot_<name>.py``.
 """
@@ -109,7 +109,11 @@ def describe(frame: "pd.DataFrame") -> str:
 
 def _runs(frame: "pd.DataFrame") -> list[str]:
     """Ids in the order of time."""
-    ordered = frame.drop_duplicates("run_id").sort_values(["created_at", "run_id"])
+    mine = {str(run_id) for run_id in frame["run_id"]}
+    if "runs" in frame.attrs:
+        return [run_id for run_id in frame.attrs["runs"] if run_id in mine]
+    # Without the attributes, as of a file: in a second in the order of the rows, which is the series'.
+    ordered = frame.drop_duplicates("run_id").sort_values("created_at", kind="stable")
     return [str(run_id) for run_id in ordered["run_id"]]
 
 

@@ -40,7 +40,8 @@ class PredictedRow:
         policy_distribution: of S(n) over its mean, drawn for each batch.
         policy_sigma: of a lognormal one; 0 of others.
         is_balanced: whether ``min_batch_size`` was asked for as n*, and found for this row.
-        max_batch_size: at most the actors of a queue.
+        max_batch_size: at most the actors of a queue; ``min_batch_size``, too.
+        timeout_ms: means nothing with a minimum of 1: nothing is waited for.
         num_servers: over all queues.
         transport: label of a contender whose cost is added; "none" costs nothing.
         per_s: requests per second.
@@ -138,7 +139,8 @@ class CheckedPrediction:
         is_calibrated: whether think time and S(n) are calibrated; else as the scenario asks.
         predicted_per_s, measured_per_s: requests per second; measured: geometric mean over rounds.
         ratio: predicted over measured,
-        ratio_low, ratio_high: and its 95 % interval, that of what was measured; None of one round.
+        ratio_low, ratio_high: and its interval, that of what was measured: of 95 %, or surer where the run
+            looked more than once; None of one round.
         predicted_batch_size, measured_batch_size: rows per batch.
         predicted_latency_p50_s …: from request to reply; measured: median over rounds, None where no
             window held enough. The predicted p99 is the simulation's own.

@@ -266,6 +266,10 @@ def test_what_goes_with_until_decided_is_refused_without_it(tmp_path: Path) -> N
         slotbench.run(
             "quickstart", until_decided=True, threshold=-1.0, results_dir=tmp_path
         )
+    with pytest.raises(SlotbenchError, match="--budget is nan s: it must be above 0"):
+        slotbench.run(
+            "quickstart", until_decided=True, budget_s=math.nan, results_dir=tmp_path
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -278,6 +282,7 @@ def test_the_recorded_command_asks_for_the_same_decisions() -> None:
         *("--max-rounds", "30", "--budget", "1200s", "--metric", "latency_p99"),
         *("--threshold", "0.05", "--threshold", "latency_p99=0.1"),
     ]
+    assert ("--budget", "1234567s") in _Goal(None, 1234567.0, (), None, {}).words()
     scenario, until = goal.plan(load("quickstart"))
     assert (scenario.threshold, until.max_rounds, until.budget_s) == (0.05, 30, 1200.0)
     assert until.thresholds == {"latency_p99": 0.1}

@@ -34,6 +34,15 @@ def test_a_prediction_is_a_frame_a_table_and_a_plot(tmp_path: Path) -> None:
     assert again == found
 
 
+def test_a_minimum_above_the_environments_is_cut_and_said() -> None:
+    """To those of the smallest queue."""
+    found = slotbench.predict(8, step_ms=1, policy_ms=1, min_batch=[1, 64])
+    assert found.frame["min_batch_size"].tolist() == [1, 8]
+    note = "A least batch of 64 is more than the 8 environments of a queue"
+    assert found.record.notes[0].startswith(note)
+    assert "least batch" not in str(slotbench.predict(64, step_ms=1, min_batch=64))
+
+
 def test_the_plot_has_a_line_for_what_is_not_along_it() -> None:
     """Along what has the most values; each line with its bound, its numbers those of the frame."""
     found = slotbench.predict(

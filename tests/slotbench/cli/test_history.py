@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +111,20 @@ def test_a_folder_without_a_usable_run_says_why(tmp_path: Path, slotbench: Any) 
     assert "which is interrupted" in outcome.stderr
 
 
+def test_a_run_counts_once_however_often_it_is_there(tmp_path: Path) -> None:
+    """Four copies of two runs are two runs, too few to find a change in; the rest is named."""
+    results = tmp_path / "results"
+    first, second = (histories.write(results, one) for one in histories.runs([2.0, 1.6]))
+    for number in range(3):
+        for one in (first, second):
+            shutil.copytree(one, results / f"{one.name}-copy{number}")
+    found = package.history(results_dir=results)
+
+    assert found.record.num_runs == 2
+    assert (found.regressed, len(found.notes)) == ((), 6)
+    assert f"left out: {first.name}-copy0, another copy of {first.name}" in found.notes[0]
+
+
 def test_the_same_from_python(results: Path) -> None:
     """Frames, the changes, a figure, a page; a notebook shows tables."""
     found = package.history(results_dir=results, contender="slot")
@@ -122,3 +139,20 @@ def test_the_same_from_python(results: Path) -> None:
     assert found.render("html").startswith("<!doctype html>")
     assert found.notes == ()
     assert dataclasses.is_dataclass(found.record)
+
+
+def test_it_starts_without_what_it_does_not_need(results: Path) -> None:
+    """Text needs no torch, no pandas, no matplotlib."""
+    code = (
+        "import sys\n"
+        "from slotbench.cli import main\n"
+        "try:\n"
+        f"    main(['history', '--results', {str(results)!r}])\n"
+        "except SystemExit as error:\n"
+        "    assert error.code == 0, error.code\n"
+        "print({'torch', 'pandas', 'matplotlib'} & set(sys.modules), file=sys.stderr)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert result.stderr == "set()\n"

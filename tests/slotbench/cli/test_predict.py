@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +188,20 @@ def test_files_are_not_written_over_others(slotbench: Any, tmp_path: Path) -> No
 def test_commas_in_brackets_belong_to_a_label() -> None:
     """As in a contender's options."""
     assert names("slot[a=1,b=2], threading,none") == ["slot[a=1,b=2]", "threading", "none"]
+
+
+def test_it_starts_without_what_it_does_not_need() -> None:
+    """Text needs no torch, no pandas, no matplotlib."""
+    code = (
+        "import sys\n"
+        "from slotbench.cli import main\n"
+        "try:\n"
+        "    main(['predict', '--num-envs', '8', '--step-ms', '1'])\n"
+        "except SystemExit as error:\n"
+        "    assert error.code == 0, error.code\n"
+        "print({'torch', 'pandas', 'matplotlib'} & set(sys.modules), file=sys.stderr)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert result.stderr.splitlines()[-1] == "set()"

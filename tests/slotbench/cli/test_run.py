@@ -281,19 +281,19 @@ def _is_running(pid: int) -> bool:
 def test_a_run_until_decided_ends_with_what_it_decided(slotbench: Any, small: Path) -> None:
     """The plan before, rounds and reasons after; show and compare say how sure intervals are."""
     outcome = slotbench(
-        *("run", small, "--rounds", "3", "--attempts", "1", "--contender", "slot"),
-        *("--until-decided", "--max-rounds", "4", "--threshold", "40%"),
+        *("run", small, "--rounds", "5", "--attempts", "1", "--contender", "slot"),
+        *("--until-decided", "--max-rounds", "7", "--threshold", "40%"),
     )
 
     assert outcome.code == 0, outcome.stderr
-    plan = "until decided by throughput (δ 40 %): looks after 3 and 4 rounds"
+    plan = "until decided by throughput (δ 40 %): looks after 5 and 7 rounds"
     assert plan in outcome.stderr
     assert plan in outcome.stdout
     run = package.load(results_dir="results").record
     assert run.sequential is not None
-    assert run.sequential.looks == (3, 4)
+    assert run.sequential.looks == (5, 7)
     assert run.sequential.ended
-    assert {one.rounds for one in run.sequential.stopped} <= {3, 4}
+    assert {one.rounds for one in run.sequential.stopped} <= {5, 7}
     assert run.sequential.thresholds == {"throughput": 0.4}
     assert plan in " ".join(slotbench("show").stdout.split())
     compared = json.loads(slotbench("compare", "--format", "json").stdout)
@@ -305,11 +305,11 @@ def test_a_run_until_decided_ends_with_what_it_decided(slotbench: Any, small: Pa
 def test_a_dry_run_says_least_and_most(slotbench: Any, small: Path) -> None:
     """Of a run whose length nobody knows."""
     outcome = slotbench(
-        "run", small, "--dry-run", "--rounds", "4", "--until-decided", "--budget", "1h"
+        "run", small, "--dry-run", "--rounds", "5", "--until-decided", "--budget", "1h"
     )
     assert outcome.code == 0, outcome.stderr
-    assert "at least 20 trials in 4 rounds" in outcome.stdout
-    assert "at most 80 trials in 16 rounds" in outcome.stdout
+    assert "at least 25 trials in 5 rounds" in outcome.stdout
+    assert "at most 100 trials in 20 rounds" in outcome.stdout
     assert "for at most 1 h 0 min" in outcome.stderr
 
 
@@ -319,7 +319,7 @@ def test_a_dry_run_says_least_and_most(slotbench: Any, small: Path) -> None:
         (["--max-rounds", "9"], "--max-rounds goes with --until-decided"),
         (["--budget", "20m"], "--budget goes with --until-decided"),
         (["--until-decided", "--budget", "20"], "write 800us, 2ms, 1.5s or 10m"),
-        (["--until-decided"], "give --rounds 3 or more"),
+        (["--until-decided"], "give --rounds 5 or more"),
         (["--until-decided", "--resume", "newest"], "leave out"),
     ],
 )

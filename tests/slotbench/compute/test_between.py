@@ -15,7 +15,7 @@ from slotbench.compute.between import TwoRuns, compare
 from slotbench.compute.comparison import ComparisonRow
 from slotbench.compute.gates import judge
 from slotbench.errors import SlotbenchError
-from slotbench.records import Resumption
+from slotbench.records import Resumption, Sequential
 from tests.slotbench.support import grids
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference"
@@ -301,10 +301,22 @@ def test_thresholds_are_heads_scenarios_or_the_callers(made: Any) -> None:
         "throughput": 0.05, "latency_p50": 0.05, "latency_p99": 0.2,
     }  # fmt: skip
     assert row(compared, "slot", "latency_p99").threshold == 0.2
-    assert "δ is 0.05, as head's scenario says; base's says 0.03" in compared.notes
+    assert "δ is 0.05, as head says; base says 0.03" in compared.notes
     told = compare(base, head, threshold=0.1)
     assert told.threshold == 0.1
     assert not [note for note in told.notes if "δ" in note]
+
+
+def test_thresholds_of_a_run_until_decided_are_kept_between_runs(made: Any) -> None:
+    """Head's, of the metric that it was to decide by; where base had another it is said."""
+    rates = {"threading": BASE, "slot": SLOT}
+    base, (run, trials) = made(rates), made(rates)
+    planned = Sequential((5, 7, 10), 0.985, ("throughput",), {"throughput": 0.1})
+    compared = compare(base, (replace(run, sequential=planned), trials))
+    assert dict(compared.thresholds) == {
+        "throughput": 0.1, "latency_p50": 0.03, "latency_p99": 0.03,
+    }  # fmt: skip
+    assert "δ of throughput is 0.1, as head says; base says 0.03" in compared.notes
 
 
 def test_another_machine_is_refused(pair: Any) -> None:

@@ -26,3 +26,10 @@ def test_a_duration_has_a_unit(text: str, seconds: float) -> None:
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no time"):
         durations.parse_s(text)
+
+
+@pytest.mark.parametrize("seconds", [1234567.0, 1800, 0.5, 1e-6, 123.456789012])
+def test_what_is_written_is_read_again(seconds: float) -> None:
+    """To the last digit, and in no notation that the reader does not know."""
+    assert durations.parse_s(durations.written_s(seconds)) == seconds
+    assert durations.written_s(1234567) == "1234567s"

@@ -9,7 +9,7 @@ from slotbench.compute import history
 from slotbench.compute.comparison import compare
 from slotbench.compute.history import Chosen, History
 from slotbench.errors import SlotbenchError
-from slotbench.records import Resumption
+from slotbench.records import Resumption, Sequential
 from slotbench.store import StoredRun
 from tests.slotbench.support import grids, histories
 
@@ -89,6 +89,55 @@ def test_only_the_last_change_makes_a_regression() -> None:
     (series,) = ask(histories.runs([2.0] * 5 + [1.5] * 5 + [2.0] * 5)).series
     assert [change.verdict for change in series.changes] == ["slower", "faster"]
     assert not series.is_regressed
+
+
+def test_a_loss_that_was_never_made_good_is_one() -> None:
+    """Whatever came after it: a change that does not matter, a repair of half of it, another loss."""
+    for after in (1.63, 1.8, 1.4):
+        (series,) = ask(histories.runs([2.0] * 8 + [1.6] * 8 + [after] * 10)).series
+        assert len(series.changes) == 2
+        assert series.loss is not None
+        assert (series.loss.begin, series.loss.end) == (0, 8)
+        assert series.loss.size.point == pytest.approx(after / 2.0, rel=0.01)
+        assert series.is_regressed
+
+
+def test_a_loss_in_small_steps_is_one() -> None:
+    """Each of some 2 %, within δ."""
+    (series,) = ask(histories.runs([2.0] * 12 + [1.955] * 12 + [1.91] * 12)).series
+    assert "slower" not in [change.verdict for change in series.changes]
+    assert series.is_regressed
+
+
+def test_a_regression_lies_wholly_beyond_the_threshold() -> None:
+    """As of a comparison: a loss of about δ is slower, and no regression."""
+    (series,) = ask(histories.runs([2.0] * 8 + [1.6] * 8), threshold=0.25).series
+    (change,) = series.changes
+    assert change.verdict == "slower"
+    assert change.cut.size.high is not None
+    assert change.cut.size.high > 1 / 1.25
+    assert not series.is_regressed
+    (series,) = ask(histories.runs([2.0] * 8 + [1.6] * 8), threshold=0.2).series
+    assert series.is_regressed
+
+
+def until_decided(one: StoredRun, **thresholds: float) -> StoredRun:
+    """The same run, as one that looked more than once."""
+    names = tuple(thresholds)
+    planned = Sequential((5, 7, 10), 0.985, names, thresholds, ended="decided")
+    return dataclasses.replace(one, run=dataclasses.replace(one.run, sequential=planned))
+
+
+def test_a_run_until_decided_has_its_own_interval_and_threshold() -> None:
+    """As sure as the run's others, and the δ of the metric that it was to decide."""
+    plain = histories.runs([2.0] * 5)
+    looked = [until_decided(one, throughput=0.4) for one in plain]
+    (before,), (after,) = ask(plain).series, ask(looked).series
+    ends = before.points[0], after.points[0]
+    assert None not in {ends[0].low, ends[1].low}
+    assert ends[1].low < ends[0].low  # type: ignore[operator]  # neither is None
+    assert after.threshold == 0.4
+    assert ask(looked, "latency_p99").series[0].threshold == before.threshold
 
 
 def test_what_slows_all_of_a_run_is_not_in_its_ratio() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 import slotbench
 from slotbench.compute import predictions, transport_costs
-from slotbench.records import CheckedPrediction
+from slotbench.records import CheckedPrediction, Sequential
 from slotbench.store import StoredRun
 
 REFERENCE = Path(__file__).parents[3] / "results/reference"
@@ -49,6 +49,20 @@ def test_nothing_is_taken_from_the_trials() -> None:
         assert old.ratio_low is not None
         assert old.ratio_high is not None
         assert old.ratio_low < old.ratio < old.ratio_high
+
+
+def test_the_interval_of_a_run_that_looked_more_than_once_is_as_sure_as_its_others() -> (
+    None
+):
+    """Wider than at 95 %."""
+    one = stored("rl_pixels_8")
+    planned = Sequential((5, 7, 10), 0.985, ("throughput",), {"throughput": 0.03})
+    looked = dataclasses.replace(one.run, sequential=planned)
+    after = predictions.check(looked, one.trials, one.calibrations)[1]
+    for plain, sure in zip(check(one), after, strict=True):
+        assert None not in {plain.ratio_low, plain.ratio_high}
+        assert sure.ratio_low < plain.ratio_low  # type: ignore[operator]  # neither is None
+        assert sure.ratio_high > plain.ratio_high  # type: ignore[operator]  # likewise
 
 
 def test_a_run_that_costs_were_fitted_to_is_predicted_without_it() -> None:

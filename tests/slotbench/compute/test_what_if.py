@@ -240,6 +240,8 @@ def test_nonsense_is_refused() -> None:
     many = tuple(float(n) for n in range(20))
     with pytest.raises(SlotbenchError, match=r"400 combinations .*--step-ms 20.* 256"):
         rows(step_ms=many, policy_ms=many)
+    alike = rows(step_sigma=many, policy_sigma=many, max_batch_size=(64, 100))
+    assert len(alike) == 1
     with pytest.raises(SlotbenchError, match="only 2 environments"):
         rows(num_envs=2, num_servers=3, queues="own")
     with pytest.raises(SlotbenchError, match="nothing takes any time"):
@@ -279,3 +281,77 @@ def test_a_transport_that_costs_nothing_is_no_choice_beside_others() -> None:
     found = [row(1000.0), row(700.0, transport="slot"), row(600.0, transport="threading")]
     assert what_if.best(found) == (1,)
     assert what_if.best(found[:1]) == (0,)
+
+
+@pytest.mark.parametrize(
+    ("num_servers", "num_cpus"), [(4, 7), (8, 2), (3, 4)], ids=["rest", "fewer", "uneven"]
+)
+def test_queues_of_their_own_share_the_processors_that_there_are(
+    num_servers: int, num_cpus: int
+) -> None:
+    """Steps of 1 ms that compute: 1 000 requests a second a processor, however many queues, and no more."""
+    basis = dataclasses.replace(BASIS, step_mode="busy_nogil", num_cpus=num_cpus)
+    values = {"step_ms": 1.0, "policy_ms": 0.05, "policy_per_item_ms": 0.0}
+    found = only(basis, **values, num_servers=num_servers, queues="own")
+    assert found.bound_per_s == pytest.approx(1_000 * num_cpus, rel=0.01)
+    assert found.per_s == pytest.approx(1_000 * num_cpus, rel=0.02)
+    assert found.limit == "processors"
+
+
+def test_a_policy_that_scatters_leaves_the_transports_cost_alone() -> None:
+    """Of a policy that takes next to nothing the spread is nothing, also with a transport that takes much."""
+    values = {"policy_ms": 1e-6, "policy_per_item_ms": 0.0, "step_ms": 0.1}
+    steady, wide = rows(
+        **values,
+        transport="slot",
+        policy_distribution=("constant", "lognormal"),
+        policy_sigma=1.5,
+    )
+    assert wide.per_s == pytest.approx(steady.per_s, rel=1e-3)
+    assert wide.latency_p99_s == pytest.approx(steady.latency_p99_s, rel=1e-3)
+
+
+def test_a_minimum_is_no_more_than_the_environments_of_a_queue() -> None:
+    """As a maximum is: all of them are waited for, and not the timeout every time."""
+    found = rows(num_envs=(8, 64), min_batch_size=32, max_batch_size=32)
+    assert [(one.min_batch_size, one.max_batch_size) for one in found] == [(8, 8), (32, 32)]
+    assert found[0].timeout_ratio == 0.0
+    own = only(num_envs=10, num_servers=3, queues="own", min_batch_size=10)
+    assert (own.min_batch_size, own.max_batch_size) == (3, 4)
+
+
+def test_a_timeout_that_ends_nothing_makes_no_row() -> None:
+    """With a minimum of 1 there is one row, with another there are three."""
+    found = rows(timeout_ms=(1.0, 5.0, 10.0), min_batch_size=(1, 32))
+    assert [one.min_batch_size for one in found] == [1, 32, 32, 32]
+
+
+@pytest.mark.parametrize(
+    ("values", "limit"),
+    [
+        ({"num_envs": 4, "step_ms": 1.0, "policy_ms": 5.0, "num_servers": 16}, "policy"),
+        ({"num_envs": 8, "step_ms": 0.0, "policy_ms": 1.0, "num_servers": 16}, "policy"),
+        (
+            {"num_envs": 8, "step_ms": 5.0, "policy_ms": 1.0, "num_servers": 16},
+            "think time",
+        ),
+        (
+            {
+                "num_envs": 8,
+                "policy_ms": 1.0,
+                "min_batch_size": 8,
+                "step_distribution": "lognormal",
+                "step_sigma": 2.0,
+                "timeout_ms": 6e4,
+            },
+            "batching rule",
+        ),
+    ],
+)
+def test_the_batching_rule_limits_only_whom_it_makes_wait(
+    values: dict[str, Any], limit: str
+) -> None:
+    """Idle servers and nobody who waits: it is what an actor's own time goes to."""
+    found = only(**values, policy_per_item_ms=0.0)
+    assert found.busy_ratio < 0.6
+    assert found.limit == limit

@@ -43,7 +43,7 @@ def test_formats_for_people_say_what_changed_with_which_run(
     text = _history.render(step) if name == "html" else words.render(step, name)
     flat = " ".join((Page(text).text if name == "html" else text).replace("\\", "").split())
 
-    assert "1 change in 1 series of 12 runs: 1 worse. At its newest level worse than before: slot." in flat  # fmt: skip
+    assert "1 change in 1 series of 12 runs: 1 worse. At its newest level worse than at its best before: slot 0.80× [0.80, 0.80]." in flat  # fmt: skip
     assert "▼ slot slower 0.80× [0.80, 0.80]: since" in flat
     assert (
         ": since 20250107T030405Z-synthetic-000006 (0000000000), after 0000000000" in flat
@@ -55,6 +55,28 @@ def test_formats_for_people_say_what_changed_with_which_run(
     spread = step.series[0].partition.spread
     assert spread
     assert f"between runs: slot ±{units.percent(math.expm1(spread))}" in flat
+
+
+def test_runs_of_one_second_stay_in_the_order_of_the_series() -> None:
+    """In table and plot, whatever their ids; also where a series lacks one of them."""
+    stored = []
+    for number, one in enumerate(histories.runs(STEP)):
+        record = dataclasses.replace(
+            one.run,
+            run_id=f"20250101T030405Z-synthetic-{15 - number:06x}",
+            created_at="2025-01-01T03:04:05+00:00",
+        )
+        kept = [t for t in one.trials if number != 3 or t.contender != "slot"]
+        stored.append(dataclasses.replace(one, run=record, trials=tuple(kept)))
+    found = ask(stored, chosen=followed.Chosen(contenders=("slot", "floor")))
+    ids = [one.run.run_id for one in stored]
+
+    (table,) = words.tables(found)
+    assert [row[0] for row in table.rows] == [run_id[-6:] for run_id in ids]
+    (facet,) = plots.of_history().split(frames.history_frame(found))
+    lines = plots.of_history().draw(facet.frame, Figure().add_subplot()).get_lines()
+    floor = next(line for line in lines if line.get_label() == "floor")
+    assert list(floor.get_xdata()) == list(range(12))
 
 
 def test_a_flat_history_says_so() -> None:

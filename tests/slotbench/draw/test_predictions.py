@@ -29,6 +29,20 @@ def test_the_first_sentence_says_what_to_choose() -> None:
     assert "a transport that costs nothing, one server, batches of 1 to 64; 50 %" in alone
 
 
+def test_a_policy_may_limit_with_idle_servers() -> None:
+    """Where there are more than the actors keep busy; and one environment is one."""
+    text = what_if.sentences(record(row(num_envs=1, num_servers=16, busy_ratio=0.05)))[0]
+    assert text.startswith("1 environment: ")
+    assert text.endswith("the policy: a reply takes no less, however idle its servers are.")
+
+
+def test_a_timeout_that_ends_nothing_is_not_shown() -> None:
+    """Of a minimum of 1."""
+    rows = (row(), row(min_batch_size=8))
+    shown = lines(record(*rows, axes=("min_batch_size", "timeout_ms")))
+    assert [x[:2] for x in shown] == [["1", "n/a"], ["8", "10"]]
+
+
 def test_what_was_given_several_values_has_a_column() -> None:
     """And nothing else has; the best is marked, a tail that is too long, too."""
     rows = (row(), row(num_servers=4, is_fast_enough=False))

@@ -1,11 +1,14 @@
 """Frames hold what plots draw: computed elsewhere, one row a mark, tidy."""
 
+import dataclasses
+
 import pandas as pd
 import pytest
 
 from slotbench import frames
-from slotbench.compute import comparison, histogram
+from slotbench.compute import answers, comparison, histogram
 from slotbench.errors import SlotbenchError
+from slotbench.records import Sequential
 from tests.slotbench.support import grids, scaling, twins
 
 DRAWN = (
@@ -36,6 +39,20 @@ def test_every_frame_says_where_its_rows_belong(make: object) -> None:
     assert (other.attrs["baseline"], other.attrs["threshold"]) == ("slot", 0.1)
     empty = make(grids.stored({}, [grids.cell()]))  # type: ignore[operator]
     assert list(empty.columns) == list(frame.columns)
+
+
+def test_thresholds_are_those_that_the_run_was_to_decide_by() -> None:
+    """Of throughput; answers, twins and frames take the same."""
+    stored = grids.small_grid()
+    thresholds = {"throughput": 0.07, "latency_p99": 0.2}
+    planned = Sequential((5, 7, 10), 0.985, tuple(thresholds), thresholds)
+    run = dataclasses.replace(stored.run, sequential=planned)
+    stored = dataclasses.replace(stored, run=run)
+    for make in DRAWN:
+        assert make(stored).attrs["threshold"] == 0.07  # type: ignore[operator]
+    tails = frames.ratios_frame(stored, metric="latency_p99")
+    assert tails.attrs["threshold"] == 0.2
+    assert answers.answer(stored.run, stored.trials).threshold == 0.07
 
 
 def test_ratios_are_those_of_the_comparison() -> None:

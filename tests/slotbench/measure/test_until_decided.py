@@ -1,5 +1,6 @@
 """A run goes on with what is not decided, to planned looks, and ends where nothing is left to wait for."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from slotbench.records import (
     TrialSpec,
 )
 from tests.slotbench.conftest import build_run, build_trial
+from tests.slotbench.support import grids
 from tests.slotbench.support.scripted import TRIAL_S, ScriptedExecutor, noisy
 
 CLEAR = noisy({"num_slots=1": {"slot": 2.0}, "num_slots=2": {"slot": 1.05}})
@@ -282,7 +284,9 @@ def test_progress_counts_up_to_the_next_look() -> None:
     ("options", "rounds", "said"),
     [
         ({"max_rounds": 5}, 5, "--max-rounds is 5"),
-        ({}, 2, "give --rounds 3 or more"),
+        ({}, 4, "give --rounds 5 or more"),
+        ({"budget_s": math.nan}, 5, "--budget is nan s: it must be above 0"),
+        ({"budget_s": math.inf}, 5, "--budget is inf s: it must be above 0"),
         ({"budget_s": 1.0}, 5, "--budget is 1 s"),
         ({"metrics": ["mean_batch_size"]}, 5, "no good direction"),
         ({"thresholds": {"latency_p99": 0.1}}, 5, "add --metric latency_p99"),
@@ -294,6 +298,15 @@ def test_a_plan_that_cannot_be_kept_is_refused(
     """In one line that says what to change."""
     with pytest.raises(SlotbenchError, match=said):
         planned(rounds=rounds, **options)
+
+
+def test_an_open_loop_is_decided_by_its_tail() -> None:
+    """Throughput is what is offered there; beside a closed loop it is throughput."""
+    loop = grids.open_grid().run.scenario
+    opened = until_decided.plan(replace(loop, rounds=5))
+    assert opened.metrics == ("latency_p99",)
+    mixed = replace(loop, rounds=5, cells=(*loop.cells, grids.cell()))
+    assert until_decided.plan(mixed).metrics == ("throughput",)
 
 
 def test_every_metric_asked_for_has_its_threshold() -> None:
