@@ -27,6 +27,9 @@ FORMATS: Final = ("text", "md", "json", "csv")
 MAX_RUNS: Final = 20
 """Rows of a table for people: the newest runs; programs are given all."""
 
+MAX_SHORT: Final = 4
+"""Tables of cells in which no change is looked for: all of more are left out for people."""
+
 _COMMIT_DIGITS: Final = 10
 _MARKS: Final = {"faster": "▲", "slower": "▼", "different": "≠", "equivalent": "="}
 
@@ -72,7 +75,7 @@ def page(history: History) -> Page:
         differences=tuple(changes(history)),
         tables=tuple(tables(history)),
         legend=legend(history),
-        remarks=tuple(f"note: {note}" for note in history.notes),
+        remarks=tuple(f"note: {note}" for note in (*history.notes, *_left_out(history))),
         gate="",
         commands=(),
     )
@@ -94,8 +97,8 @@ def opening(history: History) -> str:
     searched = [one for one in history.series if one.partition.spread is not None]
     if not searched:
         return (
-            f"{runs}: too few to tell a change from what runs differ by; it takes "
-            f"{MIN_POINTS} of one machine and workload."
+            f"{runs}, and no workload {MIN_POINTS} times on one machine: too few to tell a change from what "
+            "runs differ by."
         )
     if not found:
         return f"No change in {series} of {runs}: nothing beyond what runs of one level differ by."
@@ -160,9 +163,34 @@ def came_with(one: Series, change: Change) -> str:
 
 
 def tables(history: History) -> Iterable[CellTable]:
-    """A table a cell, a row a run, the oldest first."""
-    for _, group in groupby(history.series, key=lambda one: one.place):
-        yield _table(history, list(group))
+    """A table a cell, a row a run, the oldest first; not of many cells with too few runs."""
+    grouped = _by_place(history)
+    short = [place for place, group in grouped.items() if not _is_searched(group)]
+    for place, group in grouped.items():
+        if len(short) <= MAX_SHORT or place not in short:
+            yield _table(history, group)
+
+
+def _by_place(history: History) -> dict[object, list[Series]]:
+    return {
+        place: list(group)
+        for place, group in groupby(history.series, key=lambda one: one.place)
+    }
+
+
+def _is_searched(group: Iterable[Series]) -> bool:
+    """Whether a change was looked for in any of them."""
+    return any(one.partition.spread is not None for one in group)
+
+
+def _left_out(history: History) -> Iterable[str]:
+    """What has no table."""
+    short = [group for group in _by_place(history).values() if not _is_searched(group)]
+    if len(short) > MAX_SHORT:
+        yield (
+            f"{units.count(len(short), 'cell')} with fewer than {MIN_POINTS} runs not shown: choose some with --scenario "
+            "or --cell, or take --format csv, which has all"
+        )
 
 
 def legend(history: History) -> str:

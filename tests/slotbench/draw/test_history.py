@@ -90,9 +90,22 @@ def test_a_flat_history_says_so() -> None:
 def test_a_short_history_is_shown_as_such(count: int) -> None:
     """One run is a table of one row; what it takes is said."""
     text = words.render(ask(histories.runs([2.0] * count)))
-    assert "too few to tell a change from what runs differ by; it takes 4" in text
+    assert "and no workload 4 times on one machine: too few to tell a change" in text
     assert "no change is looked for in fewer than 4 runs" in text
     assert text.count("2025-01-0") == count + (1 if count == 1 else 2)
+
+
+def test_many_short_cells_are_counted_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The table of a cell that was searched stays; CSV has them all."""
+    long, short = histories.runs([2.0] * 8), histories.runs([2.0] * 2, name="other")
+    monkeypatch.setattr(words, "MAX_SHORT", 0)
+    history = ask([*long, *short])
+    text = words.render(history)
+    assert "1 cell with fewer than 4 runs not shown: choose some" in text
+    assert len(list(words.tables(history))) == 1
+    assert "other" in words.render(history, "csv")
 
 
 def test_a_change_by_one_run_is_not_confirmed() -> None:
