@@ -115,7 +115,7 @@ def profile_scenario(
         if actors_of(contender) != "threads":
             raise ContenderError(
                 f"contender {contender.label!r}: its actors are no threads of ours, and a profile "
-                "reaches no others; leave it out with --contender"
+                "reaches no others; name others with --contender"
             )
     check_writable(results_dir)
     on_progress(Progress(0, 0, _STARTING))

@@ -107,7 +107,7 @@ def prepare(
         if actors_of(contender) != "threads":
             raise ContenderError(
                 f"contender {contender.label!r}: its actors are no threads of ours, and ask "
-                "when they like; leave it out with --contender"
+                "when they like; name others with --contender"
             )
     cells: dict[Workload, Cell] = {}
     for cell in scenario.cells:
@@ -466,7 +466,7 @@ def _open_loop(scenario: Scenario, cell: Cell, plan: SloPlan, arrivals: Arrivals
     if think.distribution != "none" or think.reset_every:
         raise ScenarioError(
             f"scenario {scenario.name!r}: an actor with a schedule does not think; add "
-            "--set think_time.distribution=none"
+            "--set think_time.distribution=none --set think_time.mean_ms=0"
             + (" --set think_time.reset_every=0" if think.reset_every else "")
         )
     window = workload.window

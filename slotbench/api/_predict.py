@@ -290,10 +290,13 @@ def check_predictions(
             checked.append(of_run if name == of_run.run_id else replace(of_run, name=name))
             rows += found
     if not rows:
+        from slotbench.compute import transport_costs
+
+        fitted = sorted(transport_costs.load().costs)
         names = ", ".join(one.run.run_id for one in stored) or "no run"
         raise SlotbenchError(
-            f"{names}: nothing can be predicted: no contender's cost was ever fitted, or no cell's "
-            "times are known; 'slotbench predict --help' says which are"
+            f"{names}: nothing can be predicted: its cells are open loops or their times are not known, "
+            f"or it has none of the contenders whose costs were fitted: {', '.join(fitted)}"
         )
     return CheckedPredictions(
         PredictionCheck(

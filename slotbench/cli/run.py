@@ -282,7 +282,17 @@ def _command() -> tuple[str, ...]:
 
 def _notes(scenario: "Scenario") -> list[str]:
     """Say what a scenario asks for that may not be meant."""
+    from slotbench.compute.percentiles import MIN_SAMPLES
+    from slotbench.measure import budget
+
+    open_loops = [cell for cell in scenario.cells if cell.workload.load.is_open]
+    due = {cell.name: budget.num_due(cell.workload) for cell in open_loops}
     return [
+        f"in cell {name!r}, some {number} requests are due in a window; p99 needs {MIN_SAMPLES[99.0]}: "
+        "raise window.max_measure_s or min_requests"
+        for name, number in due.items()
+        if number < MIN_SAMPLES[99.0]
+    ] + [
         f"in cell {cell.name!r}, min_batch_size {cell.workload.batching.min_batch_size} exceeds "
         f"the {cell.workload.num_slots} actors: batches wait for their timeout, slot's alone do not"
         for cell in scenario.cells

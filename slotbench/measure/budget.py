@@ -158,6 +158,12 @@ def window_s(workload: Workload) -> tuple[float, float]:
     return max(window.warmup_s, warmup_s), max(window.measure_s, measure_s)
 
 
+def num_due(workload: Workload) -> int:
+    """About how many requests are due in an open loop's window, of all actors together."""
+    offered_per_s = arrivals.offered_per_s(workload.load, workload.num_slots)
+    return round(offered_per_s * window_s(workload)[1])
+
+
 def num_scheduled(workload: Workload) -> int:
     """How many requests of one actor an open loop's trial may come to."""
     return arrivals.enough(workload.load, sum(window_s(workload)) + _LATE_END_S)

@@ -70,7 +70,7 @@ def find(
         return matches[0]
     if matches:
         raise RecordError(
-            f"{text!r} fits {len(matches)} {_noun(kinds)}s in {results}: {_listed(matches)}"
+            f"{text!r} fits {len(matches)} {_noun(kinds)}s in {results}, name one: {_listed(matches)}"
         )
     is_path = isinstance(reference, Path) or (text and Path(text).exists())
     # To be read, and refused there with what is wrong with it.

@@ -170,7 +170,7 @@ def test_actors_that_are_no_threads_of_ours_are_refused(name: str, tmp_path: Pat
     """Probes reach no other process, and no collector's workers; nothing is started or recorded."""
     executor = CannedExecutor()
     with pytest.raises(
-        ContenderError, match=r"a profile reaches no others; leave it out with"
+        ContenderError, match=r"a profile reaches no others; name others with"
     ):
         canned(build_scenario("threading", name), executor, tmp_path)
     assert (executor.num_started, list(tmp_path.iterdir())) == (0, [])

@@ -208,6 +208,20 @@ def test_dry_run_shows_the_cells_of_every_grid(slotbench: Any, small: Path) -> N
     assert "30 trials in 2 rounds" in outcome.stdout
 
 
+def test_too_few_requests_for_a_tail_are_noted(slotbench: Any, small: Path) -> None:
+    """Of an open loop it is known beforehand; 4 actors and a window of 10 s at most."""
+    changes = (
+        "load.arrivals=poisson",
+        "load.per_actor_per_s=5,50",
+        "window.min_requests=500",
+    )
+    options = (option for change in changes for option in ("--set", change))
+    outcome = slotbench("run", small, *options, "--dry-run")
+    (note,) = outcome.stderr.splitlines()
+    assert "some 200 requests are due in a window; p99 needs 459: raise" in note
+    assert "load.per_actor_per_s=5'" in note
+
+
 def test_dry_run_loads_no_torch(small: Path) -> None:
     """A plan is shown where torch could not even be imported."""
     code = (

@@ -101,7 +101,7 @@ def test_no_run_says_how_to_make_one(tmp_path: Path) -> None:
 def test_an_ambiguous_reference_lists_what_it_fits(results: Path) -> None:
     """Nothing is guessed; the newest stands first."""
     assert error_of("202611", results) == (
-        f"'202611' fits 3 runs in {results}: {NEW}, {MIDDLE}, {OLD}"
+        f"'202611' fits 3 runs in {results}, name one: {NEW}, {MIDDLE}, {OLD}"
     )
 
 
