@@ -5,11 +5,13 @@ object each. What a record means is not known here, but for its type.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from slotbench.errors import RecordError
+from slotbench.records import Scenario, TrialRecord
 from slotbench.store._files import PROFILE_FILE, RUN_FILE, SLO_FILE, reason
 
 if TYPE_CHECKING:
@@ -96,12 +98,12 @@ def check_schema(data: Any, file: Path, newest: int) -> None:
         raise RecordError(f"{file} is damaged: schema version {version} never existed")
 
 
-def validate(adapter: "TypeAdapter[T]", text: bytes, place: str) -> T:
+def validate(kind: type[T], text: bytes, place: str) -> T:
     """Make a record of JSON text; a RecordError names the field that is none."""
     from pydantic import ValidationError
 
     try:
-        return adapter.validate_json(text, strict=True)
+        record: T = _adapter(kind).validate_json(text, strict=True)
     except ValidationError as error:
         parse_json(text, place)  # says better than pydantic where JSON ends to be JSON
         problems = error.errors(include_url=False, include_input=False)
@@ -110,6 +112,65 @@ def validate(adapter: "TypeAdapter[T]", text: bytes, place: str) -> T:
         raise RecordError(
             f"{place} is damaged: {field}: {problems[0]['msg']}{more}"
         ) from error
+    return record
+
+
+@cache
+def _adapter(kind: Hashable) -> "TypeAdapter[Any]":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def read_head(
+    file: Path, kind: type[T], newest: int, problem: Callable[[Any, T], str]
+) -> T:
+    """Read a head.
+
+    Args:
+        file: it.
+        kind: of its record.
+        newest: schema version that is known.
+        problem: says what makes no sense in it, given the parsed JSON and the record; or "".
+
+    Raises:
+        RecordError: it cannot be read, is damaged, or is of a later slotbench.
+    """
+    text = read_bytes(file)
+    data = parse_json(text, str(file))
+    check_schema(data, file, newest)
+    record = validate(kind, text, str(file))
+    refuse(problem(data, record), str(file))
+    return record
+
+
+def check_trials(
+    scenario: Scenario, trials: Sequence[TrialRecord], head: str, file: Path
+) -> None:
+    """See that every trial is of a scenario, and is in the file once.
+
+    Args:
+        scenario: whose cells and contenders there are.
+        trials: one a line.
+        head: name of the file that says so, for messages.
+        file: that the trials are in.
+
+    Raises:
+        RecordError: with the line that is damaged.
+    """
+    cells = {cell.name for cell in scenario.cells}
+    labels = {contender.label for contender in scenario.contenders}
+    lines: dict[str, int] = {}
+    for number, trial in enumerate(trials, start=1):
+        problem = ""
+        if trial.trial_id in lines:
+            problem = f"trial {trial.trial_id!r} is on line {lines[trial.trial_id]} already"
+        elif trial.cell not in cells:
+            problem = f"{head} has no cell {trial.cell!r}"
+        elif trial.contender not in labels:
+            problem = f"{head} has no contender {trial.contender!r}"
+        refuse(problem, f"{file} line {number}")
+        lines[trial.trial_id] = number
 
 
 def read_lines(

@@ -1,8 +1,7 @@
 """Records that are one JSON file each: a diagnosis, a self-test, a recommendation, a prediction. Written whole, read back."""
 
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slotbench.records import (
     DIAGNOSIS_SCHEMA_VERSION,
@@ -16,10 +15,7 @@ from slotbench.records import (
     WhatIf,
 )
 from slotbench.store._files import encode
-from slotbench.store._reading import check_schema, parse_json, read_bytes, validate
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+from slotbench.store._reading import read_head
 
 
 def document(
@@ -84,14 +80,4 @@ def read_what_if(path: str | Path) -> WhatIf:
 
 
 def _read(path: str | Path, kind: type, newest: int) -> Any:
-    file = Path(path)
-    text = read_bytes(file)
-    check_schema(parse_json(text, str(file)), file, newest)
-    return validate(_adapter(kind), text, str(file))
-
-
-@cache
-def _adapter(kind: type) -> "TypeAdapter[Any]":
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(kind)
+    return read_head(Path(path), kind, newest, lambda _, __: "")

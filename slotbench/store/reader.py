@@ -5,18 +5,15 @@ bool. Fields that this version does not know are ignored; an unknown schema is r
 """
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from slotbench.errors import RecordError
 from slotbench.records import SCHEMA_VERSION, CalibrationRecord, RunRecord, TrialRecord
 from slotbench.store._files import CALIBRATIONS_FILE, RUN_FILE, TRIALS_FILE, is_locked
 from slotbench.store._reading import (
     check_is_kept,
-    check_schema,
+    check_trials,
     parse_json,
-    read_bytes,
+    read_head,
     read_lines,
     refuse,
     state,
@@ -28,9 +25,6 @@ from slotbench.store._sense import (
     run_problem,
     trial_problem,
 )
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +67,9 @@ def read(path: str | Path) -> StoredRun:
     if folder.name == RUN_FILE:
         folder = folder.parent
     check_is_kept(folder, RUN_FILE, TRIALS_FILE, "run")
-    run = _read_run(folder)
+    run = read_head(folder / RUN_FILE, RunRecord, SCHEMA_VERSION, run_problem)
     trials, notes = read_lines(folder / TRIALS_FILE, _read_trial)
-    _check_trials(run, trials, folder / TRIALS_FILE)
+    check_trials(run.scenario, trials, RUN_FILE, folder / TRIALS_FILE)
     calibrations, more_notes = _read_calibrations(run, folder / CALIBRATIONS_FILE)
     notes += more_notes
     is_open = run.status != "complete" and is_locked(folder / TRIALS_FILE)
@@ -83,43 +77,12 @@ def read(path: str | Path) -> StoredRun:
     return StoredRun(folder, run, trials, notes, is_open, calibrations)
 
 
-def _read_run(folder: Path) -> RunRecord:
-    file = folder / RUN_FILE
-    text = read_bytes(file)
-    data = parse_json(text, str(file))
-    check_schema(data, file, SCHEMA_VERSION)
-    run = validate(_run_adapter(), text, str(file))
-    refuse(run_problem(data, run), str(file))
-    return run
-
-
-@cache
-def _run_adapter() -> "TypeAdapter[RunRecord]":
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(RunRecord)
-
-
-@cache
-def _trial_adapter() -> "TypeAdapter[TrialRecord]":
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(TrialRecord)
-
-
 def _read_trial(line: bytes, place: str) -> TrialRecord:
     # Parsed a second time only where a look is needed that pydantic does not give.
     data = parse_json(line, place) if ODD.search(line) else None
-    trial = validate(_trial_adapter(), line, place)
+    trial = validate(TrialRecord, line, place)
     refuse(trial_problem(data, trial), place)
     return trial
-
-
-@cache
-def _calibration_adapter() -> "TypeAdapter[CalibrationRecord]":
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(CalibrationRecord)
 
 
 def _read_calibrations(
@@ -138,27 +101,9 @@ def _read_calibrations(
 
 def _read_calibration(line: bytes, place: str) -> CalibrationRecord:
     data = parse_json(line, place) if ODD.search(line) else None
-    calibration = validate(_calibration_adapter(), line, place)
+    calibration = validate(CalibrationRecord, line, place)
     refuse(calibration_problem(data, calibration), place)
     return calibration
-
-
-def _check_trials(run: RunRecord, trials: tuple[TrialRecord, ...], file: Path) -> None:
-    """See that every trial is of this run, and is in it once."""
-    cells = {cell.name for cell in run.scenario.cells}
-    labels = {contender.label for contender in run.scenario.contenders}
-    lines: dict[str, int] = {}
-    for number, trial in enumerate(trials, start=1):
-        problem = ""
-        if trial.trial_id in lines:
-            problem = f"trial {trial.trial_id!r} is on line {lines[trial.trial_id]} already"
-        elif trial.cell not in cells:
-            problem = f"{RUN_FILE} has no cell {trial.cell!r}"
-        elif trial.contender not in labels:
-            problem = f"{RUN_FILE} has no contender {trial.contender!r}"
-        if problem:
-            raise RecordError(f"{file} line {number} is damaged: {problem}")
-        lines[trial.trial_id] = number
 
 
 def _notes_on_status(
