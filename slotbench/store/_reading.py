@@ -5,7 +5,7 @@ object each. What a record means is not known here, but for its type.
 """
 
 import json
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -103,7 +103,8 @@ def validate(kind: type[T], text: bytes, place: str) -> T:
     from pydantic import ValidationError
 
     try:
-        record: T = _adapter(kind).validate_json(text, strict=True)
+        known: type = kind  # a TypeVar is no key of a cache to mypy
+        record: T = _adapter(known).validate_json(text, strict=True)
     except ValidationError as error:
         parse_json(text, place)  # says better than pydantic where JSON ends to be JSON
         problems = error.errors(include_url=False, include_input=False)
@@ -116,7 +117,7 @@ def validate(kind: type[T], text: bytes, place: str) -> T:
 
 
 @cache
-def _adapter(kind: Hashable) -> "TypeAdapter[Any]":
+def _adapter(kind: type) -> "TypeAdapter[Any]":
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)
