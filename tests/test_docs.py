@@ -6,10 +6,12 @@
 import dataclasses
 import functools
 import html
+import math
 import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -167,7 +169,9 @@ def test_reference_runs_are_complete_and_small() -> None:
         run = slotbench.load(folder)
         assert run.record.status == "complete"
         assert run.notes == ()
-        assert run.trials["is_invalid"].mean() <= 0.01
+        # At a light load a late generator is a good part of a short latency, whatever is measured.
+        is_open = any(c.workload.load.is_open for c in run.record.scenario.cells)
+        assert run.trials["is_invalid"].mean() <= (0.02 if is_open else 0.01)
         assert (run.trials["status"] == "ok").all()
         assert sum(file.stat().st_size for file in folder.iterdir()) <= 8_000_000
         assert str(ROOT.parent) not in (folder / "run.json").read_text()
@@ -688,6 +692,34 @@ def history_page() -> str:
     if not HISTORY.is_dir():
         return "No run of it is recorded here yet."
     return slotbench.history(results_dir=HISTORY).render("md").replace("## ", "### ", 1).strip()  # fmt: skip
+
+
+def test_what_the_page_says_of_the_recorded_open_loop() -> None:
+    """Alike at a light load; a longer tail before saturation; over 1.5 times as much beyond it."""
+    found = {
+        (round(p.offered_per_s), p.contender): p
+        for p in loads.points(*_run_and_trials(UNDER_LOAD))
+    }
+    others = ("threading", "torchrl.slot[collate=lazy_stack]")
+    for other in others:
+        for offered in (320, 800):
+            light, slot = found[offered, other], found[offered, "slot"]
+            assert light.latency_p99_s == pytest.approx(slot.latency_p99_s, rel=0.12)
+        busy, slot = found[4800, other], found[4800, "slot"]
+        assert (busy.latency_p99_s or 0.0) > 3 * (slot.latency_p99_s or math.inf)
+        for offered in (6400, 8000, 9600):
+            assert found[offered, other].is_saturated
+        most, slot = found[9600, other], found[9600, "slot"]
+        assert (slot.served_per_s or 0.0) > 1.5 * (most.served_per_s or math.inf)
+    floor = found[9600, "floor"]
+    assert (found[9600, "slot"].served_per_s or 0.0) > (floor.served_per_s or math.inf)
+    means = slotbench.load(UNDER_LOAD).trials.query("arm == 0 and not is_invalid")
+    batches = means.groupby(["cell", "contender"])["mean_batch_size"].mean()
+    full = "load.per_actor_per_s=600"
+    assert batches[full, "slot"] > 13
+    assert all(7 < batches[full, other] < 9 for other in others)
+    counted = Counter(t.cell for t in store.read(UNDER_LOAD).trials if t.is_invalid)
+    assert dict(counted) == {"load.per_actor_per_s=20": 2, "load.per_actor_per_s=50": 1}
 
 
 def under_load() -> str:
