@@ -1,10 +1,13 @@
 """Options and arguments that commands share, each declared once."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+
+from slotbench.errors import SlotbenchError
 
 
 def parse_threshold(text: str) -> float:
@@ -37,6 +40,42 @@ def parse_duration(text: str) -> float:
         return durations.parse_s(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+_ENDINGS: Final = {
+    "html": (".html", ".htm"),
+    "md": (".md",),
+    "json": (".json",),
+    "csv": (".csv",),
+    "text": (".txt",),
+}
+
+
+def format_of(output: Path, noun: str, formats: Sequence[str]) -> str:
+    """What format a file's ending asks for.
+
+    Args:
+        output: the file.
+        noun: what is written, for messages: "a report".
+        formats: those that there are.
+
+    Raises:
+        SlotbenchError: another ending.
+    """
+    known = {ending: name for name in formats for ending in _ENDINGS[name]}
+    if output.suffix.lower() not in known:
+        raise SlotbenchError(
+            f"{output}: {noun} ends in {', '.join(known)}, or say which with --format"
+        )
+    return known[output.suffix.lower()]
+
+
+def given(context: typer.Context) -> Iterator[str]:
+    """Names of the options that stand on the command line."""
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            yield name
 
 
 @dataclass(frozen=True, slots=True)

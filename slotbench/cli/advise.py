@@ -2,13 +2,12 @@
 
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from slotbench.cli._options import RESULTS_DIR, Force, ResultsDir
+from slotbench.cli._options import RESULTS_DIR, Force, ResultsDir, format_of, given
 from slotbench.errors import EXIT_OK
 
 _SCENARIO = "--scenario"
@@ -162,7 +161,7 @@ def advise(  # noqa: PLR0917  # a command's options, given by name
       slotbench advise --num-envs 32 --observation 'uint8[3,84,84]' --policy-ms 3 --max-latency-ms 20
     """
     if num_envs is None:
-        if not any(_given(context)):
+        if not any(given(context)):
             print(context.get_help())
             return EXIT_OK
         raise typer.BadParameter("how many environments? give --num-envs")
@@ -171,7 +170,12 @@ def advise(  # noqa: PLR0917  # a command's options, given by name
     from slotbench.draw import recommendation
     from slotbench.store.output import check_free, write_file
 
-    format_name = format_name or _format_of(output)
+    if format_name is None:
+        format_name = (
+            "text"
+            if output is None
+            else format_of(output, "advice", ("md", "json", "text"))
+        )
     recommendation.check_format(format_name)
     if output is not None:
         check_free(output, force=force)
@@ -216,25 +220,6 @@ def advise(  # noqa: PLR0917  # a command's options, given by name
     else:
         print(recommendation.render(found.record, format_name, stdout_screen()), end="")
     return EXIT_OK
-
-
-def _format_of(output: Path | None) -> str:
-    if output is None:
-        return "text"
-    formats = {".md": "md", ".json": "json", ".txt": "text"}
-    if output.suffix.lower() not in formats:
-        raise typer.BadParameter(
-            f"{output}: advice ends in {', '.join(formats)}, or say which with --format"
-        )
-    return formats[output.suffix.lower()]
-
-
-def _given(context: typer.Context) -> Iterator[str]:
-    """Names of the options that stand on the command line."""
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            yield name
 
 
 def _say(text: str) -> None:

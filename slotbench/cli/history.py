@@ -9,6 +9,7 @@ from slotbench.cli._options import (
     RESULTS_DIR,
     Force,
     ResultsDir,
+    format_of,
     parse_threshold,
 )
 from slotbench.errors import EXIT_GATE_FAILED, EXIT_OK, SlotbenchError
@@ -109,7 +110,9 @@ def history(
             f"a history cannot fail on {fail_on!r}: it is --fail-on regression"
         )
     is_file = output is not None and str(output) != "-"
-    name = format_name or (_format_of(output) if is_file and output is not None else "text")
+    name = format_name or "text"
+    if not format_name and is_file and output is not None:
+        name = format_of(output, "a history", ("html", "md", "json", "csv", "text"))
     if name not in {*words.FORMATS, "html"}:
         raise SlotbenchError(
             f"unknown format {name!r}: a history is {', '.join(words.FORMATS)} or html"
@@ -135,20 +138,3 @@ def history(
     else:
         print(text, end="")
     return EXIT_GATE_FAILED if fail_on and found.regressed else EXIT_OK
-
-
-def _format_of(output: Path) -> str:
-    """What a file's ending asks for."""
-    formats = {
-        ".html": "html",
-        ".htm": "html",
-        ".md": "md",
-        ".json": "json",
-        ".csv": "csv",
-        ".txt": "text",
-    }
-    if output.suffix.lower() not in formats:
-        raise SlotbenchError(
-            f"{output}: a history ends in {', '.join(formats)}, or say which with --format"
-        )
-    return formats[output.suffix.lower()]

@@ -2,13 +2,12 @@
 
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from slotbench.cli._options import RESULTS_DIR, Force, ResultsDir
+from slotbench.cli._options import RESULTS_DIR, Force, ResultsDir, format_of, given
 from slotbench.errors import EXIT_OK
 
 if TYPE_CHECKING:
@@ -264,13 +263,18 @@ def predict(  # noqa: PLR0917  # a command's options, given by name
       slotbench predict --from rl_pixels_8 --results results/reference --num-envs 8,64 --servers 1,2 --transport none,slot
       slotbench predict grid losses --check --results results/reference
     """
-    given = set(_given(context))
-    if not given:
+    stated = set(given(context))
+    if not stated:
         print(context.get_help())
         return EXIT_OK
     from slotbench.draw import told
 
-    format_name = format_name or _format_of(output)
+    if format_name is None:
+        format_name = (
+            "text"
+            if output is None
+            else format_of(output, "a prediction", ("md", "json", "text", "csv"))
+        )
     told.check_format(format_name)
     if output is not None:
         from slotbench.store.output import check_free
@@ -278,7 +282,7 @@ def predict(  # noqa: PLR0917  # a command's options, given by name
         check_free(output, force=force)
     if check:
         others = sorted(
-            given - {"runs", "check", "results", "format_name", "output", "force"}
+            stated - {"runs", "check", "results", "format_name", "output", "force"}
         )
         if others or not runs:
             option = f"--{others[0].replace('_', '-')}" if others else ""
@@ -397,22 +401,3 @@ class _Bar:
         """Show how far it is."""
         if time.monotonic() - self._began >= _SILENT_S:
             self._bar.update(state)
-
-
-def _format_of(output: Path | None) -> str:
-    if output is None:
-        return "text"
-    formats = {".md": "md", ".json": "json", ".txt": "text", ".csv": "csv"}
-    if output.suffix.lower() not in formats:
-        raise typer.BadParameter(
-            f"{output}: a prediction ends in {', '.join(formats)}, or say which with --format"
-        )
-    return formats[output.suffix.lower()]
-
-
-def _given(context: typer.Context) -> Iterator[str]:
-    """Names of the options that stand on the command line."""
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            yield name

@@ -12,6 +12,7 @@ from slotbench.cli._options import (
     MetricThreshold,
     ResultsDir,
     Thresholds,
+    format_of,
 )
 from slotbench.cli._recorded import RECORDED_HELP, read_recorded
 from slotbench.errors import SlotbenchError
@@ -67,7 +68,12 @@ def report(
     from slotbench import report as document
 
     found = [read_recorded(one, results) for one in runs or ("newest",)]
-    name = format_name or _format_of(output)
+    name = format_name
+    if name is None:
+        is_file = output is not None and str(output) != "-" and not output.is_dir()
+        name = "html"
+        if output is not None and is_file:
+            name = format_of(output, "a report", ("html", "md"))
     path = output or Path(f"{_name([frames.id_of(stored) for stored in found])}.{name}")
     text = document.render(
         found,
@@ -83,18 +89,6 @@ def report(
 
     write_file(path, text.encode("utf-8", "replace"), force=force)
     print(path)
-
-
-def _format_of(output: Path | None) -> str:
-    """What a file's ending asks for; HTML where there is no file."""
-    if output is None or str(output) == "-" or output.is_dir():
-        return "html"
-    formats = {".html": "html", ".htm": "html", ".md": "md"}
-    if output.suffix.lower() not in formats:
-        raise SlotbenchError(
-            f"{output}: a report ends in {', '.join(formats)}, or say which with --format"
-        )
-    return formats[output.suffix.lower()]
 
 
 def _threshold(given: list[MetricThreshold]) -> float | None:
