@@ -61,6 +61,7 @@ from slotbench.records.run import (
     SCHEMA_VERSION,
     Accounting,
     Design,
+    Node,
     Resumption,
     RunRecord,
     Sequential,
@@ -95,6 +96,7 @@ from slotbench.records.slo import (
     SloTrial,
 )
 from slotbench.records.trial import (
+    DeviceTimes,
     Finding,
     Histogram,
     OpenLoop,
@@ -148,6 +150,7 @@ __all__ = [
     "Contender",
     "Criterion",
     "Design",
+    "DeviceTimes",
     "Diagnosis",
     "Finding",
     "ForecastError",
@@ -161,6 +164,7 @@ __all__ = [
     "Method",
     "MethodCount",
     "Model",
+    "Node",
     "NoiseFloor",
     "Observation",
     "OpenLoop",

@@ -21,12 +21,15 @@ class ServicePoint:
             which something interrupted does not count for the policy's own.
         cpu_s: CPU time of the process per call.
         num_calls: timed.
+        device_s: median time of the forward alone, between two events on the policy's device; None where
+            that is the CPU.
     """
 
     batch_size: int
     median_s: float
     cpu_s: float
     num_calls: int
+    device_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class CalibrationRecord:
         steal_s, foreign_cpu_s: over these CPUs and that time, as of a trial's window.
         is_gil_enabled: whether Python's threads exclude each other there.
         error: one line; "" where status is "ok".
+        node: label of the node of the cluster that it ran on; "" where there is none.
+        python: option ``python`` of the contenders that it is for; "" is the run's own.
     """
 
     round: int
@@ -74,3 +79,5 @@ class CalibrationRecord:
     foreign_cpu_s: float | None = None
     is_gil_enabled: bool = True
     error: str = ""
+    node: str = ""
+    python: str = ""

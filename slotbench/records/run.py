@@ -11,6 +11,8 @@ History of the format (``schema_version`` in run.json, which holds for its other
    measurement; contenders of the server "collector". All may be absent: versions 1 to 3 read as they are.
 5. Of a workload `load`; of a measurement `open_loop`; of a run `sequential`. All may be absent: versions 1 to 4 read as
    they are.
+6. Of a workload `device`; of a measurement `device`; of a trial `node` and `is_gil_enabled`; of a calibration `node`, `python`
+   and its points' `device_s`; of a run `nodes`. All may be absent: versions 1 to 5 read as they are.
 """
 
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from typing import Final, Literal
 from slotbench.records.scenario import Scenario
 from slotbench.records.workload import Scalar
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 
 MAX_SEQUENTIAL_ROUNDS: Final = 1_000
 """Of a run until decided: days of the shortest scenario."""
@@ -135,6 +137,26 @@ class Sequential:
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """One machine of a cluster that a run's blocks were spread over.
+
+    Attributes:
+        label: "n1", "n2", … in the order in which the run met them; what trials and calibrations
+            call it. A node that is lost and comes back is another.
+        num_cpus: reserved there, for one trial at a time.
+        environment: as `RunRecord.environment`, of that machine.
+        lost: why it took no more blocks before the run's end, in a line; "" if it did not end early.
+        num_broken_off: blocks that were broken off there, to be measured whole elsewhere.
+    """
+
+    label: str
+    num_cpus: float
+    environment: dict[str, Scalar]
+    lost: str = ""
+    num_broken_off: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """run.json.
 
@@ -150,6 +172,8 @@ class RunRecord:
         resumptions: in their order.
         max_attempts: how often, at most, a block that the machine disturbs is measured.
         sequential: of a run that goes on until it is decided, whose design grows; else None.
+        nodes: of a cluster, of all sittings; () where the run had one machine, the caller's own.
+            ``environment`` then holds what they have in common.
     """
 
     schema_version: int
@@ -166,3 +190,4 @@ class RunRecord:
     resumptions: tuple[Resumption, ...] = ()
     max_attempts: int = 1
     sequential: Sequential | None = None
+    nodes: tuple[Node, ...] = ()

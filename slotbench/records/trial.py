@@ -98,6 +98,26 @@ class OpenLoop:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceTimes:
+    """Where a batch's time went on the policy's device, by events there, not by the host's clock.
+
+    Means over the window's batches, in seconds.
+
+    Attributes:
+        staging_s: the observation's way to the device, once it began.
+        forward_s: the policy.
+        returning_s: the outputs' way to the host.
+        is_pinned: whether batches lay in pinned memory before they were copied, so that copies did not
+            wait for the host.
+    """
+
+    staging_s: float
+    forward_s: float
+    returning_s: float
+    is_pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TrialMeasurement:
     """What was counted and timed inside the measured window, and around it.
 
@@ -136,6 +156,7 @@ class TrialMeasurement:
         num_frames: steps that a collector handed to whoever iterates over it, in the window;
             None where there is no collector, and before version 4.
         open_loop: None in the closed loop.
+        device: None where the policy computes on the CPU.
     """
 
     window_s: float
@@ -170,6 +191,7 @@ class TrialMeasurement:
     replies_per_slice: tuple[int, ...] = ()
     num_frames: int | None = None
     open_loop: OpenLoop | None = None
+    device: DeviceTimes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +207,9 @@ class TrialRecord:
         findings: also of a trial that has numbers.
         error: one line; "" where status is "ok".
         stacks: of every thread, where the trial hung or raised; "" otherwise.
+        node: label of the node of the cluster that it ran on; "" where there is none.
+        is_gil_enabled: whether Python's threads excluded each other when the trial ended; None where
+            it could not tell, and before version 6.
     """
 
     trial_id: str
@@ -202,6 +227,8 @@ class TrialRecord:
     findings: tuple[Finding, ...] = ()
     error: str = ""
     stacks: str = ""
+    node: str = ""
+    is_gil_enabled: bool | None = None
 
     @property
     def is_invalid(self) -> bool:

@@ -169,6 +169,8 @@ class Workload:
     Attributes:
         torch_threads: intra-op threads of torch; other libraries have one.
         switch_interval_s: CPython's GIL switch interval; None leaves it alone.
+        device: where the policy computes, as torch names it: "cpu", "cuda" or "cuda:1". Actors, requests
+            and replies stay on the host.
     """
 
     num_slots: int
@@ -181,6 +183,7 @@ class Workload:
     torch_threads: int = 1
     switch_interval_s: float | None = None
     load: Load = Load()
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)

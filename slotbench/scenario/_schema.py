@@ -398,6 +398,7 @@ class Workload(Table):
     num_slots: Annotated[int, Field(ge=1, le=16_384)]
     torch_threads: Annotated[int, Field(ge=1, le=1024)] = 1
     switch_interval_s: Annotated[float, Field(gt=0, le=10)] | None = None
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:(0|[1-9]\d?))?)$")] = "cpu"
     observation: Observation = Observation()
     think_time: ThinkTime = ThinkTime()
     model: Model = Model()
