@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 # Tests run in several processes, but for those that measure time; PYTEST_ARGS='-n 0' is one.
 PARALLEL = $(shell $(BIN)/python -c 'import xdist; print("-n auto --dist worksteal")' 2> /dev/null)
 
-.PHONY: bench test stress kills fuzz selftest lint format types imports wheel clean
+.PHONY: bench test stress kills fuzz selftest free-threaded lint format types imports wheel clean
 
 bench: $(STAMP)
 	$(BIN)/slotbench run quickstart
@@ -17,6 +17,20 @@ test: $(STAMP)
 # Ten million checked replies over all our transports, with faults; at most ten minutes.
 stress: $(STAMP)
 	$(BIN)/python -m tests.stress $(STRESS_ARGS)
+
+# The core installed, the transports' tests and ten million checked replies, where Python has no GIL.
+# TorchRL, Ray and EnvPool have no wheels for it; torch has, with CUDA: 3 GB. Triton, which that brings and a CPU
+# has no use for, would turn the GIL on.
+FREE_THREADED ?= python3.14t
+FREE_VENV := build/free-threaded
+free-threaded:
+	$(FREE_THREADED) -c 'import sys, sysconfig; sys.exit(None if sysconfig.get_config_var("Py_GIL_DISABLED") and sys.version_info >= (3, 14) else "no free-threaded Python of 3.14 or newer: make free-threaded FREE_THREADED=…")'
+	$(FREE_THREADED) -m venv $(FREE_VENV)
+	$(FREE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . pytest pytest-timeout pytest-xdist hypothesis
+	$(FREE_VENV)/bin/python -m pip uninstall --quiet --yes triton
+	$(FREE_VENV)/bin/python -W error -c 'import sys, slotbench.measure.preload; sys.exit("the GIL is on" if sys._is_gil_enabled() else None)'
+	$(FREE_VENV)/bin/python -m pytest tests/transports tests/stress -n auto --dist worksteal
+	$(FREE_VENV)/bin/python -m tests.stress $(STRESS_ARGS)
 
 # Fifty runs, and fifty programs that only record, killed at random moments and resumed; 20 minutes.
 kills: $(STAMP)

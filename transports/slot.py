@@ -140,8 +140,8 @@ class SlotTransport(BatchingTransport[int]):
         once, by whoever wakes it; no other lock (`inline`: the turn's), no Future, Event,
         Condition or Lock is made; no torch operation runs in the actor's thread (the server
         makes the replies), so that it drops the GIL only to wait, when it frees a tensor and,
-        `inline`, to run the batch. A batch, whatever its size, rings the doorbell at most once
-        and costs a `torch.stack` per leaf (`preallocate`: and a `detach`), a `clone` and an
+        `inline`, to run the batch. A batch, whatever its size, rings the doorbell at most once (without
+        a GIL each sleep of the server, of which a batch may take two) and costs a `torch.stack` per leaf (`preallocate`: and a `detach`), a `clone` and an
         `unbind` per output.
         tests/transports/test_costs.py counts these.
 

@@ -23,7 +23,7 @@ def main() -> int:
     """Run; return the exit code: 0 if all held, 1 if not, or if time ran out."""
     args = _arguments()
     say(f"seed {args.seed}, {args.processes} processes of one round each at a time")
-    # A round keeps one core busy at most: its threads share one GIL.
+    # A round keeps one core busy at most where its threads share one GIL.
     with ProcessPoolExecutor(
         args.processes, multiprocessing.get_context("spawn"), prepare
     ) as pool:

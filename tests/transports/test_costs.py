@@ -19,6 +19,9 @@ import transports._serving
 import transports.slot
 from transports import InferenceServer, SlotTransport, ThreadingTransport
 
+is_gil_enabled = getattr(sys, "_is_gil_enabled", lambda: True)
+"""Python before 3.13 always has one."""
+
 WARM_UP = 12  # requests until the schema exists and everything was called once
 COUNTED = 100
 
@@ -209,7 +212,7 @@ def test_a_gate_is_released_once_a_request(options, counts, together):
 
 
 @pytest.mark.parametrize("options", OPTIONS[:2], ids=["plain", "preallocate"])
-def test_the_doorbell_rings_at_most_once_a_batch(options, counts, together):
+def test_the_doorbell_rings_at_most_once_a_batch(options, counts, together, monkeypatch):
     """However many actors publish, and however often the server sleeps."""
     batches = []
 
@@ -224,11 +227,16 @@ def test_the_doorbell_rings_at_most_once_a_batch(options, counts, together):
         for _ in range(COUNTED):
             clients[index](request())
 
+    fell_asleep = []
+    sleep = transport._sleep
+    monkeypatch.setattr(transport, "_sleep", lambda s: (fell_asleep.append(s), sleep(s)))
     with InferenceServer(model, transport, timeout=600.0):
         together(4, actor)
         rings = counts.released.count(id(transport._doorbell))
     assert sum(batches) == 4 * COUNTED
-    assert 0 < rings <= len(batches)
+    # Where actors run beside the server, one may take the token of a server that has just seen
+    # its request by itself: one ring for each sleep, still.
+    assert 0 < rings <= (len(batches) if is_gil_enabled() else len(fell_asleep))
 
 
 def test_actors_ring_once_for_a_batch_all_of_them_are_in(counts):
@@ -321,6 +329,7 @@ def test_an_actor_runs_no_torch_operation(nested, options):
     assert all(reply["action"].tolist() == [2.0, 2.0] for reply in replies)
 
 
+@pytest.mark.skipif(not is_gil_enabled(), reason="there is no GIL to drop")
 def test_an_actor_drops_the_gil_only_to_wait(gil_drops):
     """Neither in submit nor in result, once the reply is there; a sleep of no time does."""
     transport = SlotTransport(1, spec=request())

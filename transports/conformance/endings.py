@@ -459,5 +459,8 @@ def _kill(threads: list[threading.Thread], within_s: float) -> None:
 
 
 def _need_dead(threads: list[threading.Thread]) -> None:
+    deadline = time.monotonic() + _actors.PATIENCE_S
+    for thread in threads:  # a caller may learn of a death just before it is complete
+        thread.join(max(0.0, deadline - time.monotonic()))
     if any(thread.is_alive() for thread in threads):
         raise NotApplicableError("its thread cannot be killed from outside")
