@@ -31,6 +31,7 @@ from slotbench.measure.budget import (
 )
 from slotbench.measure.columns import Column
 from slotbench.measure.identity import REPLY_ID, REQUEST_ID, IdentityCheck
+from slotbench.measure.on_device import DevicePolicy
 from slotbench.measure.outcomes import raised
 from slotbench.measure.served import ServedModel
 from slotbench.records import CalibrationRecord, ServicePoint, ThinkTime, Workload
@@ -187,12 +188,17 @@ def _policy_without_wait(workload: Workload, seed: int) -> Any:
 
 
 def _service(workload: Workload, seed: int) -> tuple[ServicePoint, ...]:
-    """Time the policy on batches of several sizes, in turn, so that drift comes to all alike."""
+    """Time the policy on batches of several sizes, in turn, so that drift comes to all alike.
+
+    The host's whole call: staging and return are service time for whoever waits for a reply. On a
+    device its forward is timed there as well, by its marks, which are read between calls.
+    """
     sizes = calibrated_sizes(workload)
     policy = policies.build(workload, seed)
     serve = ServedModel(policy, policies.service_time(workload.model), max_batches=0)
     batches = {size: _batch(workload, size, seed) for size in sizes}
     calls_s: dict[int, list[float]] = {size: [] for size in sizes}
+    forwards_s: dict[int, list[float]] = {size: [] for size in sizes}
     cpu_s = dict.fromkeys(sizes, 0.0)
     for size in sizes:
         for _ in range(_WARMUP_CALLS):
@@ -207,8 +213,16 @@ def _service(workload: Workload, seed: int) -> tuple[ServicePoint, ...]:
             serve(batch)
             calls_s[size].append(time.perf_counter() - call_began)
             cpu_s[size] += time.process_time() - cpu_began
+            if isinstance(policy, DevicePolicy):
+                forwards_s[size].append(policy.forward_s())
     return tuple(
-        ServicePoint(size, float(np.median(times)), cpu_s[size] / len(times), len(times))
+        ServicePoint(
+            size,
+            float(np.median(times)),
+            cpu_s[size] / len(times),
+            len(times),
+            float(np.median(forwards_s[size])) if forwards_s[size] else None,
+        )
         for size, times in calls_s.items()
     )
 

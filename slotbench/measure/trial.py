@@ -24,6 +24,7 @@ from slotbench.measure.actors import Actor
 from slotbench.measure.crew import WATCH_STEP_S, Crew, ThreadCrew, num_replied
 from slotbench.measure.identity import IdentityCheck
 from slotbench.measure.instrument import Instrument
+from slotbench.measure.on_device import DevicePolicy
 from slotbench.measure.open_loop import OpenActor
 from slotbench.measure.outcomes import failed, identity, raised
 from slotbench.measure.processes import ProcessCrew
@@ -101,6 +102,8 @@ def _check_step(workload: Workload) -> None:
     policy = policies.build(quick, seed=0)
     ids = IdentityCheck(0).ids
     environment = environments.build(quick, ids, has_payload=True, seed=0)
+    if isinstance(policy, DevicePolicy):
+        policy.start()
     if quick.environment is None:
         return
     with torch.no_grad():
@@ -135,10 +138,9 @@ class _Trial:
         # TorchRL's word for a reply that is a view of its slot, until the next request.
         self._is_lent = spec.contender.options.get("copy_result") is False
         instrument.before_build(spec.contender)
-        policy = (
-            policies.build(workload, spec.seed) if self._has_payload else _no_policy,
-            policies.service_time(workload.model),
-        )
+        own = policies.build(workload, spec.seed) if self._has_payload else _no_policy
+        policy = (own, policies.service_time(workload.model))
+        self._on_device = own if isinstance(own, DevicePolicy) else None
         num_stamps = self._room * workload.num_slots
         sample = functools.partial(layouts.of_workload, workload, spec.seed)
         self._system: systems.System
@@ -199,6 +201,9 @@ class _Trial:
 
     def run(self, sent_ns: int, started_at: str) -> TrialRecord:
         workload = self._spec.workload
+        if self._on_device is not None and actors_of(self._spec.contender) == "threads":
+            # Else later, in the server's thread: what is still to be forked must not have met CUDA.
+            self._on_device.start()
         crashes: list[str] = []
         threading.excepthook = lambda crash: crashes.append(_text(crash.exc_value))
         self._crew.start(self._serve)
@@ -241,6 +246,7 @@ class _Trial:
                 recorder_cost_s=self._recorder_cost_s(),
                 num_frames=self._num_frames(begin, end),
                 machine=machine_use,
+                device=None if self._on_device is None else self._on_device.log(),
             )
         )
         evidence = validity.Evidence(
