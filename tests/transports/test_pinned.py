@@ -11,7 +11,7 @@ from tensordict import TensorDict
 
 import transports._buffers as buffers
 from transports import SlotTransport
-from transports.conformance import CHECKS, run_check, system_factory
+from transports.conformance import run_check, system_factory
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 
@@ -71,13 +71,21 @@ def test_a_copy_that_outlives_the_models_call_is_of_its_own_batch(made, option):
     assert copied == ([1.0, 2.0] if option == "pin_memory" else [2.0, 2.0])
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
-def test_it_keeps_every_promise(made, check):
-    """As without."""
+@pytest.mark.parametrize(
+    "name",
+    [
+        "requests-served-once",
+        "nested-leaves-arrive",
+        "nothing-is-cast",
+        "outputs-keep-their-dtype",
+        "result-survives-views-of-the-input",
+    ],
+)
+def test_it_keeps_what_the_batch_has_a_part_in(made, name):
+    """Where batches lie changes none of the promises about what is in them."""
     del made
-    finding = run_check(check, system_factory(lambda n: SlotTransport(n, pin_memory=True)))
-    is_about_slots = check.name.startswith("cancelled-reply")
-    assert finding.outcome == ("n/a" if is_about_slots else "pass"), finding.reason
+    finding = run_check(name, system_factory(lambda n: SlotTransport(n, pin_memory=True)))
+    assert (finding.outcome, finding.reason) == ("pass", "")
 
 
 def test_it_does_not_go_with_a_buffer_that_is_used_again(made):
