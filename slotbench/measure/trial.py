@@ -162,6 +162,7 @@ class _Trial:
                 workload.batching,
                 self._model,
                 sample,
+                device=workload.device,
             )
             self._crew = self._own_crew(kind)
         self._filled_in_warmup = False
