@@ -15,8 +15,8 @@ ever. What a device did to the order of rows is the policy's own business, on th
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 import torch
@@ -52,6 +52,17 @@ class DeviceLog:
     forward_s: NDArray[np.float64]
     returning_s: NDArray[np.float64] | None
     pinned_by: PinnedBy
+
+    def without_first(self, count: int) -> Self:
+        """Forget the first batches among all, as if the rest were all there are."""
+        here = slice(max(0, count - self.first), None)
+        return replace(
+            self,
+            first=max(0, self.first - count),
+            staging_s=None if self.staging_s is None else self.staging_s[here],
+            forward_s=self.forward_s[here],
+            returning_s=None if self.returning_s is None else self.returning_s[here],
+        )
 
 
 @dataclass(frozen=True, slots=True)

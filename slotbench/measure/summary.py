@@ -143,11 +143,11 @@ def summarise(observed: Observed) -> TrialMeasurement:
         replies_per_slice=tuple(per_slice.tolist()),
         num_frames=observed.num_frames,
         open_loop=open_loop,
-        device=None if observed.device is None else _device_times(observed.device, began),
+        device=None if observed.device is None else device_times(observed.device, began),
     )
 
 
-def _device_times(log: DeviceLog, began: NDArray[np.bool_]) -> DeviceTimes | None:
+def device_times(log: DeviceLog, began: NDArray[np.bool_]) -> DeviceTimes | None:
     """Mean times of those batches that began in the window, as far as there are marks of them.
 
     Args:

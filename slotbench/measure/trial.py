@@ -24,7 +24,7 @@ from slotbench.measure.actors import Actor
 from slotbench.measure.crew import WATCH_STEP_S, Crew, ThreadCrew, num_replied
 from slotbench.measure.identity import IdentityCheck
 from slotbench.measure.instrument import Instrument
-from slotbench.measure.on_device import DevicePolicy
+from slotbench.measure.on_device import DeviceLog, DevicePolicy
 from slotbench.measure.open_loop import OpenActor
 from slotbench.measure.outcomes import failed, identity, raised
 from slotbench.measure.processes import ProcessCrew
@@ -247,7 +247,7 @@ class _Trial:
                 recorder_cost_s=self._recorder_cost_s(),
                 num_frames=self._num_frames(begin, end),
                 machine=machine_use,
-                device=None if self._on_device is None else self._on_device.log(),
+                device=self._device_log(),
             )
         )
         evidence = validity.Evidence(
@@ -271,6 +271,11 @@ class _Trial:
             findings=validity.judge(evidence),
             stacks=stacks,
         )
+
+    def _device_log(self) -> DeviceLog | None:
+        """The device's marks of the batches that the model's log begins with, as far as they are kept."""
+        log = None if self._on_device is None else self._on_device.log()
+        return None if log is None else log.without_first(self._model.num_forgotten)
 
     def _serve(self) -> None:
         """Start the server, and see which processes the trial consists of."""

@@ -13,11 +13,19 @@ import torch
 from tensordict import TensorDict, TensorDictBase, lazy_stack
 
 from slotbench.errors import ScenarioError
-from slotbench.measure import calibration, devices, on_device, policies, trial
+from slotbench.measure import calibration, devices, on_device, policies, summary, trial
 from slotbench.measure.identity import REPLY_ID, REQUEST_ID
-from slotbench.measure.on_device import DevicePolicy
+from slotbench.measure.on_device import DeviceLog, DevicePolicy
 from slotbench.measure.served import ServedModel
-from slotbench.records import Batching, Leaf, Model, Observation, TrialSpec, Workload
+from slotbench.records import (
+    Batching,
+    DeviceTimes,
+    Leaf,
+    Model,
+    Observation,
+    TrialSpec,
+    Workload,
+)
 from tests.slotbench.support.late_device import (
     KERNEL_S,
     TO_DEVICE_S,
@@ -186,6 +194,32 @@ def test_marks_are_used_again_and_the_latest_are_kept(
     assert log is not None
     assert log.first == 2
     assert log.forward_s.tolist() == pytest.approx([3.0, 4.0, 5.0])
+
+
+@pytest.mark.parametrize(
+    ("forgotten", "first", "forward_s"),
+    [(0, 2, [3.0, 4.0, 5.0]), (1, 1, [3.0, 4.0, 5.0]), (3, 0, [4.0, 5.0]), (9, 0, [])],
+)
+def test_rehearsals_are_forgotten(
+    forgotten: int, first: int, forward_s: list[float]
+) -> None:
+    """Marks and stamps of one batch keep the same number: the third of all, of which marks are kept."""
+    times_s = np.array([3.0, 4.0, 5.0])
+    log = DeviceLog(2, times_s - 2, times_s, None, "harness").without_first(forgotten)
+
+    assert (log.first, log.forward_s.tolist()) == (first, forward_s)
+    assert log.staging_s is not None
+    assert log.staging_s.tolist() == [time_s - 2 for time_s in forward_s]
+
+
+def test_only_batches_of_the_window_count() -> None:
+    """Of six stamped batches two began in it; of the first three there are no marks."""
+    log = DeviceLog(3, None, np.array([1.0, 2.0, 4.0, 8.0]), None, "server")
+    began = np.array([True, False, False, False, True, True])
+    found = summary.device_times(log, began)
+
+    assert found == DeviceTimes(2, 3.0, None, None, "server")
+    assert summary.device_times(log, np.zeros(6, bool)) is None
 
 
 def test_a_batch_that_the_server_moved_is_left_where_it_is() -> None:
