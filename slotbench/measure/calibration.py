@@ -184,7 +184,15 @@ class _Client:
 def _policy_without_wait(workload: Workload, seed: int) -> Any:
     """The policy, its synthetic service time taken out: only its actions are wanted."""
     model = replace(workload.model, latency_ms=0.0, latency_per_item_ms=0.0)
-    return policies.build(replace(workload, model=model), seed)
+    return _ready_policy(replace(workload, model=model), seed)
+
+
+def _ready_policy(workload: Workload, seed: int) -> policies.Policy:
+    """The policy, its device started: that takes longer than all that is timed here."""
+    policy = policies.build(workload, seed)
+    if isinstance(policy, DevicePolicy):
+        policy.start()
+    return policy
 
 
 def _service(workload: Workload, seed: int) -> tuple[ServicePoint, ...]:
@@ -194,7 +202,7 @@ def _service(workload: Workload, seed: int) -> tuple[ServicePoint, ...]:
     device its forward is timed there as well, by its marks, which are read between calls.
     """
     sizes = calibrated_sizes(workload)
-    policy = policies.build(workload, seed)
+    policy = _ready_policy(workload, seed)
     serve = ServedModel(policy, policies.service_time(workload.model), max_batches=0)
     batches = {size: _batch(workload, size, seed) for size in sizes}
     calls_s: dict[int, list[float]] = {size: [] for size in sizes}

@@ -55,7 +55,11 @@ class Device(Protocol):
     name: str
 
     def start(self) -> None:
-        """Get ready: about a second, the first time in a process, and from here on no fork."""
+        """Get ready: about a second, the first time in a process, and from here on no fork.
+
+        Raises:
+            ScenarioError: it cannot be used.
+        """
 
     def enter(self) -> None:
         """Make it this thread's device; cheap, for every batch."""
@@ -131,12 +135,21 @@ class CudaDevice:
         self._cycles_per_s = 0.0
 
     def start(self) -> None:
-        """Make CUDA's context in this process, and time the GPU's clock, once each."""
+        """See `Device.start`: makes CUDA's context, and times the GPU's clock, once each."""
         if self._cycles_per_s:
             return
-        self.enter()
-        torch.zeros(1, device=self.name)
-        self._cycles_per_s = self._timed_cycles_per_s()
+        try:
+            self.enter()
+            torch.zeros(1, device=self.name)
+            self._cycles_per_s = self._timed_cycles_per_s()
+        except (
+            RuntimeError
+        ) as error:  # of CUDA: out of memory, another's alone, too old a driver
+            said = str(error).partition("\n")[0]
+            raise ScenarioError(
+                f"device {self.name} cannot be used: {said}; see what nvidia-smi says, or set "
+                'device = "cpu"'
+            ) from error
 
     def enter(self) -> None:
         """See `Device.enter`: a thread has the first GPU until it says otherwise."""

@@ -350,6 +350,38 @@ def test_a_calibration_times_the_forward_there(
         assert point.median_s > 0
 
 
+def test_starting_the_device_is_no_part_of_what_is_calibrated(
+    device: LateDevice, workload: Workloads
+) -> None:
+    """It takes longer than an actor is given to think in."""
+    calibration._policy_without_wait(workload(device="cuda"), seed=1)
+    assert device.num_starts == 1
+
+
+def test_a_check_sends_a_batch_there_and_back(
+    device: LateDevice, workload: Workloads
+) -> None:
+    """Before anything is recorded; and a device that cannot be used is said in a line."""
+    assert trial.check(None, workload(device="cuda")) == ""
+    assert (device.num_starts, device.num_waits) == (1, 1)
+
+
+def test_a_gpu_that_refuses_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA's own first line; the rest of it is advice for those who write kernels."""
+
+    def refuse(index: int) -> None:
+        raise RuntimeError(
+            f"CUDA error: device {index} is busy\nCompile with TORCH_USE_CUDA_DSA"
+        )
+
+    monkeypatch.setattr(torch.cuda, "set_device", refuse)
+    with pytest.raises(
+        ScenarioError,
+        match=r"^device cuda:3 cannot be used: CUDA error: device 3 is busy; see",
+    ):
+        devices.CudaDevice(3).start()
+
+
 def test_on_the_host_nothing_is_wrapped(workload: Workloads) -> None:
     """The policy that is served there is the very one that it was before there were devices."""
     assert type(policies.build(workload(), 0)) is policies.SyntheticPolicy
