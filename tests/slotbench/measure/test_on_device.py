@@ -5,7 +5,7 @@ early is garbage, and what is written too early is computed with.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -380,6 +380,45 @@ def test_a_gpu_that_refuses_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
         match=r"^device cuda:3 cannot be used: CUDA error: device 3 is busy; see",
     ):
         devices.CudaDevice(3).start()
+
+
+class FakeEvent:
+    """Of a GPU whose kernels take a nanosecond a cycle at its fastest, and more before."""
+
+    paces_ns: ClassVar[list[float]] = []
+    cycles: ClassVar[list[int]] = []
+
+    def __init__(self, *, enable_timing: bool) -> None:
+        assert enable_timing
+
+    def record(self) -> None: ...
+
+    def synchronize(self) -> None: ...
+
+    def elapsed_time(self, end_event: Any) -> float:
+        del end_event
+        return self.cycles[-1] * self.paces_ns.pop(0) / 1e6
+
+
+def test_a_gpu_is_kept_busy_for_as_many_cycles_as_take_that_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Timed once, when its clock has risen: 1 ms at 1 GHz is a million cycles; none for no time."""
+    monkeypatch.setattr(FakeEvent, "paces_ns", [2.0, 1.5, 1.0, 1.1, 1.2])
+    monkeypatch.setattr(FakeEvent, "cycles", [])
+    monkeypatch.setattr(devices, "_new_event", FakeEvent)
+    monkeypatch.setattr(devices, "_sleep", FakeEvent.cycles.append)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
+    monkeypatch.setattr(torch, "zeros", lambda *_, **__: None)
+    gpu = devices.CudaDevice(0)
+    for _ in range(2):
+        gpu.start()
+    probes = len(FakeEvent.cycles)
+    gpu.busy(1e-3)
+    gpu.busy(0.0)
+
+    assert probes == 5
+    assert FakeEvent.cycles[probes:] == [1_000_000]
 
 
 def test_on_the_host_nothing_is_wrapped(workload: Workloads) -> None:
