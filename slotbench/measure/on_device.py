@@ -15,7 +15,7 @@ ever. What a device did to the order of rows is the policy's own business, on th
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal, Self
 
 import numpy as np
@@ -67,9 +67,13 @@ class DeviceLog:
 
 @dataclass(frozen=True, slots=True)
 class _Marks:
-    """A batch's: when staging, forward, and return began, and the end."""
+    """A batch's: staging began, and ended; the forward began; the return did, and ended.
+
+    Between staging and forward the device waits while the host makes a TensorDict: of neither.
+    """
 
     staging: Event
+    staged: Event
     forward: Event
     returning: Event
     end: Event
@@ -124,7 +128,8 @@ class DevicePolicy:
             return
         self._device.start()
         event = self._device.event
-        self._ring = [_Marks(event(), event(), event(), event()) for _ in range(RING)]
+        num_marks = len(fields(_Marks))
+        self._ring = [_Marks(*(event() for _ in range(num_marks))) for _ in range(RING)]
         self._policy = self._prepare(self._moved)
 
     def read(self, batch: TensorDictBase) -> list[torch.Tensor]:
@@ -137,7 +142,7 @@ class DevicePolicy:
         marks = self._ring[self._num_calls % RING]
         marks.staging.record()
         leaves = [self._device.to_device(leaf) for leaf in staged]
-        marks.forward.record()
+        marks.staged.record()
         return leaves
 
     def __call__(self, batch: TensorDictBase) -> TensorDictBase:
@@ -157,6 +162,7 @@ class DevicePolicy:
         leaves = self.read(batch)
         given = self._batch_there(leaves, num_rows)
         before = _versions(leaves)
+        marks.forward.record()
         result = self._policy(given)
         marks.returning.record()
         outputs, passes_on = self._outputs(result, before)
@@ -215,7 +221,7 @@ class DevicePolicy:
             return DeviceLog(first, None, forward_s, None, "server")
         return DeviceLog(
             first,
-            _seconds([one.staging.elapsed_time(one.forward) for one in latest]),
+            _seconds([one.staging.elapsed_time(one.staged) for one in latest]),
             forward_s,
             _seconds([one.returning.elapsed_time(one.end) for one in latest]),
             "harness" if any(one is not None for one in self._buffers) else "transport",

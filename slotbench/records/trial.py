@@ -105,8 +105,8 @@ class DeviceTimes:
 
     Attributes:
         num_batches: that they are of: all of the window, where these are not too many to keep marks of.
-        forward_s: the policy, from when the observation was there until its last kernel had ended; with
-            what the device waited for the host to launch the next.
+        forward_s: the policy, from its call, or from when the observation was there, until its last
+            kernel had ended; with what the device waited for the host to launch the next.
         staging_s: the observation's way to the device, once it began; None where the contender's own
             server brings it there, and the outputs back.
         returning_s: the outputs' way to the host; None likewise.

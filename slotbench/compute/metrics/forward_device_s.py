@@ -1,7 +1,7 @@
 """Mean time of a batch's forward on the policy's device, by its own events.
 
-Formula: (time of the event after the policy's last kernel - time of the event after the observation's
-arrival), mean over the window's batches.
+Formula: (time of the event after the policy's last kernel - time of the event before its first), mean over
+the window's latest 4 096 batches.
 Excludes: the observation's way to the device, the outputs' way back, and all that the host does
 before and after; policies on the CPU have no such number.
 Source: own; CUDA events, as torch's "CUDA semantics" advises for timing.
