@@ -331,6 +331,34 @@ def test_the_floor_leaves_the_device_alone(
     assert device.num_starts == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "crew", "starts"),
+    [("slot", "ThreadCrew", 1), ("torchrl.shared_memory", "ProcessCrew", 0)],
+)
+def test_what_is_still_to_be_forked_has_not_met_the_device(
+    name: str,
+    crew: str,
+    starts: int,
+    device: LateDevice,
+    spec: Callable[..., TrialSpec],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Threads find it started; processes are forked first, and samples for them are made on the host."""
+    if name.startswith("torchrl"):
+        pytest.importorskip("torchrl")
+    found: list[int] = []
+
+    def start(*_: Any) -> None:
+        found.append(device.num_starts)
+        raise RuntimeError("enough")
+
+    monkeypatch.setattr(getattr(trial, crew), "start", start)
+    record = trial.run_trial(spec(name, device="cuda"), sent_ns=0, started_at="")
+
+    assert record.error == "RuntimeError: enough"
+    assert found == [starts]
+
+
 def test_a_calibration_times_the_forward_there(
     device: LateDevice, workload: Workloads
 ) -> None:
