@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 # Tests run in several processes, but for those that measure time; PYTEST_ARGS='-n 0' is one.
 PARALLEL = $(shell $(BIN)/python -c 'import xdist; print("-n auto --dist worksteal")' 2> /dev/null)
 
-.PHONY: bench test stress kills fuzz selftest free-threaded lint format types imports wheel clean
+.PHONY: bench test stress kills fuzz selftest free-threaded record-gpu lint format types imports wheel clean
 
 bench: $(STAMP)
 	$(BIN)/slotbench run quickstart
@@ -44,6 +44,18 @@ fuzz: $(STAMP)
 # 2 cores. To record it: make selftest SELFTEST_ARGS='-o results/reference/selftest.json --force'
 selftest: $(STAMP)
 	$(BIN)/slotbench selftest --full --machine $(SELFTEST_ARGS)
+
+# Runs with the policy on a GPU, reduced to some nine minutes: limits, grid, and one of pixels with a real network.
+# Nothing is installed: where there is no .venv, make record-gpu GPU_PYTHON=python3
+GPU_PYTHON ?= $(BIN)/python
+GPU_DEVICE ?= cuda
+GPU_RESULTS ?= results
+GPU_RUN = $(GPU_PYTHON) -m slotbench run --set device=$(GPU_DEVICE) --attempts 1 --results $(GPU_RESULTS)
+record-gpu:
+	$(GPU_PYTHON) -m pytest -q -p no:cacheprovider -k a_gpu tests/slotbench/measure/test_on_device.py tests/transports/test_pinned.py
+	$(GPU_RUN) rl_pixels_8 --rounds 4 --contender slot --contender 'slot[pin_memory]' --contender 'torchrl.slot[collate=lazy_stack]'
+	$(GPU_RUN) grid --rounds 3 --set num_slots=16,256 --set model.latency_ms=0,1 --contender slot --contender 'slot[pin_memory]'
+	$(GPU_RUN) limits --rounds 3 --set num_slots=64 --set observation.reuse_request=true --contender 'slot[pin_memory]'
 
 # One install of everything: the package in place, TorchRL to race against, real environments, the tools.
 $(STAMP): pyproject.toml constraints.txt

@@ -153,6 +153,7 @@ class SlotTransport(_OfTorchRL, transports.SlotTransport):
         num_slots: at least the number of envs.
         preallocate: does nothing in TorchRL's server, which stacks what it drains itself.
         inline: does nothing in TorchRL's server, which does not lend its turn.
+        pin_memory: does nothing there, for the same reason as `preallocate`.
         spec: the leaves the policy needs; None takes them from the first request.
     """
 
@@ -162,10 +163,15 @@ class SlotTransport(_OfTorchRL, transports.SlotTransport):
         *,
         preallocate: bool = False,
         inline: bool = False,
+        pin_memory: bool = False,
         spec: TensorDictBase | None = None,
     ) -> None:
         transports.SlotTransport.__init__(
-            self, num_slots, preallocate=preallocate, inline=inline
+            self,
+            num_slots,
+            preallocate=preallocate,
+            inline=inline,
+            pin_memory=pin_memory,
         )
         self._schema = _Schema(spec)
         # By slot. Any thread's, one item at a time.

@@ -76,7 +76,7 @@ from tensordict.base import TensorDictBase
 
 from transports._batches import Outcome, compose
 from transports._batching import BatchingTransport
-from transports._buffers import BatchBuffer
+from transports._buffers import BatchBuffer, PinnedMemory, check_pinnable
 from transports._checks import check_count, check_flag
 from transports._errors import (
     InterruptedBatchError,
@@ -101,10 +101,13 @@ def create(
     *,
     preallocate: bool = False,
     inline: bool = False,
+    pin_memory: bool = False,
     spec: TensorDictBase | None = None,
 ) -> SlotTransport:
     """Build the transport; the factory that discovery calls."""
-    return SlotTransport(num_slots, preallocate=preallocate, inline=inline, spec=spec)
+    return SlotTransport(
+        num_slots, preallocate=preallocate, inline=inline, pin_memory=pin_memory, spec=spec
+    )
 
 
 class SlotTransport(BatchingTransport[int]):
@@ -125,6 +128,11 @@ class SlotTransport(BatchingTransport[int]):
             does nothing) and a model that any thread may call: not one that keeps thread-local
             state or was compiled with CUDA graphs, and no actors that set autocast or a default
             device around their calls.
+        pin_memory: build every batch in page-locked memory, for a model on a GPU: `batch.to("cuda",
+            non_blocking=True)` then copies while the host goes on. A batch may still be being copied
+            when its model has returned; the next is built elsewhere. That is why it does
+            not go with `preallocate`, whose one buffer would be written to under the copy; nor is there
+            need to: torch gives the same memory out again, without page faults.
         spec: the leaves the model needs; None takes them from the first request.
 
     Threads:
@@ -146,8 +154,9 @@ class SlotTransport(BatchingTransport[int]):
         tests/transports/test_costs.py counts these.
 
     Raises:
-        ValueError: `num_slots` is no int of at least 1, or `spec` does not do.
-        TypeError: `preallocate` or `inline` is no bool.
+        ValueError: `num_slots` is no int of at least 1, or `spec` does not do; `pin_memory` with
+            `preallocate`, or without a GPU.
+        TypeError: `preallocate`, `inline` or `pin_memory` is no bool.
     """
 
     def __init__(
@@ -156,13 +165,25 @@ class SlotTransport(BatchingTransport[int]):
         *,
         preallocate: bool = False,
         inline: bool = False,
+        pin_memory: bool = False,
         spec: TensorDictBase | None = None,
     ) -> None:
         self._num_slots = check_count("num_slots", num_slots)
         check_flag("preallocate", preallocate)
         check_flag("inline", inline)
+        if check_flag("pin_memory", pin_memory):
+            if preallocate:
+                raise ValueError(
+                    "preallocate does not go with pin_memory: its buffer would be written to while it "
+                    "is still being copied from; use pin_memory alone, which needs no fresh memory either"
+                )
+            check_pinnable()
         super().__init__(spec)
-        self._buffer = BatchBuffer(num_slots) if preallocate else None
+        self._buffer: BatchBuffer | PinnedMemory | None = None
+        if preallocate:
+            self._buffer = BatchBuffer(num_slots)
+        elif pin_memory:
+            self._buffer = PinnedMemory()
         # Whose slots are whose.
         self._next_slot = itertools.count()
         self._given_back: list[int] = []

@@ -24,6 +24,7 @@ ENOUGH_QUIET: Final = 2
 """Calibrations in quiet, from which on disturbed ones are left out: an interval needs two."""
 
 _MS: Final = 1e-3
+_LEAST_S: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,13 @@ class ServiceTime:
         row_s: b, seconds that each row adds.
         misfit_ratio: the largest distance of a measured point from the line, as a share of the
             point; 0 where nothing was measured.
+        residual_ratio: the root mean square of these distances, which the line makes the least.
     """
 
     batch_s: float
     row_s: float
     misfit_ratio: float = 0.0
+    residual_ratio: float = 0.0
 
     def of(self, rows: float) -> float:
         """Seconds that a batch of so many rows takes."""
@@ -64,6 +67,7 @@ class Demands:
         num_cpus: that the trials could use; None where that is not known.
         source: where the numbers come from.
         service_gil: of ``service``, what holds the GIL; 0 where that is not known.
+        on_device: of ``service``, the forward alone, as a device's own events time it; None on the host.
     """
 
     think_s: float
@@ -75,6 +79,7 @@ class Demands:
     num_cpus: int | None
     source: Source
     service_gil: ServiceTime = NO_TIME
+    on_device: ServiceTime | None = None
 
 
 def is_timed(workload: Workload) -> bool:
@@ -82,7 +87,13 @@ def is_timed(workload: Workload) -> bool:
     model = workload.model
     if workload.environment is not None or model.kind not in {"sleep", "spin"}:
         return True
-    takes_ms = model.latency_ms + model.latency_per_item_ms
+    # Whatever is computed on a device, a batch goes there and comes back.
+    return workload.device != "cpu" or _asks_for_time(workload)
+
+
+def _asks_for_time(workload: Workload) -> bool:
+    """Whether the scenario says of anything synthetic that it takes time."""
+    takes_ms = workload.model.latency_ms + workload.model.latency_per_item_ms
     return takes_ms > 0.0 or think_times.takes_time(workload.think_time)
 
 
@@ -117,7 +128,17 @@ def calibrated(workload: Workload, calibration: CalibrationRecord) -> Demands | 
         excess_s=excess_s or 0.0,
         num_cpus=calibration.num_cpus,
         source="calibrated",
+        on_device=_on_device(calibration.service),
     )
+
+
+def _on_device(points: Sequence[ServicePoint]) -> ServiceTime | None:
+    """The line of the forward's own times; a bound is made of the host's, which hold the way there, too."""
+    timed = [(p.batch_size, p.device_s) for p in points if p.device_s is not None]
+    if len(timed) < len(points):
+        return None
+    # A policy that computes nothing there takes a microsecond between two marks, or none.
+    return fit([(size, max(time_s, _LEAST_S)) for size, time_s in timed])
 
 
 def is_disturbed(calibration: CalibrationRecord) -> bool:
@@ -141,7 +162,7 @@ def nominal(workload: Workload) -> Demands | None:
     """
     model = workload.model
     is_known = model.kind in {"sleep", "spin"} and workload.environment is None
-    if not is_known or not is_timed(workload):
+    if not is_known or not _asks_for_time(workload):
         return None
     service = ServiceTime(model.latency_ms * _MS, model.latency_per_item_ms * _MS)
     return Demands(
@@ -172,7 +193,10 @@ def mean(found: Sequence[Demands]) -> Demands:
             average(lambda one: of(one).batch_s),
             average(lambda one: of(one).row_s),
             max(of(one).misfit_ratio for one in found),
+            max(of(one).residual_ratio for one in found),
         )
+
+    has_device = all(one.on_device is not None for one in found)
 
     return Demands(
         think_s=average(lambda one: one.think_s),
@@ -184,6 +208,7 @@ def mean(found: Sequence[Demands]) -> Demands:
         num_cpus=first.num_cpus,
         source=first.source,
         service_gil=line(lambda one: one.service_gil),
+        on_device=line(lambda one: one.on_device or NO_TIME) if has_device else None,
     )
 
 
@@ -209,8 +234,9 @@ def fit(points: Sequence[tuple[int, float]]) -> ServiceTime:
         batch_s, row_s = rows[:, 0].sum() / (rows[:, 0] ** 2).sum(), 0.0
     elif batch_s < 0.0:
         batch_s, row_s = 0.0, rows[:, 1].sum() / (rows[:, 1] ** 2).sum()
-    misfit = np.abs((batch_s + row_s * sizes) / times - 1.0).max()
-    return ServiceTime(float(batch_s), float(row_s), float(misfit))
+    off = (batch_s + row_s * sizes) / times - 1.0
+    misfit, residual = np.abs(off).max(), math.sqrt(np.mean(off**2))
+    return ServiceTime(float(batch_s), float(row_s), float(misfit), residual)
 
 
 def _asked_s(workload: Workload, excess_s: float = 0.0) -> float:
@@ -239,5 +265,10 @@ def _service_computing(workload: Workload, points: Sequence[ServicePoint]) -> Se
     """CPU time of a batch; synthetic policies sleep, or compute until a time of day."""
     if workload.model.kind in {"sleep", "spin"}:
         return NO_TIME
-    # Several threads of one policy spin while they wait for each other: that is no need.
-    return fit([(p.batch_size, max(min(p.cpu_s, p.median_s), 1e-9)) for p in points])
+    # Several threads of one policy spin while they wait for each other: that is no need. Nor is it
+    # that the server's thread spins while it waits for a device.
+    return fit([(p.batch_size, max(_needed_s(p), _LEAST_S)) for p in points])
+
+
+def _needed_s(point: ServicePoint) -> float:
+    return min(point.cpu_s, point.median_s) - (point.device_s or 0.0)

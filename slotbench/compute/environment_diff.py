@@ -25,6 +25,7 @@ FORBIDDING: Final[Mapping[str, str]] = {
     "python_free_threaded_build": "Python with or without a GIL",
     "gil_enabled": "Python with or without a GIL",
     "torch_version": "another torch",
+    "gpu_name": "another GPU",
 }
 """Fact → why a comparison across it would not be one of transports."""
 
@@ -45,6 +46,10 @@ NAMED: Final[Mapping[str, str]] = {
     # Not forbidding: a kernel update alone moves it by some MB, and what the trials use of it
     # is far less than all.
     "memory_total_bytes": "another amount of memory",
+    "gpu_count": "another number of GPUs",
+    "gpu_driver_version": "another driver of the GPU",
+    "gpu_memory_mib": "another amount of the GPU's memory",
+    "cuda_version": "another CUDA",
     "cpu_affinity": "the process may use other CPUs",
     "cpu_config": "another CPU setting",
     "cpu_governor": "another CPU setting",

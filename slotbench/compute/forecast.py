@@ -177,5 +177,8 @@ def takes_turns(label: str) -> bool:
 
 def _sum(first: ServiceTime, second: ServiceTime) -> ServiceTime:
     return ServiceTime(
-        first.batch_s + second.batch_s, first.row_s + second.row_s, first.misfit_ratio
+        first.batch_s + second.batch_s,
+        first.row_s + second.row_s,
+        first.misfit_ratio,
+        first.residual_ratio,
     )

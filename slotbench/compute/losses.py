@@ -223,6 +223,7 @@ def flat(loss: Loss) -> dict[str, Any]:
     finite.
     """
     of, found = loss.yardsticks, loss.yardsticks.demands
+    there = None if found is None else found.on_device
     return {
         "cell": loss.cell,
         "contender": loss.contender,
@@ -244,6 +245,10 @@ def flat(loss: Loss) -> dict[str, Any]:
         "batch_s": None if found is None else found.service.batch_s,
         "row_s": None if found is None else found.service.row_s,
         "misfit_ratio": None if found is None else found.service.misfit_ratio,
+        "residual_ratio": None if found is None else found.service.residual_ratio,
+        "device_batch_s": None if there is None else there.batch_s,
+        "device_row_s": None if there is None else there.row_s,
+        "device_residual_ratio": None if there is None else there.residual_ratio,
         "source": None if found is None else found.source,
         "num_calibrations": of.num_calibrations,
         "num_disturbed": of.num_disturbed,

@@ -282,8 +282,8 @@ def _is_twin(cell: Cell, real: Cell) -> bool:
         of.environment is None
         and of.num_slots == to.num_slots
         and of.batching == to.batching
-        and (of.torch_threads, of.switch_interval_s)
-        == (to.torch_threads, to.switch_interval_s)
+        and (of.torch_threads, of.switch_interval_s, of.device)
+        == (to.torch_threads, to.switch_interval_s, to.device)
         and _stands_for(of.model, to.model)
     )
 

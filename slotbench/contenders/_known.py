@@ -43,7 +43,7 @@ _CHOICES: Final = {
 _SERVERS: Final = ("reference", "torchrl", "collector")
 BUILT_IN: Final[dict[str, dict[str, bool]]] = {
     "floor": {},
-    "slot": {"preallocate": False, "inline": False},
+    "slot": {"preallocate": False, "inline": False, "pin_memory": False},
     "threading": {},
     "torchrl.slot": {"preallocate": False},
     "torchrl.threading": {},

@@ -119,6 +119,14 @@ def _notes(of: Yardsticks) -> Iterable[str]:
         )
     else:
         yield f"{times}, mean of {units.count(of.num_calibrations, 'calibration')}"
+    if demands.on_device is not None:
+        # Both lines with what they leave over: a forward and its way there and back differ in kind.
+        yield (
+            f"on the device the forward alone takes {_service(demands.on_device)}, residual "
+            f"{units.percent(demands.on_device.residual_ratio)}; S(n), residual "
+            f"{units.percent(demands.service.residual_ratio)}, is the host's whole call: with the batch's "
+            "way there and back, for which a client waits, too"
+        )
     if of.num_disturbed:
         whose = units.count(of.num_disturbed, "calibration")
         what = "used all the same, for want of others: read with care"

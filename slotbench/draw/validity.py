@@ -29,6 +29,7 @@ _STYLES: Final = (
 _MACHINE: Final = {
     "cpu_model_name": "{}",
     "cpu_count": "{} CPUs",
+    "gpu_name": "{}",
     "python_version": "Python {}",
     "torch_version": "torch {}",
 }

@@ -16,7 +16,8 @@ _COLUMNS: Final = (
     *("contender", "has_gil", "bound_per_s", "free_per_s", "floor_per_s", "measured_per_s"),
     *(name + end for name in _RATIOS for end in ("", "_low", "_high")),
     *("added_s", "mean_batch_size", "free_batch_size", "verdict"),
-    *("limit", "think_s", "batch_s", "row_s", "misfit_ratio", "source"),
+    *("limit", "think_s", "batch_s", "row_s", "misfit_ratio", "residual_ratio"),
+    *("device_batch_s", "device_row_s", "device_residual_ratio", "source"),
     *("num_calibrations", "num_disturbed"),
 )
 
@@ -32,8 +33,10 @@ def losses_frame(
     free over measured: waking and transport together. added_s, how much longer than with a free
     transport an actor's cycle takes, seconds;
     mean_batch_size and free_batch_size; verdict, the loss that is shown to be the largest, or
-    "passes the floor". limit, of the bound; think_s, batch_s, row_s: Z, a and b; misfit_ratio;
-    source, "calibrated" or "nominal"; num_calibrations behind them, num_disturbed by the machine. NaN or None where a number is not known or no
+    "passes the floor". limit, of the bound; think_s, batch_s, row_s: Z, a and b; misfit_ratio,
+    residual_ratio: the largest and the root-mean-square distance of the calibrated times from that line,
+    as shares; device_batch_s, device_row_s, device_residual_ratio: the same of the forward alone, as a
+    device's own events time it; source, "calibrated" or "nominal"; num_calibrations behind them, num_disturbed by the machine. NaN or None where a number is not known or no
     floor was raced. See `slotbench.compute.losses`.
     """
     found = losses.losses(stored.run, stored.trials, stored.calibrations)

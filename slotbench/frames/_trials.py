@@ -14,11 +14,18 @@ if TYPE_CHECKING:
     from slotbench.store import StoredRun
 
 _NOT_SCALAR: Final = frozenset(
-    {"latency", "batch_sizes", "replies_per_actor", "replies_per_slice", "open_loop"}
+    {"latency", "batch_sizes", "replies_per_actor", "replies_per_slice"}
+    | {"open_loop", "device"}
 )
 _OPEN_LOOP: Final = tuple(
     field.name for field in dataclasses.fields(OpenLoop) if field.name != "late"
 )
+_DEVICE: Final = {
+    "device_num_batches": "num_batches",
+    "device_staging_s": "staging_s",
+    "device_returning_s": "returning_s",
+}
+"""Column → field of `slotbench.records.DeviceTimes`; a metric has its ``forward_s``."""
 MEASUREMENTS: Final = tuple(
     field.name
     for field in dataclasses.fields(TrialMeasurement)
@@ -73,7 +80,8 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
     ]
     frame = pd.DataFrame(rows, columns=pd.Index(names))
     # A column of None alone would be of type object.
-    frame = frame.astype(dict.fromkeys([*_metric_functions(), *_OPEN_LOOP], "float64"))
+    own = [*_metric_functions(), *_OPEN_LOOP, *_DEVICE]
+    frame = frame.astype(dict.fromkeys(own, "float64"))
     frame.attrs["units"] = _units()
     return frame
 
@@ -131,13 +139,18 @@ def _numbers(measurement: TrialMeasurement | None) -> dict[str, Any]:
     """Give every metric, then every scalar field that no metric is named like."""
     functions = _metric_functions()
     if measurement is None:
-        return dict.fromkeys([*functions, *MEASUREMENTS, *_OPEN_LOOP])
+        return dict.fromkeys([*functions, *MEASUREMENTS, *_OPEN_LOOP, *_DEVICE])
     fields = {name: getattr(measurement, name) for name in MEASUREMENTS}
     values = {name: function(measurement) for name, function in functions.items()}
     of = measurement.open_loop
     own = {name: None if of is None else getattr(of, name) for name in _OPEN_LOOP}
+    device = measurement.device
+    there = {
+        name: None if device is None else getattr(device, field)
+        for name, field in _DEVICE.items()
+    }
     rest = {name: fields[name] for name in fields if name not in values}
-    return {**values, **rest, **own}
+    return {**values, **rest, **own, **there}
 
 
 def _means(trials: list[TrialRecord]) -> dict[str, Any]:

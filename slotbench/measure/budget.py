@@ -45,6 +45,10 @@ _PROCESS_START_S: Final = 0.05
 _COLLECTOR_START_S: Final = 1.5
 """TorchRL's collector, made and shut down."""
 
+_DEVICE_START_S: Final = 1.5
+"""A device's context in a fresh process, its first kernels loaded; tens of milliseconds more or less a
+layer."""
+
 CALIBRATION_THINK_S: Final = 0.12
 """How long one actor thinks in a calibration, once it has thought often enough,"""
 MIN_CALIBRATION_THINKS: Final = 50
@@ -81,13 +85,19 @@ def estimate_calibration_s(workload: Workload) -> float:
     think_s = MIN_CALIBRATION_THINKS * think_times.mean_s(workload.think_time, 1)
     think_s = min(max(CALIBRATION_THINK_S, think_s), CALIBRATION_MAX_THINK_S)
     think_s += CALIBRATION_WORK_S
-    return _CALIBRATION_OVERHEAD_S + think_s + max(CALIBRATION_SERVICE_S, service_s)
+    overhead_s = _CALIBRATION_OVERHEAD_S + device_start_s(workload)
+    return overhead_s + think_s + max(CALIBRATION_SERVICE_S, service_s)
 
 
 def service_time_s(workload: Workload, batch_size: int) -> float:
     """Return S(n) = a + b·n in seconds; 0 for a real network, whose time is not known."""
     model = workload.model
     return (model.latency_ms + model.latency_per_item_ms * batch_size) / 1e3
+
+
+def device_start_s(workload: Workload) -> float:
+    """Estimate what it takes a process to start the policy's device; 0 for the host."""
+    return 0.0 if workload.device == "cpu" else _DEVICE_START_S
 
 
 def settle_s(workload: Workload) -> float:
@@ -178,6 +188,7 @@ def estimate_trial_s(workload: Workload, contender: Contender | None = None) -> 
     """
     if workload.load.is_open:
         fixed_s = TRIAL_OVERHEAD_S + OVERHEAD_PER_SLOT_S * workload.num_slots
+        fixed_s += device_start_s(workload)
         return sum(window_s(workload)) + fixed_s
     window = workload.window
     cycle_s = service_time_s(
@@ -186,6 +197,8 @@ def estimate_trial_s(workload: Workload, contender: Contender | None = None) -> 
     cycle_s += think_times.mean_s(workload.think_time, workload.num_slots)
     num_wanted = max(window.min_requests, REPLIES_PER_ACTOR * workload.num_slots)
     overhead_s = TRIAL_OVERHEAD_S + OVERHEAD_PER_SLOT_S * workload.num_slots
+    if contender is None or contender.name != "floor":  # it has no policy
+        overhead_s += device_start_s(workload)
     if contender is not None and actors_of(contender) != "threads":
         num_wanted = min_replies(workload, contender)
         overhead_s += _start_s(workload, contender)

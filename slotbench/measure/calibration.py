@@ -31,6 +31,7 @@ from slotbench.measure.budget import (
 )
 from slotbench.measure.columns import Column
 from slotbench.measure.identity import REPLY_ID, REQUEST_ID, IdentityCheck
+from slotbench.measure.on_device import DevicePolicy
 from slotbench.measure.outcomes import raised
 from slotbench.measure.served import ServedModel
 from slotbench.records import CalibrationRecord, ServicePoint, ThinkTime, Workload
@@ -183,16 +184,29 @@ class _Client:
 def _policy_without_wait(workload: Workload, seed: int) -> Any:
     """The policy, its synthetic service time taken out: only its actions are wanted."""
     model = replace(workload.model, latency_ms=0.0, latency_per_item_ms=0.0)
-    return policies.build(replace(workload, model=model), seed)
+    return _ready_policy(replace(workload, model=model), seed)
+
+
+def _ready_policy(workload: Workload, seed: int) -> policies.Policy:
+    """The policy, its device started: that takes longer than all that is timed here."""
+    policy = policies.build(workload, seed)
+    if isinstance(policy, DevicePolicy):
+        policy.start()
+    return policy
 
 
 def _service(workload: Workload, seed: int) -> tuple[ServicePoint, ...]:
-    """Time the policy on batches of several sizes, in turn, so that drift comes to all alike."""
+    """Time the policy on batches of several sizes, in turn, so that drift comes to all alike.
+
+    The host's whole call: staging and return are service time for whoever waits for a reply. On a
+    device its forward is timed there as well, by its marks, which are read between calls.
+    """
     sizes = calibrated_sizes(workload)
-    policy = policies.build(workload, seed)
+    policy = _ready_policy(workload, seed)
     serve = ServedModel(policy, policies.service_time(workload.model), max_batches=0)
     batches = {size: _batch(workload, size, seed) for size in sizes}
     calls_s: dict[int, list[float]] = {size: [] for size in sizes}
+    forwards_s: dict[int, list[float]] = {size: [] for size in sizes}
     cpu_s = dict.fromkeys(sizes, 0.0)
     for size in sizes:
         for _ in range(_WARMUP_CALLS):
@@ -207,8 +221,16 @@ def _service(workload: Workload, seed: int) -> tuple[ServicePoint, ...]:
             serve(batch)
             calls_s[size].append(time.perf_counter() - call_began)
             cpu_s[size] += time.process_time() - cpu_began
+            if isinstance(policy, DevicePolicy):
+                forwards_s[size].append(policy.forward_s())
     return tuple(
-        ServicePoint(size, float(np.median(times)), cpu_s[size] / len(times), len(times))
+        ServicePoint(
+            size,
+            float(np.median(times)),
+            cpu_s[size] / len(times),
+            len(times),
+            float(np.median(forwards_s[size])) if forwards_s[size] else None,
+        )
         for size, times in calls_s.items()
     )
 

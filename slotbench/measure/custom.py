@@ -18,7 +18,12 @@ from slotbench.measure.blame import told, told_of
 Policy = Callable[[TensorDictBase], TensorDictBase]
 
 
-def build(name: str, batch: TensorDictBase, wanted: str = "") -> Policy:
+def build(
+    name: str,
+    batch: TensorDictBase,
+    wanted: str = "",
+    move: Callable[[nn.Module], object] = lambda _: None,
+) -> Policy:
     """Find the policy, make it where it has to be made, and try it on a batch.
 
     An ``nn.Module`` and any callable that needs an argument is the policy itself; a class or a
@@ -29,6 +34,8 @@ def build(name: str, batch: TensorDictBase, wanted: str = "") -> Policy:
         name: "package.module:name".
         batch: of batch size [n], as a server would give it.
         wanted: the leaf that its answer must have; "" is none.
+        move: called with a policy that is an ``nn.Module``: puts its weights where the batch is. Any
+            other is left as it is: its weights are its own business.
 
     Raises:
         ScenarioError: it cannot be imported or made, raises on the batch, or returns anything
@@ -38,6 +45,8 @@ def build(name: str, batch: TensorDictBase, wanted: str = "") -> Policy:
     place = f"model.policy {name!r}"
     try:
         policy = _made(name)
+        if isinstance(policy, nn.Module):
+            move(policy)
     except (Exception, SystemExit) as error:
         raise ScenarioError(f"{place} cannot be made: {told(error, package)}") from error
     if not callable(policy):

@@ -41,6 +41,10 @@ _CLOSE_TIMEOUT_S: Final = 2.0
 
 _THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
+_ASK_NVML: Final = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+"""Who imports torch, TorchRL or a user's module must not start CUDA by asking whether it is there:
+processes that are forked from one that has started it cannot use it."""
+
 
 class Executor(Protocol):
     """Runs trials one at a time, each in a process of its own."""
@@ -97,7 +101,7 @@ class Worker:
         self._use_fork = sys.platform == "linux" if use_fork is None else use_fork
         self._modules = modules
         # A process with native threads cannot be forked safely; trials set torch's own.
-        self._environ = os.environ | dict.fromkeys(_THREAD_VARIABLES, "1")
+        self._environ = os.environ | dict.fromkeys(_THREAD_VARIABLES, "1") | _ASK_NVML
         self._process: subprocess.Popen[bytes] | None = None
         self._is_fresh = False
         self._connection: Connection | None = None

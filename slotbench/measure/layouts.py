@@ -25,8 +25,14 @@ class Layouts:
 
 
 def of_workload(workload: Workload, seed: int) -> Layouts:
-    """Ask the workload's environment once, and its policy without its service time."""
+    """Ask the workload's environment once, and its policy without its service time.
+
+    On the host: who asks is about to fork, which a process that has used a device must not. The user's
+    own policy is asked where it is, since it may be at home there alone.
+    """
     quick = without_waits(workload)
+    if quick.model.kind != "custom":
+        quick = replace(quick, device="cpu")
     ids = IdentityCheck(0).ids
     environment = environments.build(quick, ids, has_payload=True, seed=seed)
     policy = policies.build(quick, seed)

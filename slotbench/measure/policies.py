@@ -7,6 +7,7 @@ batch is really stacked.
 Threads: made by the main thread, called by the server's thread alone.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -17,7 +18,8 @@ from torch import nn
 
 from slotbench.compute.workloads import unfit_convolution
 from slotbench.errors import ScenarioError
-from slotbench.measure import custom, libraries, networks, waiting
+from slotbench.measure import custom, devices, libraries, networks, waiting
+from slotbench.measure.on_device import DevicePolicy
 from slotbench.records import GymEnvironment, Leaf, Model, Workload
 
 Policy = Callable[[TensorDictBase], TensorDictBase]
@@ -29,14 +31,21 @@ MIN_PIXELS: Final = 36
 
 def service_time(model: Model) -> Callable[[int], None]:
     """Return the function that spends S(n) = a + b·n, in the model's way."""
-    a_s, b_s = model.latency_ms / 1e3, model.latency_per_item_ms / 1e3
     if model.kind == "sleep":
-        spend = waiting.sleep
-    else:
-        spend = waiting.spin if model.hold_gil else waiting.spin_nogil
+        return _service_time(model, waiting.sleep)
+    return _service_time(model, waiting.spin if model.hold_gil else waiting.spin_nogil)
+
+
+def _service_time(model: Model, spend: Callable[[float], None]) -> Callable[[int], None]:
+    """Return the function that spends S(n) by spending so many seconds."""
+    a_s, b_s = model.latency_ms / 1e3, model.latency_per_item_ms / 1e3
     if a_s == 0 and b_s == 0:
-        return lambda batch_size: None  # noqa: ARG005  # S(n) = 0 for every n
+        return _nothing
     return lambda batch_size: spend(a_s + b_s * batch_size)
+
+
+def _nothing(batch_size: int) -> None:
+    """Spend S(n) = 0, for every n."""
 
 
 def build(workload: Workload, seed: int) -> Policy:
@@ -46,8 +55,10 @@ def build(workload: Workload, seed: int) -> Policy:
         slotbench.errors.ScenarioError: the environment cannot be made
             (`slotbench.measure.libraries.make`), or its observation is nothing for a
             convolutional network; or the user's own policy cannot be made, or does not do what a
-            policy does.
+            policy does; or the device is not there.
     """
+    if workload.device != "cpu":
+        return _build_on_device(workload, seed)
     leaves, heads = _interface(workload)
     keys = [tuple(leaf.key.split(".")) for leaf in leaves]
     model = workload.model
@@ -62,6 +73,42 @@ def build(workload: Workload, seed: int) -> Policy:
         return custom.build(model.policy, _blank_batch(leaves, num_rows), wanted)
     width = sum(head.num_outputs for head in heads)
     return NetworkPolicy(keys, heads, networks.build(model, leaves, width).eval())
+
+
+def _build_on_device(workload: Workload, seed: int) -> DevicePolicy:
+    """Make the cell's policy for its device, which is left alone until that policy is started.
+
+    "sleep" keeps the device busy for S(n), and the server's thread waits for it; "spin" computes on
+    the host, as ever, before the batch goes to the device.
+    """
+    device = devices.find(workload.device)
+    leaves, heads = _interface(workload)
+    keys = [_key(leaf) for leaf in leaves]
+    model = workload.model
+    max_rows = min(workload.num_slots, workload.batching.max_batch_size)
+    before = service_time(model) if model.kind == "spin" else None
+
+    def prepare(moved: Callable[[TensorDictBase], TensorDictBase]) -> Policy:
+        blank = moved(_blank_batch(leaves, min(2, max_rows)))
+        if model.kind in {"sleep", "spin"}:
+            serve = _nothing if model.kind == "spin" else _service_time(model, device.busy)
+            if model.outputs:
+                where = blank.get(keys[0]).device
+                return AllocatingPolicy(keys, model.outputs, serve, where)
+            return SyntheticPolicy(keys, heads[0], serve)
+        torch.manual_seed(seed)
+        if model.kind == "custom":
+            wanted = "" if workload.environment is None else "action"
+            return custom.build(model.policy, blank, wanted, device.move)
+        width = sum(head.num_outputs for head in heads)
+        body = networks.build(model, leaves, width).eval()
+        device.move(body)
+        network = NetworkPolicy(keys, heads, body)
+        with torch.no_grad():
+            network(blank)  # the first call loads kernels, and chooses among them
+        return network
+
+    return DevicePolicy(device, keys, prepare, max_rows=max_rows, before=before)
 
 
 class Head:
@@ -141,9 +188,13 @@ class AllocatingPolicy:
         keys: Sequence[NestedKey],
         outputs: Sequence[Leaf],
         serve: Callable[[int], None],
+        device: torch.device | None = None,
     ) -> None:
         self._keys = keys
         self._serve = serve
+        self._zeros = torch.zeros
+        if device is not None:
+            self._zeros = functools.partial(torch.zeros, device=device)
         self._outputs = [(_key(one), one.shape, _dtype(one)) for one in outputs]
 
     def read(self, batch: TensorDictBase) -> list[torch.Tensor]:
@@ -155,7 +206,7 @@ class AllocatingPolicy:
         num_rows = self.read(batch)[0].shape[0]
         self._serve(num_rows)
         for key, shape, dtype in self._outputs:
-            batch.set(key, torch.zeros((num_rows, *shape), dtype=dtype))
+            batch.set(key, self._zeros((num_rows, *shape), dtype=dtype))
         return batch
 
 

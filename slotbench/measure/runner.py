@@ -80,8 +80,8 @@ def admit(scenario: Scenario, executor: Executor) -> tuple[Scenario, tuple[Skipp
     workloads: list[Workload] = []
     for workload in (cell.workload for cell in scenario.cells):
         # Cells that differ in nothing that is made here need no check of their own.
-        key = (workload.environment, workload.model, workload.observation)
-        if key not in [(w.environment, w.model, w.observation) for w in workloads]:
+        key = _made_of(workload)
+        if key not in map(_made_of, workloads):
             workloads.append(workload)
     for workload in workloads:
         problem = executor.check(None, workload)
@@ -99,6 +99,11 @@ def admit(scenario: Scenario, executor: Executor) -> tuple[Scenario, tuple[Skipp
             raise ContenderError(problem)
         skipped.append(Skipped(contender.label, problem))
     return replace(scenario, contenders=tuple(racing)), tuple(skipped)
+
+
+def _made_of(workload: Workload) -> tuple[object, ...]:
+    """What of a workload decides whether its environment and policy can be made."""
+    return workload.device, workload.environment, workload.model, workload.observation
 
 
 def _check_schedule(name: str, cell: Cell) -> None:

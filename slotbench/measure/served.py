@@ -42,6 +42,11 @@ class ServedModel:
         """Rows of all batches so far."""
         return self._num_served
 
+    @property
+    def num_forgotten(self) -> int:
+        """Batches that the policy served before the first one of `log`."""
+        return 0
+
     def __call__(self, batch: TensorDictBase) -> TensorDictBase:
         """Run the policy on the batch of n and add the echo of its ids."""
         begin_ns = _clock()
@@ -97,6 +102,11 @@ class SharedServedModel(ServedModel):
         """
         began_ns = self.log()[0]
         self._num_forgotten = max(0, int((began_ns < first_reply_ns).sum()) - 1)
+
+    @property
+    def num_forgotten(self) -> int:
+        """Those that `forget_rehearsals` forgot."""
+        return self._num_forgotten
 
     def freeze(self) -> None:
         """Forget of all later batches. Of the process that reads."""

@@ -13,7 +13,8 @@ from slotbench.measure import intended
 from slotbench.measure.columns import Column
 from slotbench.measure.intended import Scheduled
 from slotbench.measure.machine import MachineUse
-from slotbench.records import TrialMeasurement
+from slotbench.measure.on_device import DeviceLog
+from slotbench.records import DeviceTimes, TrialMeasurement
 
 NUM_SLICES: Final = 10
 """Of the window, for `TrialMeasurement.replies_per_slice`."""
@@ -43,6 +44,7 @@ class Observed:
         intended: by actor, when each request of its schedule was due, also those that came to
             nothing; () in the closed loop.
         given_up_ns: until when those due in the window were waited for, in an open loop.
+        device: marks of the latest batches, where the policy computes on a device.
     """
 
     origin_ns: int
@@ -60,6 +62,7 @@ class Observed:
     machine: MachineUse = field(default_factory=MachineUse)
     intended: Sequence[Column] = ()
     given_up_ns: int = 0
+    device: DeviceLog | None = None
 
 
 def summarise(observed: Observed) -> TrialMeasurement:
@@ -140,6 +143,34 @@ def summarise(observed: Observed) -> TrialMeasurement:
         replies_per_slice=tuple(per_slice.tolist()),
         num_frames=observed.num_frames,
         open_loop=open_loop,
+        device=None if observed.device is None else device_times(observed.device, began),
+    )
+
+
+def device_times(log: DeviceLog, began: NDArray[np.bool_]) -> DeviceTimes | None:
+    """Mean times of those batches that began in the window, as far as there are marks of them.
+
+    Args:
+        log: of the latest batches.
+        began: of all stamped batches, in their order, whether they began in the window.
+
+    Returns:
+        None where there is none.
+    """
+    counted = began[log.first : log.first + len(log.forward_s)]
+    if not counted.any():
+        return None
+
+    def mean_s(times_s: NDArray[np.float64]) -> float:
+        # Where the log of stamps was full, later batches have marks and no stamps.
+        return float(times_s[: len(counted)][counted].mean())
+
+    return DeviceTimes(
+        num_batches=int(counted.sum()),
+        forward_s=mean_s(log.forward_s),
+        staging_s=None if log.staging_s is None else mean_s(log.staging_s),
+        returning_s=None if log.returning_s is None else mean_s(log.returning_s),
+        pinned_by=log.pinned_by,
     )
 
 

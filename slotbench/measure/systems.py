@@ -1,7 +1,7 @@
 """A contender made runnable: a transport in a server, or the floor, behind three calls."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import torch
 from tensordict import TensorDict, TensorDictBase, lazy_stack, maybe_dense_stack
@@ -18,6 +18,9 @@ _COLLATE = {
     "maybe_dense_stack": maybe_dense_stack,
     "default": None,
 }
+
+
+_STAGES_ITSELF: Final = "torchrl.process_slot"
 
 
 class System(Protocol):
@@ -85,6 +88,8 @@ def build(
     batching: Batching,
     model: ServedModel,
     layouts: Callable[[], Layouts],
+    *,
+    device: str = "cpu",
 ) -> System:
     """Make the contender.
 
@@ -94,6 +99,7 @@ def build(
         batching: the server's rule.
         model: what is served.
         layouts: called where memory is made of what requests and replies look like.
+        device: of the policy.
 
     Raises:
         ContenderError: it is not installed, fails to import, or refuses its options.
@@ -101,7 +107,7 @@ def build(
     if contender.name == "floor":
         return FloorSystem(num_slots, batching, model.serve_without_payload)
     transport = factories.build_transport(contender, num_slots, layouts)
-    return _serve(contender, transport, batching, model)
+    return _serve(contender, transport, batching, model, device)
 
 
 def build_as_given(
@@ -124,8 +130,18 @@ def _serve(
     transport: Any,
     batching: Batching,
     model: Callable[[TensorDictBase], TensorDictBase],
+    device: str = "cpu",
 ) -> TransportSystem:
-    """Put the transport into its server; ours comes from where our transport did."""
+    """Put the transport into its server; ours comes from where our transport did.
+
+    TorchRL's server of fixed slots builds its batches in pinned memory and copies them without blocking,
+    if it is told of a device: it is used so. Any other moves what it has collated with a plain
+    ``to``, row by row where that is lazily stacked: there the policy does better
+    (`slotbench.measure.on_device`).
+    """
+    moves = {}
+    if device != "cpu" and contender.name == _STAGES_ITSELF:
+        moves["policy_device"] = device
     collate_fn = _COLLATE[str(contender.options.get("collate", "default"))]
     server = _server_class(contender)(
         model,
@@ -134,6 +150,7 @@ def _serve(
         min_batch_size=batching.min_batch_size,
         timeout=batching.timeout_ms / 1e3,
         collate_fn=collate_fn,
+        **moves,
     )
     if contender.server == "torchrl":
         get_ready = getattr(transport, "get_ready", None)

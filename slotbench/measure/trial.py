@@ -24,6 +24,7 @@ from slotbench.measure.actors import Actor
 from slotbench.measure.crew import WATCH_STEP_S, Crew, ThreadCrew, num_replied
 from slotbench.measure.identity import IdentityCheck
 from slotbench.measure.instrument import Instrument
+from slotbench.measure.on_device import DeviceLog, DevicePolicy
 from slotbench.measure.open_loop import OpenActor
 from slotbench.measure.outcomes import failed, identity, raised
 from slotbench.measure.processes import ProcessCrew
@@ -101,10 +102,12 @@ def _check_step(workload: Workload) -> None:
     policy = policies.build(quick, seed=0)
     ids = IdentityCheck(0).ids
     environment = environments.build(quick, ids, has_payload=True, seed=0)
-    if quick.environment is None:
+    if quick.environment is None and not isinstance(policy, DevicePolicy):
         return
     with torch.no_grad():
         reply = policy(torch.stack([environment.request()]))[0]
+    if quick.environment is None:
+        return
     try:
         environment.step(reply)
     except Exception as error:
@@ -135,10 +138,9 @@ class _Trial:
         # TorchRL's word for a reply that is a view of its slot, until the next request.
         self._is_lent = spec.contender.options.get("copy_result") is False
         instrument.before_build(spec.contender)
-        policy = (
-            policies.build(workload, spec.seed) if self._has_payload else _no_policy,
-            policies.service_time(workload.model),
-        )
+        own = policies.build(workload, spec.seed) if self._has_payload else _no_policy
+        policy = (own, policies.service_time(workload.model))
+        self._on_device = own if isinstance(own, DevicePolicy) else None
         num_stamps = self._room * workload.num_slots
         sample = functools.partial(layouts.of_workload, workload, spec.seed)
         self._system: systems.System
@@ -160,6 +162,7 @@ class _Trial:
                 workload.batching,
                 self._model,
                 sample,
+                device=workload.device,
             )
             self._crew = self._own_crew(kind)
         self._filled_in_warmup = False
@@ -199,6 +202,9 @@ class _Trial:
 
     def run(self, sent_ns: int, started_at: str) -> TrialRecord:
         workload = self._spec.workload
+        if self._on_device is not None and actors_of(self._spec.contender) == "threads":
+            # Else later, in the server's thread: what is still to be forked must not have met CUDA.
+            self._on_device.start()
         crashes: list[str] = []
         threading.excepthook = lambda crash: crashes.append(_text(crash.exc_value))
         self._crew.start(self._serve)
@@ -241,6 +247,7 @@ class _Trial:
                 recorder_cost_s=self._recorder_cost_s(),
                 num_frames=self._num_frames(begin, end),
                 machine=machine_use,
+                device=self._device_log(),
             )
         )
         evidence = validity.Evidence(
@@ -264,6 +271,11 @@ class _Trial:
             findings=validity.judge(evidence),
             stacks=stacks,
         )
+
+    def _device_log(self) -> DeviceLog | None:
+        """The device's marks of the batches that the model's log begins with, as far as they are kept."""
+        log = None if self._on_device is None else self._on_device.log()
+        return None if log is None else log.without_first(self._model.num_forgotten)
 
     def _serve(self) -> None:
         """Start the server, and see which processes the trial consists of."""

@@ -101,20 +101,25 @@ class OpenLoop:
 class DeviceTimes:
     """Where a batch's time went on the policy's device, by events there, not by the host's clock.
 
-    Means over the window's batches, in seconds.
+    Means over the latest batches of the window, in seconds.
 
     Attributes:
-        staging_s: the observation's way to the device, once it began.
-        forward_s: the policy.
-        returning_s: the outputs' way to the host.
-        is_pinned: whether batches lay in pinned memory before they were copied, so that copies did not
-            wait for the host.
+        num_batches: that they are of: all of the window, where these are not too many to keep marks of.
+        forward_s: the policy, from its call, or from when the observation was there, until its last
+            kernel had ended; with what the device waited for the host to launch the next.
+        staging_s: the observation's way to the device, once it began; None where the contender's own
+            server brings it there, and the outputs back.
+        returning_s: the outputs' way to the host; None likewise.
+        pinned_by: whose the pinned memory is in which batches lay before they were copied, so that copies
+            did not wait for the host: the transport built them in it, the harness copied them into
+            it, or the contender's own server saw to it.
     """
 
-    staging_s: float
+    num_batches: int
     forward_s: float
-    returning_s: float
-    is_pinned: bool
+    staging_s: float | None
+    returning_s: float | None
+    pinned_by: Literal["transport", "harness", "server"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,7 @@ class TrialMeasurement:
         num_frames: steps that a collector handed to whoever iterates over it, in the window;
             None where there is no collector, and before version 4.
         open_loop: None in the closed loop.
-        device: None where the policy computes on the CPU.
+        device: None where the policy computes on the CPU, or in a process whose events no other can read.
     """
 
     window_s: float

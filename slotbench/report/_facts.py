@@ -11,6 +11,8 @@ _MACHINE: Final = {
         "cpu_model_name",
         "cpu_count",
         "cpu_affinity_count",
+        "gpu_name",
+        "gpu_count",
         "platform",
     ),
     "versions": (
@@ -18,6 +20,8 @@ _MACHINE: Final = {
         "torch_version",
         "tensordict_version",
         "torchrl_version",
+        "gpu_driver_version",
+        "cuda_version",
     ),
     "code": ("git_commit", "git_dirty", "code_sha256"),
 }

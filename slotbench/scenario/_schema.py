@@ -71,6 +71,12 @@ def _size(value: object) -> object:
     return value
 
 
+def _device(value: str) -> str:
+    if not re.fullmatch(r"cpu|cuda(:(0|[1-9]\d?))?", value):
+        raise ValueError('should be "cpu", "cuda" or a numbered one such as "cuda:1"')
+    return value
+
+
 def _scalar(value: object) -> object:
     if isinstance(value, bool | int | str) or (
         isinstance(value, float) and math.isfinite(value)
@@ -398,7 +404,7 @@ class Workload(Table):
     num_slots: Annotated[int, Field(ge=1, le=16_384)]
     torch_threads: Annotated[int, Field(ge=1, le=1024)] = 1
     switch_interval_s: Annotated[float, Field(gt=0, le=10)] | None = None
-    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:(0|[1-9]\d?))?)$")] = "cpu"
+    device: Annotated[str, AfterValidator(_device)] = "cpu"
     observation: Observation = Observation()
     think_time: ThinkTime = ThinkTime()
     model: Model = Model()

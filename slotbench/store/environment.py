@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -44,6 +45,9 @@ _UNREADABLE: Final = (
     RuntimeError,
     subprocess.SubprocessError,
 )
+_GPU_FACTS: Final = ("name", "driver_version", "memory.total")
+_GPU_TIMEOUT_S: Final = 20.0
+"""Where no daemon keeps the driver loaded, the tool waits until it is."""
 _SYS: Final = Path("/sys")
 _PROC: Final = Path("/proc")
 
@@ -60,7 +64,8 @@ def collect(contenders: Iterable[Contender] = ()) -> dict[str, Scalar]:
     Names end in their unit. ``load_avg_*`` and ``runnable_threads`` are of the moment of
     the call. ``machine_id`` tells machines apart without naming one. ``code_sha256`` is of
     slotbench and transports as they lie there, committed or not.
-    ``cgroup_cpu_quota`` is a number of CPUs, or "max" where there is no limit.
+    ``cgroup_cpu_quota`` is a number of CPUs, or "max" where there is no limit. ``gpu_*`` are of the GPUs
+    that this process may use, absent where there is none; ``cuda_version`` is torch's.
     """
     environment: dict[str, Scalar] = {}
     sources: list[Callable[[], dict[str, Scalar]]] = [*_SOURCES]
@@ -161,6 +166,45 @@ def _quota(text: str) -> float | None:
     return int(quota) / int(period) if quota.isdigit() and period.isdigit() else None
 
 
+def _gpu() -> dict[str, Scalar]:
+    """Ask the driver's own tool of the GPUs that this process may use; of several alike there is one name.
+
+    Neither torch nor CUDA is asked: a process that has started CUDA cannot fork trials that use it.
+    """
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return {}
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and not visible.strip(" -1"):
+        return {}  # "" and "-1" hide all
+    command = [tool, f"--query-gpu={','.join(_GPU_FACTS)}", "--format=csv,noheader,nounits"]
+    command += [] if visible is None else [f"--id={visible}"]
+    text = subprocess.run(
+        command, capture_output=True, text=True, timeout=_GPU_TIMEOUT_S, check=True
+    ).stdout
+    rows = [[field.strip() for field in line.split(",")] for line in text.splitlines()]
+    names, drivers, memories_mib = zip(*rows, strict=True)
+    return {
+        "gpu_count": len(rows),
+        "gpu_name": ", ".join(dict.fromkeys(names)),
+        "gpu_driver_version": drivers[0],
+        "gpu_memory_mib": int(memories_mib[0]),
+    }
+
+
+def _cuda() -> dict[str, Scalar]:
+    """Read which CUDA torch was built with, and brings along, without importing it."""
+    spec = find_spec("torch")
+    if spec is None or spec.origin is None:
+        return {}
+    found = re.search(
+        r"^cuda\b[^=\n]*=\s*'([\d.]+)'",
+        _text(Path(spec.origin).parent / "version.py"),
+        flags=re.MULTILINE,
+    )
+    return {"cuda_version": found.group(1)} if found else {}
+
+
 def _git() -> dict[str, Scalar]:
     checkout = Path(slotbench.__file__).resolve().parent.parent
     return _commit(checkout) if (checkout / ".git").exists() else {}
@@ -251,6 +295,8 @@ _SOURCES: Final[tuple[Callable[[], dict[str, Scalar]], ...]] = (
     _governor,
     _huge_pages,
     _cgroup,
+    _gpu,
+    _cuda,
     _code,
     _git,
 )

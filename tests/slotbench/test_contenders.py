@@ -170,7 +170,7 @@ def test_bad_syntax_is_shown_with_the_grammar(text: str) -> None:
          "contender threading: unknown option preallocate; it has collate and from"),
         ("slot[inlined]", "contender slot: unknown option inlined; did you mean inline?"),
         ("slot[nothing]",
-         "contender slot: unknown option nothing; it has preallocate and inline and collate and from"),
+         "contender slot: unknown option nothing; it has preallocate and inline and pin_memory and collate and from"),
         ("torchrl.slot[inline]",
          "contender torchrl.slot: unknown option inline; it has preallocate and collate"),
         ("slot[inline=1]", "contender slot: inline is true or false, not 1"),
@@ -208,7 +208,7 @@ def test_bad_syntax_is_shown_with_the_grammar(text: str) -> None:
         ("torchrl.process_slot@reference",
          "contender torchrl.process_slot: TorchRL's server alone serves it; remove @reference"),
         ("slot[foo=1]@collector",
-         "contender slot: unknown option foo; it has preallocate and inline and env_backend and "
+         "contender slot: unknown option foo; it has preallocate and inline and pin_memory and env_backend and "
          "frames_per_batch"),
         ("torchrl.parallel@torchrl",
          "contender torchrl.parallel: it brings its own server; remove @torchrl"),

@@ -174,6 +174,8 @@ FIELDS = [
     ("threshold", (0.001, 0.999), (0, 1, "nan", "inf", "true")),
     ("torch_threads", (1, 1024), (0, 1025)),
     ("switch_interval_s", ("1e-6", 10), (0, -1, 11, "nan", "false")),
+    ("device", ('"cpu"', '"cuda"', '"cuda:0"', '"cuda:12"'),
+     ('"gpu"', '"cuda:"', '"cuda:01"', '"cuda:100"', '"cuda:-1"', '"CUDA"', '"cuda\\n"', '""', 0, "true")),
     ("observation.shape", ("[]", "[1]", "[1,1,1,1,1,1,1,1]"),
      ("[0]", "[-1]", "[1.5]", "[true]", "8", "[1,1,1,1,1,1,1,1,1]", "[16777217]")),
     ("observation.dtype", ('"bool"', '"bfloat16"'), ('"float8"', "1", "true")),

@@ -84,10 +84,11 @@ def test_wrong_names_and_options_say_what_there_is():
     with pytest.raises(ValueError, match=r"available are .*slot.*threading"):
         transports.create("_server", 1)
     with pytest.raises(
-        TypeError, match="no option 'prealocate'; known: preallocate, inline, spec"
+        TypeError,
+        match="no option 'prealocate'; known: preallocate, inline, pin_memory, spec",
     ):
         transports.create("slot", 1, prealocate=True)
-    for flag in ("preallocate", "inline"):
+    for flag in ("preallocate", "inline", "pin_memory"):
         with pytest.raises(TypeError, match=f"{flag} must be a bool, got 1"):
             transports.create("slot", 1, **{flag: 1})
     with pytest.raises(TypeError, match="no option 'preallocate'; known: spec"):

@@ -117,7 +117,7 @@ def test_num_slots_is_a_count(bad):
         SlotTransport(bad)
 
 
-@pytest.mark.parametrize("option", ["preallocate", "inline"])
+@pytest.mark.parametrize("option", ["preallocate", "inline", "pin_memory"])
 def test_an_option_is_a_bool(option):
     """A count passed in its place is refused."""
     with pytest.raises(TypeError, match=option):

@@ -1,14 +1,24 @@
 """Z, a and b from calibrations and from scenarios; the line against numpy and by hand."""
 
 import dataclasses
+import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import optimize
 
 from slotbench.compute import demands
-from slotbench.records import GymEnvironment, Model, ServicePoint, ThinkTime, Workload
+from slotbench.records import (
+    CalibrationRecord,
+    GymEnvironment,
+    Model,
+    ServicePoint,
+    ThinkTime,
+    Workload,
+)
 from tests.slotbench.conftest import build_workload
 from tests.slotbench.support.calibrations import calibration
 
@@ -207,3 +217,78 @@ def test_the_machine_is_judged_as_in_trials(
 ) -> None:
     """By what the hypervisor and other processes took, never by what came out."""
     assert demands.is_disturbed(calibration(observed_s=0.3, **changes)) == expected
+
+
+def test_the_residual_is_that_of_scipys_least_squares() -> None:
+    """Root mean square of the relative errors that the line leaves, which no other line makes less."""
+    rng = np.random.default_rng(5)
+    sizes = np.array([1, 3, 8, 23, 64])
+    times = (4e-4 + 3e-6 * sizes) * rng.uniform(0.95, 1.05, 5)
+    found = demands.fit(list(zip(sizes.tolist(), times.tolist(), strict=True)))
+
+    def relative(line: np.ndarray) -> np.ndarray:
+        return (line[0] * 1e-4 + line[1] * 1e-6 * sizes) / times - 1
+
+    best = optimize.least_squares(relative, [1.0, 1.0], xtol=1e-14, ftol=1e-14)
+    assert found.batch_s == pytest.approx(best.x[0] * 1e-4, rel=1e-6)
+    assert found.row_s == pytest.approx(best.x[1] * 1e-6, rel=1e-6)
+    assert found.residual_ratio == pytest.approx(math.sqrt(2 * best.cost / 5), rel=1e-6)
+    assert 0 < found.residual_ratio < found.misfit_ratio
+
+
+def on_device(**changes: Any) -> CalibrationRecord:
+    """The host's call takes 1 ms and 2 µs a row; of it the forward 0.4 ms and 1.5 µs a row."""
+    points = tuple(
+        ServicePoint(n, 1e-3 + 2e-6 * n, 1e-3, 20, 4e-4 + 1.5e-6 * n) for n in (1, 4, 8)
+    )
+    return calibration(**{"service": points, **changes})
+
+
+def test_a_devices_own_times_have_a_line_of_their_own() -> None:
+    """The bound's is the host's: for staging and return a client waits, too."""
+    workload = dataclasses.replace(SLOW, device="cuda")
+    found = demands.calibrated(workload, on_device())
+
+    assert found is not None
+    assert found.service.batch_s == pytest.approx(1e-3)
+    assert found.on_device is not None
+    assert found.on_device.batch_s == pytest.approx(4e-4)
+    assert found.on_device.row_s == pytest.approx(1.5e-6)
+    assert found.on_device.residual_ratio < 1e-9
+    both = demands.mean([found, found])
+    assert both.on_device == found.on_device
+    on_host = demands.calibrated(SLOW, calibration())
+    assert on_host is not None
+    assert on_host.on_device is None
+    assert demands.mean([on_host, found]).on_device is None
+
+
+def test_a_forward_that_takes_no_time_is_no_error() -> None:
+    """Two marks one after the other, of a policy that has nothing to do there."""
+    points = tuple(ServicePoint(n, 1e-3, 1e-3, 20, 0.0) for n in (1, 8))
+    found = demands.calibrated(
+        dataclasses.replace(SLOW, device="cuda"), on_device(service=points)
+    )
+
+    assert found is not None
+    assert found.on_device is not None
+    assert found.on_device.of(8) < 1e-8
+
+
+def test_waiting_for_a_device_is_no_computing() -> None:
+    """The server's thread spins while it waits: of 1 ms that it computes the device takes 0.4."""
+    workload = dataclasses.replace(SLOW, model=Model("mlp"), device="cuda")
+    found = demands.calibrated(workload, on_device())
+
+    assert found is not None
+    assert found.service_cpu.of(4) == pytest.approx(1e-3 - 4.06e-4, rel=0.02)
+
+
+def test_a_batch_on_a_device_takes_time_whatever_it_computes() -> None:
+    """So it has a bound once it is calibrated, and none before."""
+    free = build_workload(8)
+    there = dataclasses.replace(free, device="cuda")
+    assert not demands.is_timed(free)
+    assert demands.is_timed(there)
+    assert demands.calibrated(there, on_device()) is not None
+    assert demands.nominal(there) is None

@@ -9,6 +9,7 @@ import pytest
 
 from slotbench.compute import metrics
 from slotbench.errors import SlotbenchError
+from slotbench.records import DeviceTimes
 
 EVERY = pytest.mark.parametrize("name", metrics.available())
 
@@ -95,6 +96,14 @@ def test_mean_batch_size_is_rows_over_batches(make_measurement: Any) -> None:
     """30 rows in 8 batches are 3.75."""
     measured = replace(make_measurement(), num_rows=30, num_batches=8)
     assert metrics.get("mean_batch_size").value(measured) == 3.75
+
+
+def test_a_devices_forward_is_by_its_own_events(make_measurement: Any) -> None:
+    """And not the host's mean time of a call; on the host there is none."""
+    there = DeviceTimes(8, 4e-4, 1e-5, 2e-5, "harness")
+    measured = replace(make_measurement(), device=there, forward_mean_s=9e-4)
+    assert metrics.get("forward_device_s").value(measured) == 4e-4
+    assert metrics.get("forward_device_s").value(make_measurement()) is None
 
 
 def test_an_unknown_metric_offers_the_nearest() -> None:

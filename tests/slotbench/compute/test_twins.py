@@ -217,6 +217,7 @@ REAL = made.real()
         (made.twin(9), False),
         (made.twin(batching=Batching(min_batch_size=2)), False),
         (made.twin(torch_threads=2), False),
+        (made.twin(device="cuda"), False),
         (made.twin(environment=GymEnvironment("Ant-v5")), False),
     ],
 )

@@ -335,6 +335,27 @@ def test_a_policy_whose_time_is_no_line_is_said() -> None:
     assert sum("no line in the batch size" in note for t in tables for note in t.notes) == 2
 
 
+def test_what_the_device_takes_is_said_beside_what_the_host_waits() -> None:
+    """Both lines and what they leave over; on the host there is but one."""
+    points = tuple(
+        ServicePoint(n, 1e-3 + 2e-6 * n, 1e-3, 20, 4e-4 + 1e-6 * n) for n in (1, 4, 8)
+    )
+    stored = calibrated(grids.small_grid(), {"service": points})
+    lost = losses.losses(stored.run, stored.trials, stored.calibrations)
+    notes = [note for table in loss_table.tables(lost) for note in table.notes]
+
+    said = "on the device the forward alone takes 400 µs + 1.00 µs·n, residual "
+    assert sum(note.startswith(said) for note in notes) == 2
+    flat = losses.flat(lost[-1])
+    assert flat["device_batch_s"] == pytest.approx(4e-4)
+    assert flat["device_row_s"] == pytest.approx(1e-6)
+    assert flat["device_residual_ratio"] == pytest.approx(0.0, abs=1e-9)
+    here = calibrated(grids.small_grid())
+    on_host = losses.flat(losses.losses(here.run, here.trials, here.calibrations)[-1])
+    assert on_host["batch_s"] is not None
+    assert on_host["device_batch_s"] is None
+
+
 @pytest.mark.parametrize(
     ("busy", "said"),
     [

@@ -8,7 +8,7 @@ import pytest
 from slotbench import frames
 from slotbench.compute import answers, comparison, histogram
 from slotbench.errors import SlotbenchError
-from slotbench.records import Sequential
+from slotbench.records import DeviceTimes, Sequential
 from tests.slotbench.support import grids, scaling, twins
 
 DRAWN = (
@@ -115,6 +115,28 @@ def test_a_trials_row_has_its_open_loop() -> None:
     assert row["free_p99_s"] == pytest.approx(4e-3, rel=0.02)
     assert "open_loop" not in row
     assert frames.trials_frame(grids.small_grid())["num_intended"].isna().all()
+
+
+def test_a_trials_row_has_its_devices_times() -> None:
+    """Plain numbers; NaN where the policy computes on the host."""
+    stored = grids.small_grid()
+    there = DeviceTimes(40, 4e-4, 2e-5, 3e-5, "transport")
+    first, *rest = stored.trials
+    assert first.measurement is not None
+    first = dataclasses.replace(
+        first, measurement=dataclasses.replace(first.measurement, device=there)
+    )
+    frame = frames.trials_frame(dataclasses.replace(stored, trials=(first, *rest)))
+    columns = [
+        "forward_device_s",
+        "device_num_batches",
+        "device_staging_s",
+        "device_returning_s",
+    ]
+
+    assert frame.loc[0, columns].tolist() == [4e-4, 40, 2e-5, 3e-5]
+    assert "device" not in frame
+    assert frame.loc[1:, columns].isna().all(axis=None)
 
 
 def test_latencies_are_of_each_trial_and_not_pooled() -> None:

@@ -274,6 +274,22 @@ def test_the_estimate_knows_collectors_and_processes(
     assert collector == pytest.approx(threads + 0.22 + 1.5)
 
 
+def test_the_estimate_knows_what_starting_a_device_takes(
+    workload: Callable[..., Workload],
+) -> None:
+    """In every trial's process and every calibration's, but for the floor, which has no policy."""
+    here, there = workload(), workload(device="cuda:0")
+    start_s = budget.device_start_s(there)
+    assert start_s > 0.5
+    assert budget.device_start_s(here) == 0.0
+    slot, floor = contenders.parse("slot"), contenders.parse("floor")
+    for who, more_s in ((slot, start_s), (None, start_s), (floor, 0.0)):
+        added_s = budget.estimate_trial_s(there, who) - budget.estimate_trial_s(here, who)
+        assert added_s == pytest.approx(more_s)
+    added_s = budget.estimate_calibration_s(there) - budget.estimate_calibration_s(here)
+    assert added_s == pytest.approx(start_s)
+
+
 def test_a_think_is_waited_for_within_reason(workload: Callable[..., Workload]) -> None:
     """Three times its mean and its longest reset, up to 10 s."""
     short = ThinkTime("constant", 20.0, reset_every=5, reset_ms=100.0, reset_max_ms=300.0)
@@ -316,6 +332,26 @@ def test_every_different_workload_is_checked(scenario: Scenarios) -> None:
     runner.admit(replace(planned, cells=tuple(cells)), Trying())
 
     assert tried == [{"a": 1}, {"a": 2}]
+
+
+def test_every_device_is_tried_before_anything_is_recorded(scenario: Scenarios) -> None:
+    """An axis over devices, otherwise alike; the one that is not there is said in a line."""
+    planned = scenario("threading")
+    (cell,) = planned.cells
+    cells = tuple(
+        Cell(name, {"device": name}, replace(cell.workload, device=name))
+        for name in ("cpu", "cuda")
+    )
+
+    class OnHostOnly(DiaryExecutor):
+        def check(self, contender: Contender | None, workload: Workload) -> str:
+            del contender
+            return (
+                "" if workload.device == "cpu" else f"device {workload.device}: not there"
+            )
+
+    with pytest.raises(ScenarioError, match="scenario 'small': device cuda: not there"):
+        runner.admit(replace(planned, cells=cells), OnHostOnly({}))
 
 
 def measure(

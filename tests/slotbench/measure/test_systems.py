@@ -285,3 +285,25 @@ def test_a_factory_that_asks_for_layouts_gets_them(
 
     made = build("asking:factory[depth=3]").transport
     assert made.asked == (["observation", "request_id"], ["action", "reply_id"], 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "device", "moves"),
+    [
+        ("torchrl.process_slot", "cuda:1", True),
+        ("torchrl.process_slot", "cpu", False),
+        ("torchrl.shared_memory", "cuda:1", False),
+        ("torchrl.slot", "cuda:1", False),
+        ("slot@torchrl", "cuda:1", False),
+    ],
+)
+def test_a_server_that_stages_well_is_told_of_the_device(
+    text: str, device: str, moves: bool
+) -> None:
+    """TorchRL's of fixed slots; what the others do with a device, the harness's policy does better."""
+    pytest.importorskip("torchrl")
+    model: Any = Served()
+    system: Any = systems.build(
+        contenders.parse(text), 5, BATCHING, model, layouts, device=device
+    )
+    assert system.server.policy_device == (torch.device(device) if moves else None)

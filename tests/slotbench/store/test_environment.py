@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,61 @@ def test_an_installed_package_has_no_commit(
     """Outside a checkout there is no commit, rather than the commit of some other one."""
     monkeypatch.setattr(slotbench, "__file__", str(tmp_path / "slotbench" / "__init__.py"))
     assert "git_commit" not in environment.collect()
+
+
+def fake_nvidia_smi(folder: Path, script: str) -> None:
+    """Put a tool of that name on the path, which writes its arguments down."""
+    tool = folder / "nvidia-smi"
+    tool.write_text(f'#!/bin/sh\necho "$@" > {folder}/arguments\n{script}\n')
+    tool.chmod(0o755)
+
+
+TWO_GPUS = "echo 'NVIDIA H200, 570.86.15, 143771'\necho 'NVIDIA H200, 570.86.15, 143771'"
+
+
+def test_the_drivers_tool_tells_of_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Name, driver, memory in MiB, and how many; of those that this process may use."""
+    fake_nvidia_smi(tmp_path, TWO_GPUS)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert environment._gpu() == {
+        "gpu_count": 2,
+        "gpu_name": "NVIDIA H200",
+        "gpu_driver_version": "570.86.15",
+        "gpu_memory_mib": 143771,
+    }
+    assert "--id" not in (tmp_path / "arguments").read_text()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,3")
+    assert environment.collect()["gpu_name"] == "NVIDIA H200"
+    assert "--id=1,3" in (tmp_path / "arguments").read_text()
+    for hidden in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert environment._gpu() == {}
+
+
+@pytest.mark.parametrize("script", ["exit 9", "echo nonsense", "true"])
+def test_a_tool_that_fails_is_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    """A driver that is not loaded, an answer that is none: nothing is said of GPUs."""
+    fake_nvidia_smi(tmp_path, script)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert not [name for name in environment.collect() if name.startswith("gpu_")]
+
+
+def test_torchs_cuda_is_read_without_importing_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the file that says its version; None is absent."""
+    file = tmp_path / "version.py"
+    (tmp_path / "__init__.py").touch()
+    spec = ModuleSpec("torch", None, origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(environment, "find_spec", lambda _: spec)
+    for line, found in (
+        ("cuda: Optional[str] = '12.8'", {"cuda_version": "12.8"}),
+        ("cuda: Optional[str] = None", {}),
+    ):
+        file.write_text(f"debug = False\n{line}\nhip: Optional[str] = '6.1'\n")
+        assert environment._cuda() == found
