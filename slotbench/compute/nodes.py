@@ -103,28 +103,30 @@ def differing(nodes: Sequence[Node]) -> tuple[str, ...]:
 
 
 def notes(nodes: Sequence[Node]) -> tuple[str, ...]:
-    """What is to be known of numbers that several nodes gave; nothing of one machine's."""
+    """What is to be known of numbers that several machines gave; nothing of one's."""
     took_part = [node for node in nodes if node.is_admitted]
-    if len(took_part) < 2:
-        return ()
-    facts = differing(nodes)
-    other = (
-        f"they differ in {', '.join(facts)}, so that values and intervals hold their differences too"
-        if facts
-        else "of equal CPUs"
-    )
-    said = [
-        f"measured on {len(took_part)} nodes ({other}); every block on one of them, so that ratios "
-        "are of one node"
-    ]
-    by_machine: dict[Scalar, list[str]] = {}
+    machines = {node.environment.get("machine_id") for node in took_part}
+    said = []
+    if len(machines) > 1:
+        facts = differing(nodes)
+        other = (
+            f"they differ in {', '.join(facts)}: the intervals of values, and of ratios that depend on the "
+            "machine, hold that too"
+            if facts
+            else "of equal CPUs"
+        )
+        said.append(
+            f"measured on {len(machines)} machines ({other}); every block whole on one of them"
+        )
+    at_once: dict[tuple[int, Scalar], list[str]] = {}
     for node in took_part:
-        if not node.lost and "machine_id" in node.environment:
-            by_machine.setdefault(node.environment["machine_id"], []).append(node.label)
+        if "machine_id" in node.environment:
+            key = node.sitting, node.environment["machine_id"]
+            at_once.setdefault(key, []).append(node.label)
     said += [
-        f"nodes {', '.join(labels)} are one machine: they measured at the same time, and disturbed "
-        "each other"
-        for labels in by_machine.values()
+        f"nodes {', '.join(labels)} are one machine: they may have measured at the same time, and "
+        "disturbed each other"
+        for labels in at_once.values()
         if len(labels) > 1
     ]
     return tuple(said)

@@ -89,6 +89,9 @@ class Fleet(Protocol):
     def arrivals(self) -> Sequence[Host]:
         """Nodes that can be had and were not given out yet, or have come back."""
 
+    def num_nodes(self) -> int:
+        """Nodes that offer what a trial needs, whether or not it is in use."""
+
     def num_awaited(self) -> int:
         """Nodes that are there, and whose CPUs are not ours yet."""
 
@@ -167,6 +170,7 @@ class Cluster:
         gather_s, alone_s: see `GATHER_S` and `ALONE_S`.
 
     Attributes:
+        on_event: as given; may be exchanged.
         on_change: called when `nodes` has changed, by `settle`.
     """
 
@@ -184,11 +188,12 @@ class Cluster:
         self._fleet = fleet
         self._contenders = tuple(contenders)
         self._earlier = tuple(earlier)
-        self._on_event = on_event
+        self.on_event = on_event
         self._gather_s = gather_s
         self._alone_s = alone_s
         self._lock = threading.RLock()
         self._num_labels = max((int(node.label[1:]) for node in earlier), default=0)
+        self._sitting = max((node.sitting + 1 for node in earlier), default=0)
         self._nodes: dict[str, Node] = {}
         self._members: dict[str, Member] = {}
         self._joining: dict[str, tuple[Host, Future[None]]] = {}
@@ -221,6 +226,11 @@ class Cluster:
         with self._lock:
             now = time.monotonic()
             return self._node_s + sum(now - began for began in self._began.values())
+
+    @property
+    def num_nodes(self) -> int:
+        """Nodes that there are, whether or not they take part yet."""
+        return self._fleet.num_nodes()
 
     def start_worker(self) -> None:
         """Find the nodes and start a worker on each; later: a fresh one before each one's next block.
@@ -306,7 +316,7 @@ class Cluster:
             news, self._news = self._news, []
             is_changed, self._is_changed = self._is_changed, False
         for line in news:
-            self._on_event(line)
+            self.on_event(line)
         if is_changed:
             self.on_change()
 
@@ -366,7 +376,9 @@ class Cluster:
             with self._lock:
                 label = f"n{self._num_labels + 1}"
                 self._num_labels += 1
-                self._nodes[label] = Node(label, host.num_cpus, {}, is_admitted=False)
+                self._nodes[label] = Node(
+                    label, host.num_cpus, {}, is_admitted=False, sitting=self._sitting
+                )
                 self._joining[label] = host, self._pool.submit(self._join, label, host)
 
     def _join(self, label: str, host: Host) -> None:

@@ -172,6 +172,7 @@ class Node:
         lost: why it took no blocks, or no more of them before the run's end, in a line; "" if it did
             not end early.
         broken_off: attempts at blocks that were broken off there, in their order.
+        sitting: counts the run's sittings on a cluster, from 0: a node of a later one may be the same machine.
     """
 
     label: str
@@ -180,6 +181,7 @@ class Node:
     is_admitted: bool = True
     lost: str = ""
     broken_off: tuple[BrokenOff, ...] = ()
+    sitting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
