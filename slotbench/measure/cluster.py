@@ -32,7 +32,8 @@ GATHER_S: Final = 60.0
 """How long a run waits for nodes whose CPUs are in use, once it has one."""
 ALONE_S: Final = 300.0
 """How long it waits for the first, and for another when the last one is lost."""
-_LOOK_EVERY_S: Final = 2.0
+LOOK_EVERY_S: Final = 2.0
+"""How often it looks for nodes that have joined."""
 
 
 class Host(Protocol):
@@ -167,7 +168,7 @@ class Cluster:
         contenders: of the scenario: their code is part of the software that nodes must share.
         earlier: nodes of earlier sittings of the run.
         on_event: told, in a line, which node joins, is left out, or is lost.
-        gather_s, alone_s: see `GATHER_S` and `ALONE_S`.
+        gather_s, alone_s, look_every_s: see `GATHER_S`, `ALONE_S` and `LOOK_EVERY_S`.
 
     Attributes:
         on_event: as given; may be exchanged.
@@ -183,6 +184,7 @@ class Cluster:
         on_event: Callable[[str], None] = lambda _: None,
         gather_s: float = GATHER_S,
         alone_s: float = ALONE_S,
+        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self.on_change: Callable[[], None] = lambda: None
         self._fleet = fleet
@@ -191,6 +193,7 @@ class Cluster:
         self.on_event = on_event
         self._gather_s = gather_s
         self._alone_s = alone_s
+        self._look_every_s = look_every_s
         self._lock = threading.RLock()
         self._num_labels = max((int(node.label[1:]) for node in earlier), default=0)
         self._sitting = max((node.sitting + 1 for node in earlier), default=0)
@@ -256,7 +259,7 @@ class Cluster:
                     return
                 if not num_members and (not num_awaited or waited_s >= self._alone_s):
                     raise ClusterError(self._nobody(num_awaited))
-            self._pause()
+            self.pause()
 
     def check(self, contender: Contender | None, workload: Workload) -> str:
         """Make the contender for the workload on every node; None is no transport.
@@ -302,7 +305,8 @@ class Cluster:
 
     def look(self) -> None:
         """Look for nodes that have joined, unless it was just done; tell what has changed."""
-        if time.monotonic() - self._last_look >= _LOOK_EVERY_S:
+        self.settle()
+        if time.monotonic() - self._last_look >= self._look_every_s:
             self._look()
         self.settle()
 
@@ -320,10 +324,19 @@ class Cluster:
         if is_changed:
             self.on_change()
 
+    def pause(self) -> None:
+        """Wait a moment, or until a node that joins is ready."""
+        with self._lock:
+            joining = [future for _, future in self._joining.values()]
+        if joining:
+            wait_for(joining, timeout=0.5)
+        else:
+            time.sleep(0.2)
+
     def is_hopeful(self, alone_s: float) -> bool:
         """Whether another node may still take part, after so long without any."""
         with self._lock:
-            if self._joining:
+            if self._joining or self._members:
                 return True
         return alone_s < self._alone_s and self._fleet.num_awaited() > 0
 
@@ -429,14 +442,6 @@ class Cluster:
         return (
             "the cluster has no node that offers CPUs, and what the scenario needs beside"
         )
-
-    def _pause(self) -> None:
-        with self._lock:
-            joining = [future for _, future in self._joining.values()]
-        if joining:
-            wait_for(joining, timeout=0.5)
-        else:
-            time.sleep(0.2)
 
 
 def _checked(member: Member, contender: Contender | None, workload: Workload) -> str:

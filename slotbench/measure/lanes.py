@@ -73,10 +73,15 @@ class _Lanes:
                 num_ended = self._num_ended
                 if any(thread.is_alive() for thread in self._threads.values()):
                     alone_since = None
+                elif self._backlog.is_done or self._failure is not None:
+                    break  # they ended since the loop began, and well, or by what is raised below
                 else:
                     alone_since = alone_since or time.monotonic()
+                    self._cluster.settle()
                     if not self._cluster.is_hopeful(time.monotonic() - alone_since):
                         raise ClusterError(self._all_lost())
+                    self._cluster.pause()
+                    continue
                 self._backlog.wait(lambda n=num_ended: self._num_ended != n, _WAIT_S)  # type: ignore[misc]  # a default of the loop's
         finally:
             is_done = self._backlog.is_done
