@@ -436,8 +436,8 @@ class Cluster:
             return f"no node of the cluster can measure: {'; '.join(reasons)}"
         if num_awaited:
             return (
-                f"the CPUs of none of the {num_awaited} nodes of the cluster are free: let what runs "
-                "there end, or choose another cluster with --address"
+                f"the CPUs of the cluster's nodes ({num_awaited}) are in use, and a node is measured on only "
+                "where all of them are free: let what runs there end, or choose another cluster"
             )
         return (
             "the cluster has no node that offers CPUs, and what the scenario needs beside"
