@@ -67,13 +67,13 @@ class _Lanes:
     def serve(self) -> None:
         alone_since: float | None = None
         try:
-            while not self._backlog.is_done and self._failure is None:
+            while not self._is_over():
                 self._cluster.look()
                 self._open()
                 num_ended = self._num_ended
                 if any(thread.is_alive() for thread in self._threads.values()):
                     alone_since = None
-                elif self._backlog.is_done or self._failure is not None:
+                elif self._is_over():
                     break  # they ended since the loop began, and well, or by what is raised below
                 else:
                     alone_since = alone_since or time.monotonic()
@@ -93,6 +93,9 @@ class _Lanes:
             self._cluster.settle()
         if self._failure is not None:
             raise self._failure
+
+    def _is_over(self) -> bool:
+        return self._backlog.is_done or self._failure is not None
 
     def _open(self) -> None:
         """Give each node that takes part and has no thread yet one."""

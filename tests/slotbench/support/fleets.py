@@ -33,6 +33,7 @@ class ScriptedHost:
         before: called before each trial.
         problem: that a check finds.
         disturbed: trials that the machine interferes with.
+        measure: makes a trial's record; None is one without numbers.
     """
 
     num_cpus = 2.0
@@ -45,12 +46,14 @@ class ScriptedHost:
         before: Callable[[TrialSpec], None] = lambda _: None,
         problem: str = "",
         disturbed: Callable[[TrialSpec], bool] = lambda _: False,
+        measure: Callable[[TrialSpec], TrialRecord] | None = None,
     ) -> None:
         self.script = script or {}
         self.facts = facts or {}
         self.before = before
         self.problem = problem
         self.disturbed = disturbed
+        self.measure = measure
         self.diary: list[str] = []
         self.is_let_go = threading.Event()
         self.is_gone_for_good: bool | None = None
@@ -69,6 +72,8 @@ class ScriptedHost:
     def run(self, spec: TrialSpec) -> TrialRecord:
         self.before(spec)
         record = replace(failed(spec, "now", ""), status="ok")
+        if self.measure is not None:
+            record = self.measure(spec)
         if self._do(spec.trial_id):
             return failed(spec, "now", WORKER_DIED)
         return replace(record, findings=(STOLEN,)) if self.disturbed(spec) else record
