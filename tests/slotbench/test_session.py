@@ -501,3 +501,20 @@ def test_nodes_that_cannot_be_are_damage(
     (path / "run.json").write_text(json.dumps(data))
     with pytest.raises(RecordError, match="nodes: "):
         store.read(path)
+
+
+def test_ctrl_c_leaves_the_nodes_as_they_were_then(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    """Also where it is pressed before a loss was written down."""
+    on = cluster(ScriptedHost({4: "lost"}))
+
+    def press(line: str) -> None:
+        if "is lost" in line:
+            raise KeyboardInterrupt
+
+    on.on_event = press
+    with pytest.raises(KeyboardInterrupt):
+        run_scenario(scenario, on, tmp_path)
+    run = store.read(store.find(None, tmp_path)).run
+    assert (run.status, run.nodes[0].lost) == ("interrupted", "the node died")

@@ -372,3 +372,59 @@ def test_a_worker_that_was_asked_for_is_fresh_on_every_node() -> None:
     assert [x for x in kept.cluster.members()[0].host.diary if x == "worker"] == [
         "worker"
     ] * 2  # type: ignore[attr-defined]
+
+
+def test_a_worker_that_died_is_replaced_before_its_block_is_measured_again() -> None:
+    """On the only node; the dead one's trial is not in the record."""
+    host = ScriptedHost({2: "died"})
+    kept = Kept(planned(num_cells=1, rounds=1), host).measure()
+    kept.check_whole()
+    first = ["calibrated r0-c0-a0-p0", "r0-c0-a0-p0"]
+    assert host.diary == ["worker", *first, "worker", *first, "r0-c0-a0-p1", "r0-c0-a0-p2"]
+    assert [trial.position for trial in kept.trials] == [0, 1, 2]
+
+
+def test_a_block_that_is_broken_off_goes_to_another_node() -> None:
+    """Though the one that broke it off is free at once, and the other has a block of its own."""
+    has_begun, is_other_busy = threading.Event(), threading.Event()
+
+    def other_is_busy(_: TrialSpec) -> None:
+        has_begun.set()
+        assert is_other_busy.wait(60)
+
+    def first_has_begun(_: TrialSpec) -> None:
+        is_other_busy.set()
+        assert has_begun.wait(60)
+
+    dying = ScriptedHost({2: "died"}, before=other_is_busy)
+    kept = Kept(planned(), dying, ScriptedHost(before=first_has_begun)).measure()
+    kept.check_whole()
+    broken = [(node.label, one) for node in kept.cluster.nodes() for one in node.broken_off]
+    ((label, one),) = broken
+    counted = blocks.counted_trials(kept.run, kept.trials)
+    homes = {t.node for t in counted if (t.round, t.cell) == (one.round, one.cell)}
+    assert label not in homes
+
+
+def test_a_node_that_is_not_ready_at_the_end_is_no_node_of_the_run() -> None:
+    """Nor is it waited for."""
+    may_start = threading.Event()
+
+    class Slow(ScriptedHost):
+        def start_worker(self) -> float:
+            assert may_start.wait(60)
+            return super().start_worker()
+
+        def let_go(self, *, for_good: bool) -> None:
+            super().let_go(for_good=for_good)
+            may_start.set()
+
+    fleet = ScriptedFleet(ScriptedHost())
+    kept = Kept(planned(), fleet=fleet)
+    kept.cluster.start_worker()
+    fleet.later.append(Slow())
+    with kept.cluster:
+        runner.run(kept.run, kept.cluster, kept.trials.append, lambda _: None)
+        kept.check_whole()
+        assert [node.label for node in kept.cluster.nodes()] == ["n1"]
+    assert fleet.is_closed
