@@ -142,8 +142,7 @@ def run(  # noqa: PLR0917  # a command's options, given by name
       slotbench run grid --set num_slots=4,16 --rounds 5 --dry-run
       slotbench run quickstart --contender slot --contender 'my.module:factory[depth=2]'
       slotbench run quickstart --until-decided --max-rounds 30 --budget 20m
-      slotbench run grid --executor ray --address 10.0.0.1:6379
-      slotbench run --resume newest
+      slotbench run --resume newest --executor ray --address 10.0.0.1:6379
     """
     changes = {
         "SCENARIO": scenario,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slotbench import frames
+from slotbench import frames, report
 from slotbench.compute import comparison, nodes
 from slotbench.draw import render
 from slotbench.draw.validity import as_json, show_run
@@ -94,6 +94,9 @@ def test_a_run_on_a_cluster_says_so_wherever_it_is_shown() -> None:
     assert f"node n1: {num_blocks['n1']} blocks, 4 CPUs, cpu_model_name x" in shown
     assert "cpu_model_name y, lost: the node died" in shown
     assert "round 3, num_slots=4, attempt 1 was broken off at slot: the node died" in shown
+    told = report.render([stored], "md")
+    assert f"n1: {num_blocks['n1']} blocks, 4 CPUs, " in told
+    assert "measured on 2 machines" in told
     assert '"node": "n1"' in as_json(stored)
     assert '"label": "n2"' in render(compared, "json")
     assert "node" not in " ".join(render(replace(compared, nodes=())).split())
