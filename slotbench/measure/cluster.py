@@ -293,9 +293,9 @@ class Cluster:
             )
 
     def nodes(self) -> tuple[Node, ...]:
-        """Every node of the run, of all sittings."""
+        """Every node of the run, of all sittings; not those that are still being made ready."""
         with self._lock:
-            known = [n for label, n in self._nodes.items() if label not in self._joining]
+            known = [node for node in self._nodes.values() if node.is_admitted or node.lost]
             return (*self._earlier, *known)
 
     def members(self) -> list[Member]:

@@ -34,6 +34,8 @@ from slotbench.records import (
 _POLL_S: Final = 0.5
 _ENVIRONMENT_DEADLINE_S: Final = 120.0
 _CONNECT_TIMEOUT_S: Final = 10.0
+_DEAD: Final = "the node died"
+_UNREACHABLE: Final = "the node cannot be reached"
 _MAX_RETURNS: Final = 3
 """Of a node whose process died though the node did not, before it is left alone."""
 
@@ -84,8 +86,15 @@ class RayFleet:
 
             ready, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=0)
             for reference in ready:
-                waiting[reference].is_given_out = True
-                up.append(_RayHost(self, waiting[reference]))
+                found = waiting[reference]
+                if _is_gone(reference):
+                    with (
+                        self._lock
+                    ):  # no node of the run yet: looked for anew, if it is still there
+                        self._found.pop(found.node_id, None)
+                    continue
+                found.is_given_out = True
+                up.append(_RayHost(self, found))
         return up
 
     def num_awaited(self) -> int:
@@ -380,6 +389,19 @@ def _folder() -> str:
     return "" if given and given.get("working_dir") else str(Path.cwd())
 
 
+def _is_gone(reference: Any) -> bool:
+    """Whether an actor has not come up since its node is dead, though Ray may not say so everywhere yet."""
+    import ray
+    from ray import exceptions
+
+    try:
+        ray.get(reference)
+    except exceptions.RayError as error:
+        is_unschedulable = isinstance(error, exceptions.ActorUnschedulableError)
+        return is_unschedulable or _reason(error) in {_DEAD, _UNREACHABLE}
+    return False
+
+
 def _kill(actor: Any) -> None:
     import ray
 
@@ -392,13 +414,13 @@ def _reason(error: Exception) -> str:
     from ray import exceptions
 
     if "node has died" in str(error):
-        return "the node died"
+        return _DEAD
+    if "failed to import" in str(error):
+        return "slotbench cannot be imported there"
     cause = getattr(error, "cause", None)
-    if isinstance(cause, ModuleNotFoundError):
-        return f"{cause.name} is not installed there"
     told = {
-        exceptions.ActorUnavailableError: "the node cannot be reached",
-        exceptions.NodeDiedError: "the node died",
+        exceptions.ActorUnavailableError: _UNREACHABLE,
+        exceptions.NodeDiedError: _DEAD,
         exceptions.OutOfMemoryError: "the node's memory ran out, and Ray ended the process there",
         exceptions.RuntimeEnvSetupError: "Ray could not set up its runtime environment there",
         exceptions.ActorDiedError: "the process there died",

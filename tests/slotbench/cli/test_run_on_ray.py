@@ -1,6 +1,7 @@
 """``slotbench run --executor ray``, on nodes that run nothing; real ones are in tests/slotbench/measure."""
 
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,11 @@ def test_a_run_on_a_cluster_tells_of_its_nodes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Who takes part, who is lost, on how many it ran; the record does not know the address."""
-    asked = nodes(host({4: "lost"}), host())
+    has_begun = threading.Event()
+    dying, other = host({4: "lost"}), host()
+    dying.before = lambda _: has_begun.set()
+    other.before = lambda _: None if has_begun.wait(60) else pytest.fail("one did it all")
+    asked = nodes(dying, other)
     monkeypatch.setattr(sys, "argv", ["slotbench", "run", str(small), *ON_RAY])
     outcome = slotbench("run", small, *ON_RAY)
 
