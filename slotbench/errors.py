@@ -45,3 +45,13 @@ class WorkerError(SlotbenchError):
     """The process that runs trials died or never came up."""
 
     exit_code = EXIT_TRIAL_FAILED
+
+
+class ClusterError(SlotbenchError):
+    """There is no cluster to measure on, or none of its nodes can."""
+
+
+class NodeLostError(SlotbenchError):
+    """A node of a cluster, or the process that stood for it there, is gone."""
+
+    exit_code = EXIT_TRIAL_FAILED

@@ -17,11 +17,13 @@ from slotbench import contenders
 from slotbench.compute import deciding
 from slotbench.errors import ContenderError, RecordError
 from slotbench.measure import design, runner, until_decided
+from slotbench.measure.cluster import Cluster
 from slotbench.measure.executor import Executor
 from slotbench.measure.runner import Progress
 from slotbench.records import (
     SCHEMA_VERSION,
     Accounting,
+    Contender,
     Resumption,
     RunRecord,
     Scalar,
@@ -45,7 +47,7 @@ _STARTING: Final = "starting a worker: importing torch, tensordict, …"
 
 def run_scenario(
     scenario: Scenario,
-    executor: Executor,
+    executor: Executor | Cluster,
     results_dir: Path,
     *,
     skipped: Sequence[Skipped] = (),
@@ -62,7 +64,8 @@ def run_scenario(
 
     Args:
         scenario: what to run.
-        executor: closed by the caller.
+        executor: this machine's, or a cluster, over whose nodes the blocks are spread; closed by the
+            caller.
         results_dir: the run's folder is made in it.
         skipped: optional contenders that were left out before.
         command: the command line, for the record.
@@ -81,6 +84,7 @@ def run_scenario(
         SlotbenchError: no contender is left that could be decided on.
         RecordError: the results folder cannot be written.
         WorkerError: no worker process comes up.
+        ClusterError: no node of the cluster can measure, or none is left: then the run is interrupted.
     """
     check_writable(results_dir)
     on_progress(Progress(0, 0, _STARTING))
@@ -99,10 +103,11 @@ def run_scenario(
         scenario_sha256=hashlib.sha256(scenario.text.encode()).hexdigest(),
         skipped=(*skipped, *more_skipped),
         design=design.draw(scenario),
-        environment=environment.collect(scenario.contenders),
+        environment=_environment(executor, scenario.contenders),
         command=tuple(command),
         max_attempts=max_attempts,
         sequential=until,
+        nodes=executor.nodes() if isinstance(executor, Cluster) else (),
     )
     with RunFolder.create(results_dir, run) as folder:
         on_start(folder.path)
@@ -133,7 +138,7 @@ def without_missing(scenario: Scenario) -> tuple[Scenario, tuple[Skipped, ...]]:
 
 def resume_run(
     path: Path,
-    executor: Executor,
+    executor: Executor | Cluster,
     *,
     command: Sequence[str] = (),
     allow_different: bool = False,
@@ -149,7 +154,8 @@ def resume_run(
 
     Args:
         path: the run's folder.
-        executor: for the run's own scenario; closed by the caller.
+        executor: for the run's own scenario; closed by the caller. A cluster is given the nodes of the run's
+            earlier sittings, and need not have the same ones; nor need the run have had any.
         command: the command line, for the record.
         allow_different: go on also where `check_environment` refuses.
         max_attempts: see `runner.run`; None is as the run was begun.
@@ -164,17 +170,22 @@ def resume_run(
             it cannot be written, or the environment is another one.
         ContenderError, ScenarioError: a contender or environment can no longer be made.
         WorkerError: no worker process comes up.
+        ClusterError: as `run_scenario`.
     """
     with RunFolder(path) as folder:
         folder.clear_up()
         stored = read(path)
         check_resumable(stored)
-        here = environment.collect(stored.run.scenario.contenders)
-        if not allow_different:
-            check_environment(stored.run, here)
+        raced = stored.run.scenario.contenders
+        is_here = not isinstance(executor, Cluster)
+        if is_here and not allow_different:
+            check_environment(stored.run)
         on_progress(Progress(0, 0, _STARTING))
         began = time.perf_counter()
         executor.start_worker()
+        here = _environment(executor, raced)
+        if not is_here and not allow_different:
+            check_environment(stored.run, here, on_cluster=True)
         _, missing = runner.admit(stored.run.scenario, executor)
         if missing:
             raise ContenderError(f"cannot go on without a contender: {missing[0].reason}")
@@ -187,6 +198,7 @@ def resume_run(
             accounting=None,
             resumptions=(*stored.run.resumptions, resumption),
             max_attempts=max_attempts or stored.run.max_attempts,
+            nodes=executor.nodes() if isinstance(executor, Cluster) else stored.run.nodes,
         )
         folder.replace_run(run)
         on_start(path)
@@ -208,7 +220,12 @@ def check_resumable(stored: StoredRun) -> None:
         )
 
 
-def check_environment(run: RunRecord, here: Mapping[str, Scalar] | None = None) -> None:
+def check_environment(
+    run: RunRecord,
+    here: Mapping[str, Scalar] | None = None,
+    *,
+    on_cluster: bool = False,
+) -> None:
     """Refuse to go on with a run in another environment than it was begun in.
 
     Another machine, Python or torch would mix two experiments; so would another state of what
@@ -217,20 +234,34 @@ def check_environment(run: RunRecord, here: Mapping[str, Scalar] | None = None) 
     Args:
         run: that would go on.
         here: the environment now; None collects it.
+        on_cluster: that is what nodes of a cluster have in common. Where the run was begun on one, it may go
+            on with other machines of it: its blocks were never of one machine.
 
     Raises:
         RecordError: it differs; what differs is named.
     """
     if here is None:
         here = environment.collect(run.scenario.contenders)
-    check_same_environment(run.run_id, run.environment, here)
+    was = run.environment
+    if run.nodes and on_cluster:
+        was, here = ({k: v for k, v in x.items() if k != "machine_id"} for x in (was, here))
+    check_same_environment(run.run_id, was, here)
+
+
+def _environment(
+    executor: Executor | Cluster, raced: Sequence[Contender]
+) -> dict[str, Scalar]:
+    """Where trials run: this machine, or what the nodes have in common."""
+    if isinstance(executor, Cluster):
+        return executor.environment()
+    return environment.collect(raced)
 
 
 @dataclass(frozen=True, slots=True)
 class _Sitting:
     """One process's part of a run: the whole, or what was left of it."""
 
-    executor: Executor
+    executor: Executor | Cluster
     began: float
     on_progress: Callable[[Progress], None]
 
@@ -242,9 +273,11 @@ class _Sitting:
 
         def plan(grown: RunRecord) -> None:
             nonlocal last
-            folder.replace_run(grown)
-            last = grown
+            last = self._on_nodes(grown)
+            folder.replace_run(last)
 
+        if isinstance(self.executor, Cluster):
+            self.executor.on_change = lambda: plan(last)
         try:
             if run.sequential is None:
                 observed_s = runner.run(
@@ -269,11 +302,30 @@ class _Sitting:
         except BaseException:
             # A full disk is said once, by what met it.
             with contextlib.suppress(RecordError):
-                folder.replace_run(replace(last, status="interrupted"))
+                interrupted = replace(self._on_nodes(last), status="interrupted")
+                folder.replace_run(interrupted)
             raise
         total_s = self._elapsed_s()
-        accounting = Accounting(total_s, observed_s, self.executor.worker_start_s)
-        folder.replace_run(replace(run, status="complete", accounting=accounting))
+        accounting = Accounting(
+            total_s,
+            observed_s,
+            self.executor.worker_start_s,
+            self.executor.node_s if isinstance(self.executor, Cluster) else None,
+        )
+        run = replace(self._on_nodes(run), status="complete", accounting=accounting)
+        folder.replace_run(run)
+
+    def _on_nodes(self, run: RunRecord) -> RunRecord:
+        """The run with its nodes as they are now, and with what these have in common."""
+        if not isinstance(self.executor, Cluster):
+            return run
+        here = self.executor.environment()
+        nodes = self.executor.nodes()
+        if not run.resumptions:
+            return replace(run, environment=here, nodes=nodes)
+        *before, last = run.resumptions
+        again = (*before, replace(last, environment=here))
+        return replace(run, resumptions=again, nodes=nodes)
 
     def _elapsed_s(self) -> float:
         return time.perf_counter() - self.began

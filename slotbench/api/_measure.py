@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from slotbench.api._profile import Profile, load_profile
 from slotbench.api._run import Run, load
@@ -29,6 +29,8 @@ def run(
     metrics: str | Sequence[str] = (),
     threshold: float | None = None,
     thresholds: Mapping[str, float] | None = None,
+    executor: Literal["local", "ray"] = "local",
+    address: str | None = None,
     results_dir: str | Path = "results",
     on_progress: "Callable[[Progress], None] | None" = None,
 ) -> Run:
@@ -52,6 +54,9 @@ def run(
             loops latency_p99.
         threshold: with ``until_decided``, δ of these verdicts; None is the scenario's.
         thresholds: with ``until_decided``, metric → another δ for it.
+        executor: "ray" spreads the blocks over the nodes of a Ray cluster: the one that this process is
+            connected to, or that at the address.
+        address: with "ray", of the cluster; None is RAY_ADDRESS, or the one that runs here.
         results_dir: the run's folder is made in it.
         on_progress: told what the run is at; None is the bar in a notebook, else nothing.
 
@@ -61,11 +66,17 @@ def run(
         ScenarioError, ContenderError: it cannot be run; nothing was recorded.
         RecordError: the results folder cannot be written.
         WorkerError: no worker process comes up.
+        ClusterError: there is no cluster, or none of its nodes is left; what was recorded stays.
     """
     from slotbench.measure.executor import LocalExecutor
+    from slotbench.measure.on_ray import open_cluster
     from slotbench.measure.runner import estimate_s
     from slotbench.session import run_scenario
 
+    if executor not in {"local", "ray"}:
+        raise SlotbenchError(f"executor is {executor!r}: it must be 'local' or 'ray'")
+    if address is not None and executor != "ray":
+        raise SlotbenchError("address goes with executor='ray'")
     asked = Asked("run", scenario, overrides, contenders, seed)
     loaded, skipped = asked.load(rounds)
     goal = _Goal(
@@ -82,14 +93,19 @@ def run(
     loaded, until = goal.plan(loaded) if until_decided else (loaded, None)
     with (
         progress(on_progress, estimate_s(loaded)) as told,
-        LocalExecutor(loaded) as executor,
+        open_cluster(loaded, address or "")
+        if executor == "ray"
+        else LocalExecutor(loaded) as by,
     ):
+        words = goal.words() if until_decided else []
+        if executor == "ray":
+            words.append(("--executor", "ray"))
         path = run_scenario(
             loaded,
-            executor,
+            by,
             Path(results_dir),
             skipped=skipped,
-            command=asked.command(rounds, goal.words() if until_decided else ()),
+            command=asked.command(rounds, words),
             until=until,
             on_progress=told,
         )

@@ -214,6 +214,13 @@ class Run:
         return losses_frame(self.stored)
 
     @property
+    def nodes(self) -> "pd.DataFrame":
+        """The nodes of the cluster (`slotbench.frames.nodes_frame`); no row of a run on one machine."""
+        from slotbench.frames import nodes_frame
+
+        return nodes_frame(self.stored)
+
+    @property
     def loads(self) -> "pd.DataFrame":
         """Latency under each offered load (`slotbench.frames.loads_frame`); no row in the closed loop."""
         from slotbench.frames import loads_frame

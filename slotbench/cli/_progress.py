@@ -46,6 +46,12 @@ class ProgressBar:
     def __exit__(self, *exc_info: object) -> None:
         self._bar.stop()
 
+    def say(self, text: str) -> None:
+        """Print a line that stays, above the bar."""
+        self._console.print(
+            f"slotbench: {text}", soft_wrap=True, highlight=False, markup=False
+        )
+
     def update(self, state: State) -> None:
         """Show the state."""
         left = f"{units.duration(self._left_s(state))} left"

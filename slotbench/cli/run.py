@@ -17,10 +17,12 @@ from slotbench.cli._options import (
     Thresholds,
     parse_duration,
 )
+from slotbench.cli._place import Place, Where, expected_s
 from slotbench.errors import (
     EXIT_INVALID,
     EXIT_OK,
     EXIT_TRIAL_FAILED,
+    ClusterError,
     ContenderError,
 )
 
@@ -29,8 +31,9 @@ if TYPE_CHECKING:
 
     from slotbench.api import Run
     from slotbench.cli._progress import ProgressBar
-    from slotbench.measure.executor import LocalExecutor
-    from slotbench.records import Scenario, Sequential, Skipped
+    from slotbench.measure.cluster import Cluster
+    from slotbench.measure.executor import Executor
+    from slotbench.records import Node, Scenario, Sequential, Skipped
 
 
 def run(  # noqa: PLR0917  # a command's options, given by name
@@ -110,6 +113,18 @@ def run(  # noqa: PLR0917  # a command's options, given by name
             "--allow-different", help="Resume on another machine or other versions, too."
         ),
     ] = False,
+    executor: Annotated[
+        Where,
+        typer.Option(help="Where trials run: here, or on the nodes of a Ray cluster."),
+    ] = Where.LOCAL,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="With --executor ray: of the cluster.",
+            show_default="RAY_ADDRESS, or the one that runs here",
+        ),
+    ] = None,
 ) -> int:
     """Measure a scenario and record it, or go on with a run that was broken off.
 
@@ -119,13 +134,15 @@ def run(  # noqa: PLR0917  # a command's options, given by name
     With --until-decided the scenario's rounds are followed by more of those cells in which a
     contender is still inconclusive; looks are planned beforehand, and every interval is as much
     wider as keeps 95 % over all of them.
+    With --executor ray the blocks are spread over the nodes of a cluster: one trial at a time on each, all
+    of its CPUs reserved, and every block whole on one; what a lost node had begun is measured elsewhere.
     Exit code 3: a trial was INVALID; 4: a trial failed.
 
     Examples:
       slotbench run grid --set num_slots=4,16 --rounds 5 --dry-run
       slotbench run quickstart --contender slot --contender 'my.module:factory[depth=2]'
       slotbench run quickstart --until-decided --max-rounds 30 --budget 20m
-      slotbench run --resume newest
+      slotbench run --resume newest --executor ray --address 10.0.0.1:6379
     """
     changes = {
         "SCENARIO": scenario,
@@ -141,6 +158,9 @@ def run(  # noqa: PLR0917  # a command's options, given by name
         "--threshold": threshold,
     }
     lone = [name for name, value in of_until.items() if value not in (None, [])]
+    if address is not None and executor is not Where.RAY:
+        raise typer.BadParameter("--address goes with --executor ray")
+    place = Place(executor, address or "")
     if resume is not None:
         given = [name for name, value in changes.items() if value not in (None, [])]
         given += lone + (["--until-decided"] if until_decided else [])
@@ -148,7 +168,7 @@ def run(  # noqa: PLR0917  # a command's options, given by name
             raise typer.BadParameter(
                 f"a run is resumed as it was planned: leave out {', '.join(given)}"
             )
-        return _resume(resume, results, attempts, allow_different, dry_run)
+        return _resume(resume, results, attempts, allow_different, dry_run, place=place)
     if scenario is None:
         raise typer.BadParameter(
             "name a SCENARIO ('slotbench list' shows them), or a run with --resume"
@@ -178,15 +198,15 @@ def run(  # noqa: PLR0917  # a command's options, given by name
     if until_decided:
         loaded, until = _until(loaded, max_rounds, budget, metric, threshold or ())
     if dry_run:
-        _print_plan(loaded, until)
+        _print_plan(loaded, until, place.num_nodes(loaded))
         return EXIT_OK
     from slotbench.measure.runner import MAX_ATTEMPTS, estimate_s
     from slotbench.session import run_scenario
 
-    def begin(executor: "LocalExecutor", bar: "ProgressBar", told: list[Path]) -> Path:
+    def begin(by: "Executor | Cluster", bar: "ProgressBar", told: list[Path]) -> Path:
         return run_scenario(
             loaded,
-            executor,
+            by,
             results,
             skipped=skipped,
             command=_command(),
@@ -196,7 +216,7 @@ def run(  # noqa: PLR0917  # a command's options, given by name
             on_start=told.append,
         )
 
-    return _report(_measure(loaded, estimate_s(loaded), begin), skipped)
+    return _report(_measure(loaded, estimate_s(loaded), begin, place), skipped)
 
 
 def _until(
@@ -230,6 +250,8 @@ def _resume(
     attempts: int | None,
     allow_different: bool,
     dry_run: bool,
+    *,
+    place: Place,
 ) -> int:
     """Go on with the run that is meant."""
     from slotbench import store
@@ -246,7 +268,7 @@ def _resume(
         reason = missing_requirement(contender)
         if reason is not None:
             raise ContenderError(f"contender {contender.label}: {reason}")
-    if not allow_different:
+    if not allow_different and place.executor is Where.LOCAL:
         check_environment(stored.run)
     left = sum(len(cells) for _, cells in runner.unfinished(stored.run, stored.trials))
     planned = sum(len(cells) for cells in stored.run.design.blocks)
@@ -258,14 +280,15 @@ def _resume(
     if stored.run.sequential is not None and not stored.run.sequential.ended:
         text += ", then until decided"
     if dry_run:
-        print(text)
+        num_nodes = place.num_nodes(scenario)
+        print(text + _on_nodes(left_s, num_nodes))
         return EXIT_OK
     _say(f"resuming {text}")
 
-    def begin(executor: "LocalExecutor", bar: "ProgressBar", told: list[Path]) -> Path:
+    def begin(by: "Executor | Cluster", bar: "ProgressBar", told: list[Path]) -> Path:
         return resume_run(
             stored.path,
-            executor,
+            by,
             command=_command(),
             allow_different=allow_different,
             max_attempts=attempts,
@@ -273,11 +296,19 @@ def _resume(
             on_start=told.append,
         )
 
-    return _report(_measure(scenario, left_s, begin), ())
+    return _report(_measure(scenario, left_s, begin, place, stored.run.nodes), ())
 
 
 def _command() -> tuple[str, ...]:
-    return ("slotbench", *sys.argv[1:])
+    """The command line, for the record; without a cluster's address, which is nobody else's."""
+    words = iter(sys.argv[1:])
+    kept = []
+    for word in words:
+        if word == "--address":
+            next(words, None)
+        elif not word.startswith("--address="):
+            kept.append(word)
+    return ("slotbench", *kept)
 
 
 def _notes(scenario: "Scenario") -> list[str]:
@@ -300,8 +331,14 @@ def _notes(scenario: "Scenario") -> list[str]:
     ]
 
 
-def _print_plan(scenario: "Scenario", until: "Sequential | None" = None) -> None:
-    """Print what a run would do: on stdout, since here it is the data."""
+def _print_plan(scenario: "Scenario", until: "Sequential | None", num_nodes: int) -> None:
+    """Print what a run would do: on stdout, since here it is the data.
+
+    Args:
+        scenario: to be run.
+        until: its looks, if it is to go on until decided.
+        num_nodes: of the cluster that it is spread over; 0 is this machine alone.
+    """
     from slotbench.draw import units
     from slotbench.measure import design, runner, until_decided
 
@@ -319,6 +356,7 @@ def _print_plan(scenario: "Scenario", until: "Sequential | None" = None) -> None
     least = (
         f"{units.count(num_trials, 'trial')} in {units.count(scenario.rounds, 'round')}, seed {scenario.seed}; "
         f"expected duration {units.duration(runner.estimate_s(scenario))}"
+        f"{_on_nodes(runner.estimate_s(scenario), num_nodes)}"
     )
     if until is None:
         print(f"\n{least}")
@@ -328,40 +366,69 @@ def _print_plan(scenario: "Scenario", until: "Sequential | None" = None) -> None
     print(f"\nat least {least}")
     print(
         f"at most {units.count(most, 'trial')} in {until.max_rounds} rounds, if no cell is decided "
-        f"before; expected duration {units.duration(most_s)}"
+        f"before; expected duration {units.duration(most_s)}{_on_nodes(most_s, num_nodes)}"
     )
+
+
+def _on_nodes(alone_s: float, num_nodes: int) -> str:
+    """Say what becomes of a duration that was said before it; nothing without a cluster."""
+    from slotbench.draw import units
+
+    if num_nodes == 0:
+        return ""
+    shared_s = units.duration(expected_s(alone_s, num_nodes))
+    return f" on one machine, {shared_s} on the cluster's {units.count(num_nodes, 'node')}"
 
 
 def _measure(
     scenario: "Scenario",
-    expected_s: float,
-    begin: "Callable[[LocalExecutor, ProgressBar, list[Path]], Path]",
+    alone_s: float,
+    begin: "Callable[[Executor | Cluster, ProgressBar, list[Path]], Path]",
+    place: Place,
+    earlier: "Sequence[Node]" = (),
 ) -> Path:
     """Measure under a progress bar; return the run's folder.
 
     Args:
         scenario: whose contenders the worker imports.
-        expected_s: for the progress bar.
+        alone_s: on one machine, for the progress bar.
         begin: measures; puts the run's folder into the list before the first trial.
+        place: where.
+        earlier: nodes of earlier sittings of the run.
     """
     from slotbench.cli._progress import ProgressBar
-    from slotbench.measure.executor import LocalExecutor
+    from slotbench.measure.cluster import Cluster
 
     folders: list[Path] = []
-    # What a cluster's scheduler sends ends a run as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with ProgressBar(expected_s) as bar, LocalExecutor(scenario) as executor:
-            return begin(executor, bar, folders)
+        with place.opened(scenario, earlier) as by:
+            # What a cluster's scheduler sends ends a run as Ctrl-C does; Ray has its own idea of it.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            if not isinstance(by, Cluster):
+                with ProgressBar(alone_s) as bar:
+                    return begin(by, bar, folders)
+            with ProgressBar(expected_s(alone_s, by.num_nodes)) as bar:
+                by.on_event = bar.say
+                return begin(by, bar, folders)
+    except ClusterError as error:
+        if not folders:
+            raise
+        raise ClusterError(f"{error}; {_safe_in(folders[0], place)}") from error
     except KeyboardInterrupt:
         where = "nothing recorded"
         if folders:
-            where = (
-                f"the recorded trials are safe in {folders[0]}; go on with "
-                f"'slotbench run --resume {folders[0]}'"
-            )
+            where = _safe_in(folders[0], place)
         _say(f"interrupted; {where}")
         raise
+
+
+def _safe_in(folder: Path, place: Place) -> str:
+    """Say what is left of a run that was broken off, and how it goes on."""
+    on_ray = " --executor ray" if place.executor is Where.RAY else ""
+    return (
+        f"the recorded trials are safe in {folder}; go on with "
+        f"'slotbench run --resume {folder}{on_ray}'"
+    )
 
 
 def _report(path: Path, skipped: "Sequence[Skipped]") -> int:
@@ -381,6 +448,10 @@ def _report(path: Path, skipped: "Sequence[Skipped]") -> int:
         before = [resumed.num_trials for resumed in run.record.resumptions[-1:]]
         number = len(run.stored.trials) - sum(before)
         since = f" after {before[0]} before" if before else ""
+        if accounting.node_s is not None:
+            last = run.record.nodes[-1].sitting
+            took_part = sum(n.is_admitted and n.sitting == last for n in run.record.nodes)
+            since += f" on {units.count(took_part, 'node')}"
         print(
             f"\n{units.count(number, 'trial')}{since} in {units.duration(accounting.total_s)}; "
             f"{accounting.overhead_ratio:.0%} of it outside warm-up and measurement "

@@ -14,6 +14,7 @@ from slotbench.compute.blocks import Problem
 from slotbench.compute.environment_diff import Difference
 from slotbench.compute.metrics import Metric
 from slotbench.compute.metrics import get as get_metric
+from slotbench.compute.nodes import Share, shares
 from slotbench.compute.statistics import CONFIDENCE, RatioEstimate, Verdict
 from slotbench.errors import SlotbenchError
 from slotbench.records import (
@@ -150,6 +151,7 @@ class Comparison:
         loads: what contenders make of what they are offered, in the cells of an open loop.
         scalability: how throughput scales with the slots; None where it was not asked.
         sequential: how a run until decided was planned and ended; None of any other.
+        nodes: of the cluster that it was measured on, and what each did; empty of one machine.
     """
 
     run_id: str
@@ -178,6 +180,7 @@ class Comparison:
     loads: "tuple[LoadPoint, ...]" = ()
     scalability: "Scalability | None" = None
     sequential: Sequential | None = None
+    nodes: tuple[Share, ...] = ()
 
     @property
     def looks(self) -> tuple[int, ...]:
@@ -258,6 +261,7 @@ def compare(
         commit=str(run.environment.get("git_commit", "")),
         resumptions=resumptions(run),
         sequential=run.sequential,
+        nodes=shares(run, trials),
     )
 
 

@@ -28,6 +28,7 @@ History of the format (``schema_version``):
    of cells and contender, and what is ``missing``; null where it was not asked. ``sequential`` of a run: how a run
    until decided was planned and ended; null of any other, whose ``confidence`` is 0.95. Of a run that looked more than
    once ``confidence`` is that of each interval, and p-values are those of all looks.
+7. ``nodes`` of a run: those of the cluster that it was measured on; empty of one machine.
 """
 
 import dataclasses
@@ -39,12 +40,13 @@ from slotbench.compute import loads, losses, metrics, scalability, twins
 from slotbench.compute.between import Compared, TwoRuns
 from slotbench.compute.comparison import Comparison, ComparisonRow
 from slotbench.compute.gates import Gate, GatedRow
+from slotbench.compute.nodes import Share
 from slotbench.draw.gate_line import gate_line
 from slotbench.draw.opening import opening
 from slotbench.draw.screen import PAPER, Screen
 
 SCHEMA: Final = "slotbench.comparison"
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 
 
 def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None) -> str:
@@ -130,7 +132,20 @@ def _run(run: Comparison) -> dict[str, Any]:
         else dataclasses.asdict(run.sequential),
         "skipped": [dataclasses.asdict(skipped) for skipped in run.skipped],
         "resumptions": [dataclasses.asdict(again) for again in run.resumptions],
+        "nodes": [_node(share) for share in run.nodes],
         "problems": [dataclasses.asdict(problem) for problem in run.problems],
+    }
+
+
+def _node(share: Share) -> dict[str, Any]:
+    node = share.node
+    return {
+        "label": node.label,
+        "num_cpus": node.num_cpus,
+        "num_blocks": share.num_blocks,
+        "is_admitted": node.is_admitted,
+        "lost": node.lost or None,
+        "broken_off": [dataclasses.asdict(one) for one in node.broken_off],
     }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from slotbench.compute import metrics
+from slotbench.compute import nodes as of_nodes
 from slotbench.compute.blocks import Problem
 from slotbench.compute.comparison import Comparison, ComparisonRow, Resumed
 from slotbench.draw import looks, units
@@ -98,8 +99,9 @@ def run_facts(comparison: Comparison) -> str:
 
 
 def remarks(comparison: Comparison) -> tuple[str, ...]:
-    """Resumptions, skipped contenders and every kind of problem, a line each."""
-    lines = [resumed(again) for again in comparison.resumptions]
+    """Nodes, resumptions, skipped contenders and every kind of problem, a line each."""
+    lines = list(of_nodes.notes([share.node for share in comparison.nodes]))
+    lines += [resumed(again) for again in comparison.resumptions]
     lines += [f"skipped: {who.label} ({who.reason})" for who in comparison.skipped]
     groups: dict[tuple[str, str], list[Problem]] = {}
     for problem in comparison.problems:

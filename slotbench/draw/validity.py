@@ -10,7 +10,7 @@ from typing import Any, Final
 from rich.table import Table
 from rich.text import Text
 
-from slotbench.compute import blocks, comparison, metrics, validity
+from slotbench.compute import blocks, comparison, metrics, nodes, validity
 from slotbench.draw import cell_table, looks, units
 from slotbench.draw.screen import PAPER, Screen, drawn
 from slotbench.errors import RecordError
@@ -136,6 +136,7 @@ def as_json(stored: StoredRun, trial_id: str | None = None) -> str:
         if run.sequential is None
         else dataclasses.asdict(run.sequential),
         "environment": run.environment,
+        "nodes": [dataclasses.asdict(node) for node in run.nodes],
         "resumptions": [dataclasses.asdict(resumed) for resumed in run.resumptions],
         "rules": _rules(),
         "trials": [
@@ -146,6 +147,7 @@ def as_json(stored: StoredRun, trial_id: str | None = None) -> str:
                 "round": trial.round,
                 "attempt": trial.attempt,
                 "arm": trial.arm,
+                "node": trial.node or None,
                 "status": trial.status,
                 "is_counted": _is_counted(trial, counted),
                 **dict(zip(_METRICS, _values(trial), strict=True)),
@@ -186,6 +188,8 @@ def _facts(stored: StoredRun) -> Iterable[str]:
         f"{len(stored.trials)} trials of {run.design.num_trials} planned · {run.created_at}"
     )
     yield machine(run.environment)
+    yield from nodes.notes(run.nodes)
+    yield from nodes.lines(run, stored.trials)
     yield from looks.lines(run, stored.trials)
     yield from map(cell_table.resumed, comparison.resumptions(run))
     for skipped in run.skipped:

@@ -3,7 +3,7 @@
 Units are in the names, and for metrics also in ``frame.attrs["units"]``: column → unit. What
 is drawn comes from here and is computed here, or below; a plot only draws.
 
-`trials_frame` and `cells_frame` are what was recorded of a run. The others are what one kind of
+`trials_frame`, `cells_frame` and `nodes_frame` are what was recorded of a run. The others are what one kind of
 plot shows, a row a mark; `phases_frame`, `ledger_frame` and `locks_frame` are of a profile, `slo_frame` of a
 search, `history_frame` and `changes_frame` of many runs. The others begin with the same columns, those of `PLACE` and one for each axis
 of the scenario, and have ``frame.attrs``: ``axes``; ``coordinates``, cell → those that its
@@ -17,6 +17,7 @@ from slotbench.frames._history import changes_frame, history_frame
 from slotbench.frames._latencies import latencies_frame
 from slotbench.frames._loads import loads_frame
 from slotbench.frames._losses import losses_frame
+from slotbench.frames._nodes import nodes_frame, ratios_by_node_frame
 from slotbench.frames._place import PLACE
 from slotbench.frames._predictions import (
     checked_frame,
@@ -54,8 +55,10 @@ __all__ = [
     "loads_frame",
     "locks_frame",
     "losses_frame",
+    "nodes_frame",
     "phases_frame",
     "predictions_frame",
+    "ratios_by_node_frame",
     "ratios_frame",
     "scalability_frame",
     "scenario_of",

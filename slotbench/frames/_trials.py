@@ -39,7 +39,7 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
 
     Columns: cell; one for each axis of any grid, under its dotted name, lists as text,
     NaN or None for a cell whose grid does not vary it; contender, arm, round, attempt,
-    position, trial_id; counted: the trial is of the attempt of its block that counts; status,
+    position, trial_id; node: of the cluster, "" where there is none; counted: the trial is of the attempt of its block that counts; status,
     is_invalid, is_disturbed, duration_s; every metric and every scalar field of the measurement, NaN
     where there is none; those of its `slotbench.records.OpenLoop`, NaN in the closed loop; error.
     """
@@ -58,6 +58,7 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
             "attempt": trial.attempt,
             "position": trial.position,
             "trial_id": trial.trial_id,
+            "node": trial.node,
             "counted": trial.trial_id in counted,
             "status": trial.status,
             "is_invalid": trial.is_invalid,
@@ -70,6 +71,7 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
     ]
     names = ["cell", *axes, "contender", "arm", "round", "attempt", "position", "trial_id"]
     names += [
+        "node",
         "counted",
         "status",
         "is_invalid",

@@ -1,4 +1,4 @@
-"""Where trials run: fresh local processes. Only this module knows.
+"""Where trials run: fresh processes of this machine. `slotbench.measure.cluster` has them on others.
 
 Threads: one, the caller's.
 """
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
@@ -38,6 +38,9 @@ _TELL_EVERY_S: Final = 1.0
 _CHECK_DEADLINE_S: Final = 120.0
 _LOG_TAIL_BYTES: Final = 4000
 _CLOSE_TIMEOUT_S: Final = 2.0
+
+WORKER_DIED: Final = "the worker process died or hung"
+"""The error of what was going on then: no fault of its own, as far as can be told."""
 
 _THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -88,6 +91,7 @@ class Worker:
             per task. Default: fork on Linux.
         on_import: told which module a worker that starts is importing: at its beginning,
             and every second or so until it is done. What it raises ends the start.
+        environ: of the worker, but for its numbers of threads; None is this process's own.
     """
 
     def __init__(
@@ -96,12 +100,14 @@ class Worker:
         *,
         use_fork: bool | None = None,
         on_import: Callable[[str], None] = lambda _: None,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self._on_import = on_import
         self._use_fork = sys.platform == "linux" if use_fork is None else use_fork
         self._modules = modules
         # A process with native threads cannot be forked safely; trials set torch's own.
-        self._environ = os.environ | dict.fromkeys(_THREAD_VARIABLES, "1") | _ASK_NVML
+        own = os.environ if environ is None else environ
+        self._environ = {**own, **dict.fromkeys(_THREAD_VARIABLES, "1"), **_ASK_NVML}
         self._process: subprocess.Popen[bytes] | None = None
         self._is_fresh = False
         self._connection: Connection | None = None
@@ -174,7 +180,7 @@ class Worker:
         if isinstance(outcome, Outcome):
             return outcome
         self.close()
-        return Outcome(error="the worker process died or hung")
+        return Outcome(error=WORKER_DIED)
 
     def close(self) -> None:
         """End the worker. It ends the trial that runs, and all that the trial started."""
@@ -244,11 +250,17 @@ class LocalExecutor(Worker):
 
     Args:
         scenario: decides what the zygote imports.
-        use_fork: see `Worker`.
+        use_fork, environ: see `Worker`.
     """
 
-    def __init__(self, scenario: Scenario, *, use_fork: bool | None = None) -> None:
-        super().__init__(_modules(scenario), use_fork=use_fork)
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        use_fork: bool | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(_modules(scenario), use_fork=use_fork, environ=environ)
 
     def check(self, contender: Contender | None, workload: Workload) -> str:
         """Make the contender, its policy and one environment in a child."""

@@ -163,6 +163,8 @@ def start_ray() -> None:
         # A queue is a Ray actor, which wants no processor but while it starts; for each processor Ray
         # starts a worker that nobody asked for, and that computes while the trial does.
         ray.init(
+            # Never a cluster that is there already: its nodes are not what is measured.
+            address="local",
             include_dashboard=False,
             log_to_driver=False,
             logging_level="ERROR",

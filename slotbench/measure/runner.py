@@ -1,15 +1,17 @@
 """The loop over trials: rounds, blocks, workers, and where the time went."""
 
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from slotbench.compute import arrivals, blocks
 from slotbench.errors import ContenderError, ScenarioError
-from slotbench.measure import budget, design
+from slotbench.measure import budget, design, lanes
+from slotbench.measure.backlog import Backlog
+from slotbench.measure.cluster import Cluster, Member
 from slotbench.measure.executor import Executor
+from slotbench.measure.lanes import Attempt
 from slotbench.records import (
     CalibrationRecord,
     Cell,
@@ -65,7 +67,9 @@ def _in_block(scenario: Scenario) -> list[Contender]:
     return [contender for contender, _ in design.arms(scenario.contenders)]
 
 
-def admit(scenario: Scenario, executor: Executor) -> tuple[Scenario, tuple[Skipped, ...]]:
+def admit(
+    scenario: Scenario, executor: Executor | Cluster
+) -> tuple[Scenario, tuple[Skipped, ...]]:
     """Make every environment, policy and contender once, before anything is recorded.
 
     Returns:
@@ -122,7 +126,7 @@ def _check_schedule(name: str, cell: Cell) -> None:
 
 def run(
     planned: RunRecord,
-    executor: Executor,
+    executor: Executor | Cluster,
     on_trial: Callable[[TrialRecord], None],
     on_progress: Callable[[Progress], None],
     *,
@@ -135,11 +139,15 @@ def run(
     its round: ``planned.max_attempts`` times at most in all, and over the run for at most
     `MAX_REPEATED_SHARE` of its blocks, or one. So a run that meets a busy machine stays finite.
 
+    On a cluster each node takes the next block as soon as it has none, and measures it whole. One that
+    is broken off since its node is lost is measured again, as another attempt, on another.
+
     Args:
         planned: its contenders have been admitted.
         executor: its worker is up: it serves the first round.
-        on_trial: given each record as its trial ends, before the next begins. What it
-            raises ends the run.
+        on_trial: given each record as its trial ends, before the next begins there. What it
+            raises ends the run. Threads, for this and the other two: on a cluster those of its nodes,
+            one at a time.
         on_progress: told before each trial, and at the end.
         recorded: trials of earlier sittings. Blocks that these hold whole, and that owe no
             repeat, are not measured; one that was broken off is, from its beginning.
@@ -148,53 +156,92 @@ def run(
 
     Returns:
         Seconds of calibration, warm-up and measurement, over all trials of this sitting.
+
+    Raises:
+        ClusterError: no node of the cluster is left.
     """
     owed = blocks.owed_blocks(planned, recorded)
     left = unfinished(planned, recorded)
-    size = blocks.block_size(planned)
     repeats_left = _repeats_left(planned, recorded)
     repeats_left -= sum(
         owed[index, cell].is_repeat for index, cells in left for cell in cells
     )
-    num_trials = size * sum(len(cells) for _, cells in left)
-    observed_s = 0.0
-    num_done = 0
-    for number, (round_index, cells) in enumerate(left):
-        if number > 0:
-            starting = f"round {round_index + 1}: starting a fresh worker"
-            on_progress(Progress(num_done, num_trials, starting))
-            executor.start_worker()
-        queue = deque(
-            (cell, owed[round_index, cell].attempt, owed[round_index, cell].num_complete)
-            for cell in cells
+    backlog = Backlog(
+        left,
+        owed,
+        size=blocks.block_size(planned),
+        max_attempts=planned.max_attempts,
+        num_repeats=repeats_left,
+    )
+    sitting = _Sitting(planned, backlog, on_trial, on_progress, on_calibration)
+    if isinstance(executor, Cluster):
+        lanes.serve(executor, backlog, sitting.measure_on_node)
+    else:
+        sitting.measure_all(executor)
+    on_progress(Progress(backlog.num_done, backlog.num_trials, "done"))
+    return backlog.observed_s
+
+
+@dataclass(frozen=True, slots=True)
+class _Sitting:
+    """What is to be measured, and who is told of it."""
+
+    planned: RunRecord
+    backlog: Backlog
+    on_trial: Callable[[TrialRecord], None]
+    on_progress: Callable[[Progress], None]
+    on_calibration: Callable[[CalibrationRecord], None] | None
+
+    def measure_all(self, executor: Executor) -> None:
+        """Measure every block here, each round in a fresh worker."""
+        number = 0
+        while (block := self.backlog.take("")) is not None:
+            if block.number != number:
+                number = block.number
+                self._tell(f"round {block.round + 1}: starting a fresh worker")
+                executor.start_worker()
+            attempt = Attempt(block)
+            self.measure(attempt, executor)
+            self.backlog.carried_through(block, is_disturbed=attempt.is_disturbed)
+
+    def measure_on_node(self, attempt: Attempt, member: Member) -> None:
+        """Measure a block on a node."""
+        self.measure(attempt, member, f"{member.label}: ")
+
+    def measure(self, attempt: Attempt, executor: Executor, where: str = "") -> None:
+        """Measure a block, from its calibration on; the attempt says how far it has come."""
+        block, backlog = attempt.block, self.backlog
+        specs = design.block(
+            self.planned.scenario,
+            self.planned.design,
+            block.round,
+            block.cell,
+            block.attempt,
         )
-        while queue:
-            cell, attempt, num_complete = queue.popleft()
-            is_disturbed = False
-            specs = design.block(
-                planned.scenario, planned.design, round_index, cell, attempt
-            )
-            if on_calibration is not None:
-                doing = f"{_place(specs[0])}: think time and service time"
-                on_progress(Progress(num_done, num_trials, doing))
-                calibration = executor.calibrate(specs[0])
-                on_calibration(calibration)
-                observed_s += calibration.duration_s
-            for spec in specs:
-                on_progress(Progress(num_done, num_trials, _describe(spec)))
-                record = executor.run(spec)
-                on_trial(record)
-                num_done += 1
-                is_disturbed = is_disturbed or record.is_disturbed
+        if self.on_calibration is not None:
+            attempt.doing = "the calibration"
+            self._tell(f"{where}{_place(specs[0])}: think time and service time")
+            calibration = executor.calibrate(specs[0])
+            with backlog.lock:
+                self.on_calibration(calibration)
+                backlog.observed_s += calibration.duration_s
+        for spec in specs:
+            attempt.doing = spec.contender.label
+            self._tell(where + _describe(spec))
+            record = executor.run(spec)
+            with backlog.lock:
+                self.on_trial(record)
+                attempt.num_recorded += 1
+                attempt.is_disturbed = attempt.is_disturbed or record.is_disturbed
+                backlog.num_done += 1
                 if record.measurement is not None:
-                    observed_s += record.measurement.warmup_s + record.measurement.window_s
-            num_complete += 1
-            if is_disturbed and num_complete < planned.max_attempts and repeats_left > 0:
-                queue.append((cell, attempt + 1, num_complete))
-                repeats_left -= 1
-                num_trials += size
-    on_progress(Progress(num_done, num_trials, "done"))
-    return observed_s
+                    measured = record.measurement
+                    backlog.observed_s += measured.warmup_s + measured.window_s
+
+    def _tell(self, doing: str) -> None:
+        with self.backlog.lock:
+            done = self.backlog.num_done
+            self.on_progress(Progress(done, self.backlog.num_trials, doing))
 
 
 def unfinished(

@@ -14,6 +14,7 @@ from typing import get_args
 from slotbench.compute import comparison, deciding, durations, sequential
 from slotbench.errors import SlotbenchError
 from slotbench.measure import budget, design, runner
+from slotbench.measure.cluster import Cluster
 from slotbench.measure.executor import Executor
 from slotbench.measure.runner import Progress
 from slotbench.records import (
@@ -110,7 +111,7 @@ def most_s(scenario: Scenario, planned: Sequential) -> float:
 
 def run(
     planned: RunRecord,
-    executor: Executor,
+    executor: Executor | Cluster,
     on_trial: Callable[[TrialRecord], None],
     on_progress: Callable[[Progress], None],
     *,

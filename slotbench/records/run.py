@@ -12,7 +12,7 @@ History of the format (``schema_version`` in run.json, which holds for its other
 5. Of a workload `load`; of a measurement `open_loop`; of a run `sequential`. All may be absent: versions 1 to 4 read as
    they are.
 6. Of a workload `device`; of a measurement `device`; of a trial `node` and `is_gil_enabled`; of a calibration `node`, `python`
-   and its points' `device_s`; of a run `nodes`. All may be absent: versions 1 to 5 read as they are.
+   and its points' `device_s`; of a run `nodes`, and its accounting's `node_s`. All may be absent: versions 1 to 5 read as they are.
 """
 
 from dataclasses import dataclass
@@ -74,17 +74,20 @@ class Accounting:
         total_s: from the first worker's start to the last trial's record, checks of
             contenders included.
         observed_s: calibration, warm-up and measurement, over all trials.
-        worker_start_s: starting worker processes and their imports.
+        worker_start_s: starting worker processes and their imports; over all nodes of a cluster.
+        node_s: how long the nodes of a cluster took part, all together; None without one.
     """
 
     total_s: float
     observed_s: float
     worker_start_s: float
+    node_s: float | None = None
 
     @property
     def overhead_ratio(self) -> float:
-        """Share of the run spent outside of what is observed, 0 to 1."""
-        return 1.0 - self.observed_s / self.total_s if self.total_s > 0 else 0.0
+        """Share of the run, on all its nodes, spent outside of what is observed, 0 to 1."""
+        spent_s = self.total_s if self.node_s is None else self.node_s
+        return 1.0 - self.observed_s / spent_s if spent_s > 0 else 0.0
 
 
 StopReason = Literal["decided", "no numbers", "no prospect", "max rounds", "budget"]
@@ -137,6 +140,26 @@ class Sequential:
 
 
 @dataclass(frozen=True, slots=True)
+class BrokenOff:
+    """One attempt at a block that ended with its node, or with the worker there.
+
+    What was recorded of it stays and does not count: the block is measured whole as another
+    attempt, on whichever node is next.
+
+    Attributes:
+        round, cell, attempt: name it.
+        doing: the trial, by its contender's label, or the calibration, that was going on.
+        reason: what went wrong, in a line.
+    """
+
+    round: int
+    cell: str
+    attempt: int
+    doing: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """One machine of a cluster that a run's blocks were spread over.
 
@@ -145,15 +168,20 @@ class Node:
             call it. A node that is lost and comes back is another.
         num_cpus: reserved there, for one trial at a time.
         environment: as `RunRecord.environment`, of that machine.
-        lost: why it took no more blocks before the run's end, in a line; "" if it did not end early.
-        num_broken_off: blocks that were broken off there, to be measured whole elsewhere.
+        is_admitted: whether blocks were measured there at all; one with other software is left out.
+        lost: why it took no blocks, or no more of them before the run's end, in a line; "" if it did
+            not end early.
+        broken_off: attempts at blocks that were broken off there, in their order.
+        sitting: counts the run's sittings on a cluster, from 0: a node of a later one may be the same machine.
     """
 
     label: str
     num_cpus: float
     environment: dict[str, Scalar]
+    is_admitted: bool = True
     lost: str = ""
-    num_broken_off: int = 0
+    broken_off: tuple[BrokenOff, ...] = ()
+    sitting: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from slotbench.compute import (
     between,
     comparison,
     loads,
+    nodes,
     predictions,
     scalability,
     twins,
@@ -281,7 +282,7 @@ def _measured(stored: StoredRun, compared: Comparison) -> dict[str, str]:
         facts["constants from"] = scenario.citation
     if scenario.overrides:
         facts["changed"] = ", ".join(scenario.overrides)
-    return facts | _facts.machine(environment)
+    return facts | _facts.machine(environment) | _facts.nodes(run, stored.trials)
 
 
 def _rules(compared: Comparison) -> Iterable[RuleCount]:
@@ -312,6 +313,7 @@ def _rules(compared: Comparison) -> Iterable[RuleCount]:
 
 def _remarks(stored: StoredRun, compared: Comparison) -> Iterable[str]:
     yield from stored.notes
+    yield from nodes.notes(stored.run.nodes)
     yield from looks.lines(stored.run, stored.trials)
     yield from map(cell_table.resumed, compared.resumptions)
     yield from (f"skipped: {who.label} ({who.reason})" for who in compared.skipped)

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from slotbench.compute import nodes as of_nodes
 from slotbench.draw import units
-from slotbench.records import Cell, Scalar
+from slotbench.records import Cell, RunRecord, Scalar, TrialRecord
 
 _MACHINE: Final = {
     "machine": (
@@ -60,3 +61,9 @@ def machine(environment: Mapping[str, Scalar]) -> dict[str, str]:
         if said:
             facts[title] = ", ".join(said)
     return facts
+
+
+def nodes(run: RunRecord, trials: Sequence[TrialRecord]) -> dict[str, str]:
+    """The nodes of a cluster, with what each did, what differs and why it was lost; nothing of one machine."""
+    said = of_nodes.lines(run, trials)
+    return {"nodes": "; ".join(line.removeprefix("node ") for line in said)} if said else {}

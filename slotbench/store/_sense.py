@@ -116,6 +116,7 @@ def run_problem(data: Any, run: RunRecord) -> str:
         _scenario_problems(run.scenario),
         _design_problems(run),
         _sequential_problems(run),
+        _node_problems(run),
     )
     return next(problems, "")
 
@@ -218,6 +219,15 @@ def _design_problems(run: RunRecord) -> Iterator[str]:
             for name in order:
                 if name not in trials:
                     yield f"design.blocks.{number}: there is no trial {name!r}"
+
+
+def _node_problems(run: RunRecord) -> Iterator[str]:
+    labels = [node.label for node in run.nodes]
+    for label in labels:
+        if not re.fullmatch(r"n[1-9]\d{0,8}", label):
+            yield f"nodes: {label!r} is no label of a node"
+    if len(set(labels)) < len(labels):
+        yield "nodes: two have the same label"
 
 
 def _sequential_problems(run: RunRecord) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slotbench import store
-from slotbench.errors import ContenderError, RecordError
+from slotbench.errors import ClusterError, ContenderError, RecordError
 from slotbench.measure import until_decided
 from slotbench.measure.outcomes import failed
 from slotbench.records import (
@@ -23,6 +23,7 @@ from slotbench.records import (
 from slotbench.session import check_resumable, resume_run, run_scenario
 from tests.slotbench.conftest import build_run
 from tests.slotbench.support.calibrations import calibration
+from tests.slotbench.support.fleets import ScriptedFleet, ScriptedHost, cluster
 from tests.slotbench.support.scripted import ScriptedExecutor, noisy
 
 
@@ -403,3 +404,117 @@ def test_looks_that_cannot_be_are_damage(
     (path / "run.json").write_text(json.dumps(data))
     with pytest.raises(RecordError, match=said):
         store.read(path)
+
+
+def test_a_run_on_a_cluster_records_its_nodes_as_they_come_and_go(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    """What they share is its environment; run.json knows of a loss while the run goes on."""
+    seen: list[tuple[str, ...]] = []
+    facts = {"python_version": "3.11", "cpu_model_name": "x", "load_avg_5min": 1.0}
+    hosts = [
+        ScriptedHost({3: "lost"}, facts=facts),
+        ScriptedHost(facts=facts | {"load_avg_5min": 2.0}),
+    ]
+
+    def look(_: object) -> None:
+        runs = list(tmp_path.glob("*/run.json"))
+        if runs:
+            seen.append(tuple(n["lost"] for n in json.loads(runs[0].read_text())["nodes"]))
+
+    fleet = ScriptedFleet(hosts[0])
+    on = cluster(fleet=fleet)
+    # The second one joins when the first is lost, so that it is seen in between.
+    on.on_event = lambda line: fleet.later.append(hosts[1]) if "is lost" in line else None
+    path = run_scenario(scenario, on, tmp_path, on_progress=look)
+    run = store.read(path).run
+
+    assert seen[0] == ("",)
+    assert ("the node died", "") in seen
+    assert run.status == "complete"
+    assert [(n.label, n.lost, len(n.broken_off)) for n in run.nodes] == [
+        ("n1", "the node died", 1),
+        ("n2", "", 0),
+    ]
+    assert run.environment["cpu_model_name"] == "x"
+    assert "load_avg_5min" not in run.environment
+    assert run.environment["machine_id"] not in {
+        n.environment["machine_id"] for n in run.nodes
+    }
+    assert run.accounting is not None
+    assert run.accounting.node_s is not None
+    assert run.accounting.worker_start_s >= 10.0
+
+
+def test_a_run_whose_nodes_are_lost_is_resumed_on_others(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    """Other machines of the cluster will do; other software will not, nor this machine."""
+    with pytest.raises(ClusterError, match="no node of the cluster is left"):
+        run_scenario(scenario, cluster(ScriptedHost({4: "lost"})), tmp_path)
+    path = store.find(None, tmp_path)
+    broken = store.read(path)
+    assert broken.run.status == "interrupted"
+    assert broken.run.nodes[0].lost == "the node died"
+
+    with pytest.raises(RecordError, match=r"python_version was 3\.11, is "):
+        resume_run(path, CannedExecutor())
+    other = ScriptedHost(facts={"python_version": "3.12"})
+    with pytest.raises(RecordError, match=r"python_version was 3\.11, is 3\.12"):
+        resume_run(path, cluster(other, earlier=broken.run.nodes))
+    resume_run(path, cluster(ScriptedHost(), earlier=broken.run.nodes))
+    again = store.read(path)
+    assert again.run.status == "complete"
+    assert [node.label for node in again.run.nodes] == ["n1", "n2"]
+    assert again.run.environment == broken.run.environment
+    assert (
+        again.run.resumptions[0].environment["machine_id"]
+        == again.run.nodes[1].environment["machine_id"]
+    )
+
+
+def test_a_run_until_decided_on_a_cluster_decides_the_same(tmp_path: Path) -> None:
+    """Its looks see every trial, and each node starts a fresh worker for each round."""
+    whole = store.read(until_decided_run(tmp_path / "here", scripted()))
+    hosts = [
+        ScriptedHost(measure=scripted().run),
+        ScriptedHost({40: "lost"}, measure=scripted().run),
+    ]
+    planned = build_run(slots=(1, 2)).scenario
+    path = run_scenario(
+        planned, cluster(*hosts), tmp_path / "there", until=until_decided.plan(planned)
+    )
+    found = store.read(path)
+    assert found.run.sequential == whole.run.sequential
+    assert found.run.design == whole.run.design
+    assert found.run.status == "complete"
+
+
+@pytest.mark.parametrize("labels", [["n1", "n1"], ["node"], ["n0"]])
+def test_nodes_that_cannot_be_are_damage(
+    labels: list[str], scenario: Scenario, tmp_path: Path
+) -> None:
+    """A record that was edited is refused in one line."""
+    path = run_scenario(scenario, cluster(ScriptedHost()), tmp_path)
+    data = json.loads((path / "run.json").read_text())
+    data["nodes"] = [data["nodes"][0] | {"label": label} for label in labels]
+    (path / "run.json").write_text(json.dumps(data))
+    with pytest.raises(RecordError, match="nodes: "):
+        store.read(path)
+
+
+def test_ctrl_c_leaves_the_nodes_as_they_were_then(
+    scenario: Scenario, tmp_path: Path
+) -> None:
+    """Also where it is pressed before a loss was written down."""
+    on = cluster(ScriptedHost({4: "lost"}))
+
+    def press(line: str) -> None:
+        if "is lost" in line:
+            raise KeyboardInterrupt
+
+    on.on_event = press
+    with pytest.raises(KeyboardInterrupt):
+        run_scenario(scenario, on, tmp_path)
+    run = store.read(store.find(None, tmp_path)).run
+    assert (run.status, run.nodes[0].lost) == ("interrupted", "the node died")
