@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from slotbench.compute import arrivals, blocks
+from slotbench.contenders import python_of
 from slotbench.errors import ContenderError, ScenarioError
 from slotbench.measure import budget, design
 from slotbench.measure.executor import Executor
@@ -138,8 +139,8 @@ def run(
         on_progress: told before each trial, and at the end.
         recorded: trials of earlier sittings. Blocks that these hold whole, and that owe no
             repeat, are not measured; one that was broken off is, from its beginning.
-        on_calibration: given what each block's calibration found, before its first trial;
-            None makes none.
+        on_calibration: given what each block's calibrations found, one of every interpreter that its
+            contenders run in, before its first trial; None makes none.
 
     Returns:
         Seconds of calibration, warm-up and measurement, over all trials of this sitting.
@@ -170,11 +171,12 @@ def run(
                 planned.scenario, planned.design, round_index, cell, attempt
             )
             if on_calibration is not None:
-                doing = f"{_place(specs[0])}: think time and service time"
-                on_progress(Progress(num_done, num_trials, doing))
-                calibration = executor.calibrate(specs[0])
-                on_calibration(calibration)
-                observed_s += calibration.duration_s
+                for spec in _one_of_each_python(specs):
+                    doing = f"{_place(spec)}: think time and service time"
+                    on_progress(Progress(num_done, num_trials, doing))
+                    calibration = executor.calibrate(spec)
+                    on_calibration(calibration)
+                    observed_s += calibration.duration_s
             for spec in specs:
                 on_progress(Progress(num_done, num_trials, _describe(spec)))
                 record = executor.run(spec)
@@ -227,6 +229,14 @@ def _repeats_left(planned: RunRecord, recorded: Sequence[TrialRecord]) -> int:
     num_blocks = sum(map(len, planned.design.blocks))
     allowed = max(1, math.floor(MAX_REPEATED_SHARE * num_blocks))
     return allowed - blocks.num_repeats(planned, recorded)
+
+
+def _one_of_each_python(specs: Sequence[TrialSpec]) -> list[TrialSpec]:
+    """The first trial of every interpreter: think time and service time are its own."""
+    firsts: dict[str, TrialSpec] = {}
+    for spec in specs:
+        firsts.setdefault(python_of(spec.contender), spec)
+    return list(firsts.values())
 
 
 def _describe(spec: TrialSpec) -> str:

@@ -5,6 +5,9 @@ child for each trial (milliseconds). A new zygote is started for every round, so
 round has a memory layout of its own. Where fork is not to be trusted (anything but
 Linux) the zygote runs one task in itself and ends.
 
+It may run in another Python than whoever it serves: what is sent is made of plain dataclasses,
+whose pickles every Python from 3.11 on reads of every other.
+
 Protocol, pickled over one socket: it sends the name of each module that it is about to import,
 then ``Ready``; then for every `Task` one `Outcome`.
 It ends when the other side closes, killing a child that still runs, so no trial outlives
@@ -26,6 +29,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import IO, Any, Final
+
+from slotbench.measure import interpreter
 
 KILL_GRACE_S: Final = 2.0
 """Between the child's own dump of its stacks and the kill."""
@@ -64,6 +69,7 @@ class Outcome:
 def main(arguments: list[str]) -> None:
     """Serve tasks until the other side closes."""
     descriptor, mode, *modules = arguments
+    interpreter.listen()
     # The user's own modules are importable, but never before the installed ones.
     sys.path.append(os.getcwd())  # noqa: PTH109  # sys.path holds strings
     connection = Connection(int(descriptor))
