@@ -50,6 +50,14 @@ def run(  # noqa: PLR0917  # a command's options, given by name
             help="Race this one (and no other but the baseline); repeatable.",
         ),
     ] = None,
+    python: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COMMAND",
+            help="Race every contender in this interpreter, such as python3.14t; repeatable, the "
+            "baseline runs in the first.",
+        ),
+    ] = None,
     rounds: Annotated[int | None, typer.Option(help="Passes over all cells.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of order and think times.")] = None,
     dry_run: Annotated[
@@ -124,6 +132,7 @@ def run(  # noqa: PLR0917  # a command's options, given by name
     Examples:
       slotbench run grid --set num_slots=4,16 --rounds 5 --dry-run
       slotbench run quickstart --contender slot --contender 'my.module:factory[depth=2]'
+      slotbench run gil --python python3.14 --python python3.14t
       slotbench run quickstart --until-decided --max-rounds 30 --budget 20m
       slotbench run --resume newest
     """
@@ -131,6 +140,7 @@ def run(  # noqa: PLR0917  # a command's options, given by name
         "SCENARIO": scenario,
         "--set": set_,
         "--contender": contender,
+        "--python": python,
         "--rounds": rounds,
         "--seed": seed,
     }
@@ -166,6 +176,7 @@ def run(  # noqa: PLR0917  # a command's options, given by name
         scenario,
         overrides=tuple(set_ or ()),
         contenders=tuple(contender or ()),
+        pythons=tuple(python or ()),
         rounds=rounds,
         seed=seed,
     )

@@ -33,7 +33,7 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
     Columns: cell; one for each axis of any grid, under its dotted name, lists as text,
     NaN or None for a cell whose grid does not vary it; contender, arm, round, attempt,
     position, trial_id; counted: the trial is of the attempt of its block that counts; status,
-    is_invalid, is_disturbed, duration_s; every metric and every scalar field of the measurement, NaN
+    is_invalid, is_disturbed, is_gil_enabled (None where that is not known), duration_s; every metric and every scalar field of the measurement, NaN
     where there is none; those of its `slotbench.records.OpenLoop`, NaN in the closed loop; error.
     """
     import pandas as pd
@@ -55,6 +55,7 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
             "status": trial.status,
             "is_invalid": trial.is_invalid,
             "is_disturbed": trial.is_disturbed,
+            "is_gil_enabled": trial.is_gil_enabled,
             "duration_s": trial.duration_s,
             **_numbers(trial.measurement),
             "error": trial.error,
@@ -67,6 +68,7 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
         "status",
         "is_invalid",
         "is_disturbed",
+        "is_gil_enabled",
         "duration_s",
         *_numbers(None),
         "error",
@@ -74,6 +76,7 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
     frame = pd.DataFrame(rows, columns=pd.Index(names))
     # A column of None alone would be of type object.
     frame = frame.astype(dict.fromkeys([*_metric_functions(), *_OPEN_LOOP], "float64"))
+    frame = frame.astype({"is_gil_enabled": "boolean"})
     frame.attrs["units"] = _units()
     return frame
 
