@@ -349,7 +349,7 @@ def _without_request(
             found,
             think_s=think_s,
             think_cpu_s=0.0 if mode == "idle" else think_s,
-            think_gil_s=think_s if mode == "busy" else 0.0,
+            think_gil_s=think_s if mode in {"busy", "work"} else 0.0,
             excess_s=found.excess_s - work_s,
         )
     # How much of a real environment's computing holds the GIL is not known: all of it is taken to.

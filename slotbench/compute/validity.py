@@ -107,6 +107,7 @@ class Evidence:
         window: as the scenario asked for it.
         filled_in_warmup: an actor's room for stamps ran out before the window began.
         buffered_frames: steps that a collector may hold back while it works as it should.
+        is_gil_enabled: whether the trial ended with a GIL.
         unasked_gil: what turned the GIL on in a Python built without it, "" if that is not known; None
             where it is off, was asked for, or is all that this Python has.
     """
@@ -121,6 +122,7 @@ class Evidence:
     window: Window
     filled_in_warmup: bool
     buffered_frames: int = 0
+    is_gil_enabled: bool = True
     unasked_gil: str | None = None
 
 
@@ -323,10 +325,17 @@ def _throttling(evidence: Evidence) -> str:
 
 
 def _preempted(evidence: Evidence) -> str:
+    """Not judged without a GIL: a lock that is taken is then tried 40 times, with sched_yield(2) between.
+
+    Linux counts each of these as an involuntary switch (CPython's ``Python/lock.c``, MAX_SPIN_COUNT).
+    """
     measured = evidence.measurement
     involuntary = measured.context_switches_involuntary
     switches = involuntary + measured.context_switches_voluntary
-    if involuntary < MIN_INVOLUNTARY_PER_S * measured.window_s:
+    if (
+        not evidence.is_gil_enabled
+        or involuntary < MIN_INVOLUNTARY_PER_S * measured.window_s
+    ):
         return ""
     if involuntary <= MAX_INVOLUNTARY_SHARE * switches:
         return ""
@@ -542,7 +551,7 @@ RULES: Final = (
     Rule(
         "preempted",
         "warning",
-        f"over {MAX_INVOLUNTARY_SHARE:.0%} of context switches are involuntary",
+        f"over {MAX_INVOLUNTARY_SHARE:.0%} of context switches are involuntary, under a GIL",
         "threads waited for a CPU, not for the transport",
         _preempted,
         "fewer busy actors, torch_threads = 1, or more CPUs",
