@@ -253,10 +253,6 @@ class Worker:
         except (EOFError, OSError):
             return None
 
-    def _said(self, problem: str) -> str:
-        """Say in which interpreter, if that is not this one."""
-        return f"in {self._python}: {problem}" if self._python else problem
-
     def _tail(self) -> str:
         """Return the end of what was printed during the last task."""
         size = os.fstat(self._log.fileno()).st_size
@@ -321,8 +317,12 @@ class LocalExecutor(Worker):
         for worker in workers:
             outcome = worker.do(task)
             problem = outcome.error or str(outcome.value)
+            if problem and contender is None and worker._python:
+                return (
+                    f"in {worker._python}: {problem}"  # as the contender's label would say
+                )
             if problem:
-                return worker._said(problem)
+                return problem
         return ""
 
     def run(self, spec: TrialSpec) -> TrialRecord:
