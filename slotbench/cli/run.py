@@ -132,7 +132,6 @@ def run(  # noqa: PLR0917  # a command's options, given by name
     Examples:
       slotbench run grid --set num_slots=4,16 --rounds 5 --dry-run
       slotbench run quickstart --contender slot --contender 'my.module:factory[depth=2]'
-      slotbench run gil --python python3.14 --python python3.14t
       slotbench run quickstart --until-decided --max-rounds 30 --budget 20m
       slotbench run --resume newest
     """
