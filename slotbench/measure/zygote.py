@@ -32,6 +32,9 @@ from typing import IO, Any, Final
 
 from slotbench.measure import interpreter
 
+_GIL_IS_ON: Final = 77
+"""Exit code of a child that tried an import; few modules end a process with it."""
+
 KILL_GRACE_S: Final = 2.0
 """Between the child's own dump of its stacks and the kill."""
 
@@ -78,6 +81,8 @@ def main(arguments: list[str]) -> None:
         # some call sys.exit.
         may_fail = module.startswith("?")
         connection.send(module.removeprefix("?"))  # for whom it takes along, or never ends
+        if may_fail and _may_turn_gil_on(module.removeprefix("?"), mode):
+            continue  # what needs it imports it, in its own process
         with contextlib.suppress(BaseException) if may_fail else contextlib.nullcontext():
             importlib.import_module(module.removeprefix("?"))
     # What was imported is never garbage; collecting it would stop a trial for 0.1 s and more.
@@ -97,6 +102,23 @@ def main(arguments: list[str]) -> None:
         if outcome is None:
             os._exit(0)
         connection.send(outcome)
+
+
+def _may_turn_gil_on(module: str, mode: str) -> bool:
+    """Whether importing it might turn the GIL on, here and so in the trials of others.
+
+    Found by trying in a child, which costs the import once more where there is no GIL, and nothing elsewhere.
+    """
+    if interpreter.is_gil_enabled():
+        return False
+    if mode == "inline":
+        return True
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            importlib.import_module(module)
+        os._exit(_GIL_IS_ON if interpreter.is_gil_enabled() else 0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == _GIL_IS_ON
 
 
 def _fork(task: Task, connection: Connection) -> Outcome | None:

@@ -1,8 +1,10 @@
 """Whether there is a GIL, whether anybody asked for it, and which module brought it back."""
 
+import subprocess
 import sys
 import sysconfig
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,3 +98,41 @@ def test_a_failed_trial_records_it_too(free_threaded: Any) -> None:
     record = trials.run(trials.spec("nowhere:at_all"))
 
     assert (record.status, record.is_gil_enabled) == ("failed", False)
+
+
+ZYGOTE = """
+import sys
+sys._is_gil_enabled = lambda: "turns_it_on" in sys.modules
+sys.path.append(sys.argv[1])
+from slotbench.measure import zygote
+for module in ("turns_it_on", "leaves_it", "ends", "nowhere"):
+    for mode in ("fork", "inline"):
+        print(module, mode, zygote._may_turn_gil_on(module, mode))
+print(sorted({"turns_it_on", "leaves_it", "ends"} & set(sys.modules)))
+sys._is_gil_enabled = lambda: True
+print(zygote._may_turn_gil_on("turns_it_on", "fork"))
+"""
+
+
+def test_one_contenders_module_does_not_turn_it_on_for_all(tmp_path: Path) -> None:
+    """A zygote without a GIL tries an import in a child first; in itself nothing is imported by that."""
+    for name, text in (
+        ("turns_it_on", ""),
+        ("leaves_it", ""),
+        ("ends", "raise SystemExit(3)"),
+    ):
+        (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-c", ZYGOTE, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert ran.stdout.splitlines() == [
+        *("turns_it_on fork True", "turns_it_on inline True"),
+        *("leaves_it fork False", "leaves_it inline True"),
+        *("ends fork False", "ends inline True"),
+        *("nowhere fork False", "nowhere inline True"),
+        *("[]", "False"),
+    ]
