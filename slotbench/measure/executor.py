@@ -272,8 +272,10 @@ class LocalExecutor(Worker):
     """
 
     def __init__(self, scenario: Scenario, *, use_fork: bool | None = None) -> None:
-        super().__init__(_modules(scenario, ""), use_fork=use_fork)
         named = pythons(scenario.contenders)
+        for python in named:
+            python_command(python)  # before anything is opened that would have to be closed
+        super().__init__(_modules(scenario, ""), use_fork=use_fork)
         self._is_raced = "" in named
         self._others = {
             python: Worker(_modules(scenario, python), use_fork=use_fork, python=python)

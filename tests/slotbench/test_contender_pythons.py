@@ -135,7 +135,7 @@ def test_what_a_contender_needs_beside_is_looked_for_there(
 ) -> None:
     """Not here: TorchRL may be in the one interpreter and not in the other."""
     facts = contenders.python_facts(other)
-    del facts["torchrl_version"]
+    facts.pop("torchrl_version", None)
     monkeypatch.setattr("slotbench.contenders._pythons.python_facts", lambda _: facts)
     found = contenders.missing_requirement(
         contenders.parse(f"torchrl.slot[python={other}]")
