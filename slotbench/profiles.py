@@ -217,7 +217,7 @@ class _Sitting:
             "stem": stem,
         }
         deadline_s = spec.deadline_s + _TOOL_DEADLINE_S
-        outcome = self.executor.do(
+        outcome = self.executor.worker_of(spec.contender).do(
             Task("slotbench.profiling.tools:run", arguments, deadline_s)
         )
         found = outcome.value
@@ -242,7 +242,7 @@ class _Sitting:
             "sent_ns": sent_ns,
             "started_at": started_at,
         }
-        outcome: Outcome = self.executor.do(
+        outcome: Outcome = self.executor.worker_of(spec.contender).do(
             Task("slotbench.profiling.child:run_pass", arguments, spec.deadline_s)
         )
         if outcome.value is None:

@@ -23,6 +23,7 @@ from slotbench.compute.advice import Arm, Basis
 from slotbench.compute.demands import Demands
 from slotbench.compute.metrics import get as get_metric
 from slotbench.errors import ScenarioError, SlotbenchError
+from slotbench.measure import interpreter
 from slotbench.records import (
     RECOMMENDATION_SCHEMA_VERSION,
     Batching,
@@ -59,6 +60,11 @@ _NUM_PACES: Final = 3
 """Calibrations, half a second each, whose median tells the pace."""
 _MEASURE_S: Final = (0.15, 1.0)
 """Shortest and longest window of a race."""
+
+_WITHOUT_GIL: Final = (
+    "This Python runs without a GIL, and the forecast is of one with it: costs of transports were fitted under a "
+    "GIL, and steps of mode busy are taken to be done by one environment at a time. Only the race is of this Python."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,8 @@ def recommend(
     found = advice.choices(basis, labels, tried)
     place = advice.recommended(found, labels, tried)
     notes = [] if reason is None else [f"TorchRL's transports were left out: {reason}."]
+    if not interpreter.is_gil_enabled():
+        notes.append(_WITHOUT_GIL)
     size = sized(plan, tried, found[place].batching, labels)
     race = _load(plan, size.rules, labels, size.rounds, size.measure_s)
     path, summary = None, None

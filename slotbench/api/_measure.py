@@ -21,6 +21,7 @@ def run(
     *,
     overrides: Mapping[str, object] | Sequence[str] = (),
     contenders: str | Sequence[str] = (),
+    pythons: str | Sequence[str] = (),
     rounds: int | None = None,
     seed: int | None = None,
     until_decided: bool = False,
@@ -44,6 +45,8 @@ def run(
         overrides: field → value, or a list of values, which makes it an axis (a tuple is one
             value, such as a shape); or texts as after ``--set``.
         contenders: one, or several, to race in place of the scenario's, beside its baseline.
+        pythons: one interpreter, or several, such as "python3.14t", to race every contender in; the baseline
+            runs in the first.
         rounds: passes over all cells.
         seed: of order and think times.
         until_decided: go on, after these rounds, with the cells that are not decided; looks are
@@ -77,7 +80,7 @@ def run(
         raise SlotbenchError(f"executor is {executor!r}: it must be 'local' or 'ray'")
     if address is not None and executor != "ray":
         raise SlotbenchError("address goes with executor='ray'")
-    asked = Asked("run", scenario, overrides, contenders, seed)
+    asked = Asked("run", scenario, overrides, contenders, seed, pythons)
     loaded, skipped = asked.load(rounds)
     goal = _Goal(
         max_rounds,
@@ -233,6 +236,7 @@ class Asked:
     overrides: Mapping[str, object] | Sequence[str]
     contenders: str | Sequence[str]
     seed: int | None
+    pythons: str | Sequence[str] = ()
 
     def load(self, rounds: int | None) -> "tuple[Scenario, tuple[Skipped, ...]]":
         """The scenario with its changes, and what it goes without."""
@@ -246,6 +250,7 @@ class Asked:
             str(self.scenario),
             overrides=as_set(self.overrides),
             contenders=self.raced,
+            pythons=self.interpreters,
             rounds=rounds,
             seed=self.seed,
         )
@@ -259,6 +264,7 @@ class Asked:
         for option, values in (
             ("--set", as_set(self.overrides)),
             ("--contender", self.raced),
+            ("--python", self.interpreters),
         ):
             for value in values:
                 words += [option, value]
@@ -271,6 +277,12 @@ class Asked:
     def raced(self) -> tuple[str, ...]:
         """The contenders that were named."""
         one = self.contenders
+        return (one,) if isinstance(one, str) else tuple(one)
+
+    @property
+    def interpreters(self) -> tuple[str, ...]:
+        """The interpreters that were named."""
+        one = self.pythons
         return (one,) if isinstance(one, str) else tuple(one)
 
 

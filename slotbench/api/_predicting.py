@@ -230,7 +230,9 @@ def _taken(run: "Run", name: str | None) -> _Taken:
         )
     known, notes = found.demands, []
     where = "as calibrated there" if found.is_calibrated else "as asked for there"
-    distribution, sigma, mode = think.distribution, think.sigma, think.mode
+    distribution, sigma = think.distribution, think.sigma
+    # The model takes computing at its word: the two are one to it.
+    mode: str = "busy" if think.mode == "work" else think.mode
     # Resets are in a calibrated mean; here they are of their own.
     mean_s = known.think_s
     if think.reset_every:

@@ -53,6 +53,14 @@ def run(  # noqa: PLR0917  # a command's options, given by name
             help="Race this one (and no other but the baseline); repeatable.",
         ),
     ] = None,
+    python: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COMMAND",
+            help="Race every contender in this interpreter, such as python3.14t; repeatable, the "
+            "baseline runs in the first.",
+        ),
+    ] = None,
     rounds: Annotated[int | None, typer.Option(help="Passes over all cells.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of order and think times.")] = None,
     dry_run: Annotated[
@@ -148,6 +156,7 @@ def run(  # noqa: PLR0917  # a command's options, given by name
         "SCENARIO": scenario,
         "--set": set_,
         "--contender": contender,
+        "--python": python,
         "--rounds": rounds,
         "--seed": seed,
     }
@@ -186,6 +195,7 @@ def run(  # noqa: PLR0917  # a command's options, given by name
         scenario,
         overrides=tuple(set_ or ()),
         contenders=tuple(contender or ()),
+        pythons=tuple(python or ()),
         rounds=rounds,
         seed=seed,
     )

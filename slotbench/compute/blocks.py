@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from slotbench.contenders import python_of
 from slotbench.errors import RecordError
 from slotbench.records import CalibrationRecord, RunRecord, TrialRecord
 
@@ -87,8 +88,10 @@ def counted_calibrations(
     run: RunRecord,
     trials: Sequence[TrialRecord],
     calibrations: Iterable[CalibrationRecord],
-) -> dict[str, dict[int, CalibrationRecord]]:
-    """Cell → round → its calibration, of the attempt that counts, whatever came of it.
+) -> dict[tuple[str, str], dict[int, CalibrationRecord]]:
+    """(Cell, interpreter) → round → its calibration, of the attempt that counts, whatever came of it.
+
+    The interpreter is named as by option ``python`` of its contenders.
 
     Args:
         run: its plan.
@@ -96,12 +99,12 @@ def counted_calibrations(
         calibrations: the run's, all attempts.
     """
     counted = counted_attempts(run, trials)
-    by_cell: dict[str, dict[int, CalibrationRecord]] = {}
+    found: dict[tuple[str, str], dict[int, CalibrationRecord]] = {}
     for one in calibrations:
         # Of a block that was broken off before its first trial there may be two: the last counts.
         if counted.get((one.round, one.cell)) == one.attempt:
-            by_cell.setdefault(one.cell, {})[one.round] = one
-    return by_cell
+            found.setdefault((one.cell, one.python), {})[one.round] = one
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,19 @@ def arrange(run: RunRecord, trials: Sequence[TrialRecord]) -> Arms:
             )
         rounds[trial.round] = trial
     return arms
+
+
+def without_gil(run: RunRecord, trials: Iterable[TrialRecord]) -> frozenset[str]:
+    """The interpreters, as option ``python`` names them, of which no trial ended with a GIL.
+
+    One of which no trial says so is taken to have one.
+    """
+    python = {who.label: python_of(who) for who in run.scenario.contenders}
+    said: dict[str, set[bool | None]] = {}
+    for trial in trials:
+        if trial.contender in python:
+            said.setdefault(python[trial.contender], set()).add(trial.is_gil_enabled)
+    return frozenset(name for name, found in said.items() if found - {None} == {False})
 
 
 def find_problems(run: RunRecord, trials: Sequence[TrialRecord]) -> tuple[Problem, ...]:

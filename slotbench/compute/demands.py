@@ -252,12 +252,15 @@ def _think_computing(
     """CPU time of a think, and how long it holds the GIL: what cannot be done at the same time.
 
     A sleep's own CPU time is left out: the less idle a machine is, the less it takes. So is
-    synthetic computing: it ends at a time of day (`slotbench.measure.waiting`), whoever computed
-    meanwhile, so that two that wait for one processor take no longer than one.
+    synthetic computing that ends at a time of day (`slotbench.measure.waiting`), whoever computed
+    meanwhile, so that two that wait for one processor take no longer than one. Of mode "work" it is
+    CPU time that is asked for, and each has its own to compute.
     """
     if workload.environment is not None:
         return calibration.think_cpu_s or 0.0, 0.0
     work_s = calibration.work_s or 0.0
+    if workload.think_time.mode == "work":
+        work_s += think_times.mean_s(workload.think_time, workload.num_slots)
     return work_s, work_s
 
 

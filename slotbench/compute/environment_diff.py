@@ -115,11 +115,18 @@ def _differ(one: Scalar | None, other: Scalar | None) -> bool:
 def _difference(name: str, base: Scalar | None, head: Scalar | None) -> Difference:
     if base is None or head is None:
         return Difference(name, base, head, forbids=False, why=ONE_SIDE_ONLY)
-    forbids = name in FORBIDDING
-    why = FORBIDDING[name] if forbids else NAMED.get(name, _UNKNOWN)
+    fact = _fact(name)
+    forbids = fact in FORBIDDING
+    why = FORBIDDING[fact] if forbids else NAMED.get(fact, _UNKNOWN)
     return Difference(name, base, head, forbids, why)
 
 
 def _place(name: str) -> int:
-    order = (*FORBIDDING, *NAMED)
-    return order.index(name) if name in order else len(order)
+    order, fact = (*FORBIDDING, *NAMED), _fact(name)
+    return order.index(fact) if fact in order else len(order)
+
+
+def _fact(name: str) -> str:
+    """What a fact is, of whichever interpreter: "python3.14t.torch_version" is a torch's version."""
+    fact = name.rpartition(".")[2]
+    return fact if fact in FORBIDDING or fact.endswith("_version") else name

@@ -35,7 +35,7 @@ def nominal(workload: Workload, num_cpus: int | None) -> Demands:
     return Demands(
         think_s=think_s,
         think_cpu_s=0.0 if think.mode == "idle" else think_s,
-        think_gil_s=think_s if think.mode == "busy" else 0.0,
+        think_gil_s=think_s if think.mode in {"busy", "work"} else 0.0,
         service=ServiceTime(model.latency_ms * 1e-3, model.latency_per_item_ms * 1e-3),
         service_cpu=NO_TIME,
         excess_s=0.0,

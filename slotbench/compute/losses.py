@@ -34,7 +34,7 @@ from slotbench.compute.demands import Demands
 from slotbench.compute.metrics import get as get_metric
 from slotbench.compute.simulation import Simulated
 from slotbench.compute.statistics import RatioEstimate
-from slotbench.contenders import actors_of, shares_gil
+from slotbench.contenders import actors_of, python_of, pythons, shares_gil
 from slotbench.records import (
     CalibrationRecord,
     Cell,
@@ -57,8 +57,7 @@ class Yardsticks:
     Attributes:
         cell: its name.
         num_slots: N.
-        has_gil: the actors of these contenders share one process's GIL. Where they are processes
-            they do not, and threads' floor is no yardstick of theirs.
+        has_gil: the actors of these contenders share a GIL: they are in one process, which has one.
         demands: mean over the rounds; None where a time is not known, or where there is nothing
             to wait for: only the floor bounds that.
         num_calibrations: behind it; 0 where it is nominal.
@@ -72,6 +71,10 @@ class Yardsticks:
         floor_per_s: bare threads and locks; None where no floor was raced.
         batching: bound over free transport; its interval is that of the calibrations.
         waking: free transport over floor, paired by block; None without a floor.
+        is_one_process: the actors are threads of one process. Where they are processes, threads' floor is
+            no yardstick of theirs.
+        python: the interpreter that they run in, as contenders' option; "" is the run's own. Calibrations and
+            floor are those of that interpreter.
     """
 
     cell: str
@@ -89,6 +92,8 @@ class Yardsticks:
     floor_per_s: float | None = None
     batching: RatioEstimate | None = None
     waking: RatioEstimate | None = None
+    is_one_process: bool = True
+    python: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +173,12 @@ def losses(
     """
     pairing = comparison.pair(run, trials, "")
     limits = _limits_of(run, trials, calibrations)
+    gilless = blocks.without_gil(run, trials)
     return tuple(
         loss
         for cell in run.scenario.cells
         if not cell.workload.load.is_open
-        for loss in _of_cell(run, pairing, limits[cell.name], cell)
+        for loss in _of_cell(run, pairing, limits[cell.name], cell, gilless)
     )
 
 
@@ -183,35 +189,45 @@ def bounds(
 ) -> dict[str, float | None]:
     """Cell → X*, requests per second; None where it is not known, or nothing takes time.
 
+    Of several interpreters the highest: no contender of the cell can exceed it.
+
     Args:
         run: its plan.
         trials: its trials, all attempts.
         calibrations: as of `losses`.
     """
     limits = _limits_of(run, trials, calibrations)
-    return {
-        name: statistics.geometric_mean(
-            [one.bound.per_s for one in rounds.by_round.values()]
-        )
-        for name, rounds in limits.items()
-    }
+    found: dict[str, float | None] = {}
+    for name, by_python in limits.items():
+        of = [
+            statistics.geometric_mean([one.bound.per_s for one in rounds.by_round.values()])
+            for rounds in by_python.values()
+        ]
+        known = [per_s for per_s in of if per_s is not None]
+        found[name] = max(known) if len(known) == len(of) else None
+    return found
 
 
 def _limits_of(
     run: RunRecord,
     trials: Sequence[TrialRecord],
     calibrations: Sequence[CalibrationRecord],
-) -> "dict[str, _Rounds]":
-    """Cell → what its limits are known from."""
-    by_cell = blocks.counted_calibrations(run, trials, calibrations)
+) -> "dict[str, dict[str, _Rounds]]":
+    """Cell → interpreter → what its limits are known from."""
+    counted = blocks.counted_calibrations(run, trials, calibrations)
     seeds: dict[str, dict[int, int]] = {}
     for trial in trials:
         seeds.setdefault(trial.cell, {})[trial.round] = trial.seed
     return {
-        cell.name: replace(
-            _rounds(cell, by_cell.get(cell.name, {}), seeds.get(cell.name, {})),
-            confidence=sequential.confidence_of(run),
-        )
+        cell.name: {
+            python: replace(
+                _rounds(
+                    cell, counted.get((cell.name, python), {}), seeds.get(cell.name, {})
+                ),
+                confidence=sequential.confidence_of(run),
+            )
+            for python in pythons(run.scenario.contenders)
+        }
         for cell in run.scenario.cells
     }
 
@@ -227,6 +243,8 @@ def flat(loss: Loss) -> dict[str, Any]:
     return {
         "cell": loss.cell,
         "contender": loss.contender,
+        "python": of.python,
+        "is_one_process": of.is_one_process,
         "has_gil": of.has_gil,
         "bound_per_s": of.bound_per_s,
         "limit": of.limit,
@@ -291,7 +309,7 @@ class _Rounds:
     failure: str = ""
     confidence: float = statistics.CONFIDENCE
 
-    def without_gil(self) -> "_Rounds":
+    def of_processes(self) -> "_Rounds":
         """The same for actors that are processes: each computes under a GIL of its own."""
         apart = {}
         for number, one in self.by_round.items():
@@ -368,29 +386,49 @@ def _simulated(
 
 
 def _of_cell(
-    run: RunRecord, pairing: Pairing, rounds: _Rounds, cell: Cell
+    run: RunRecord,
+    pairing: Pairing,
+    limits: "Mapping[str, _Rounds]",
+    cell: Cell,
+    gilless: frozenset[str],
 ) -> Iterable[Loss]:
+    """Losses of a cell.
+
+    Args:
+        run: its plan.
+        pairing: of its trials.
+        limits: interpreter → what the cell's limits are known from there.
+        cell: of the run.
+        gilless: interpreters that ran without a GIL.
+    """
     metric = get_metric(METRIC)
     contenders = run.scenario.contenders
-    floor = next((who for who in contenders if who.name == FLOOR), None)
-    floors = pairing.values(cell.name, floor.label, metric) if floor else {}
+    floors: dict[str, Mapping[int, float]] = {
+        python_of(who): pairing.values(cell.name, who.label, metric)
+        for who in contenders
+        if who.name == FLOOR
+    }
     # Made only where there is such a contender: a simulation each round.
-    of: dict[bool, tuple[_Rounds, Mapping[int, float], Yardsticks]] = {}
+    of: dict[tuple[str, bool], tuple[_Rounds, Mapping[int, float], Yardsticks]] = {}
     for who in contenders:
         values = pairing.values(cell.name, who.label, metric)
         measured = statistics.geometric_mean(tuple(values.values()))
         if who.name == FLOOR or not measured:
             continue
-        has_gil = shares_gil(who)
-        if has_gil not in of:
-            limits = rounds if has_gil else rounds.without_gil()
-            found = floors if has_gil else {}
-            of[has_gil] = (
-                limits,
-                found,
-                _yardsticks(cell, limits, found, has_gil=has_gil),
+        python, is_one_process = python_of(who), shares_gil(who)
+        group = python, is_one_process
+        if group not in of:
+            rounds = limits[python]
+            own = rounds if is_one_process else rounds.of_processes()
+            below: Mapping[int, float] = floors.get(python, {}) if is_one_process else {}
+            yardsticks = replace(
+                _yardsticks(cell, own, below),
+                has_gil=is_one_process and python not in gilless,
+                is_one_process=is_one_process,
+                python=python,
             )
-        own, below, yardsticks = of[has_gil]
+            of[group] = own, below, yardsticks
+        own, below, yardsticks = of[group]
         yield Loss(
             cell=cell.name,
             contender=who.label,
@@ -403,22 +441,19 @@ def _of_cell(
         )
 
 
-def _yardsticks(
-    cell: Cell, rounds: _Rounds, floor: Mapping[int, float], *, has_gil: bool
-) -> Yardsticks:
+def _yardsticks(cell: Cell, rounds: _Rounds, floor: Mapping[int, float]) -> Yardsticks:
     floor_per_s = statistics.geometric_mean(tuple(floor.values())) or None
     num_slots = cell.workload.num_slots
     found = list(rounds.by_round.values())
     if not found:
         return Yardsticks(
-            cell.name, num_slots, has_gil, floor_per_s=floor_per_s, failure=rounds.failure
+            cell.name, num_slots, floor_per_s=floor_per_s, failure=rounds.failure
         )
     mean = demands.mean([one.demands for one in found])
     limit = bound.of_demands(cell.workload, mean)
     return Yardsticks(
         cell=cell.name,
         num_slots=num_slots,
-        has_gil=has_gil,
         demands=mean,
         num_calibrations=0 if rounds.is_nominal else len(found),
         num_disturbed=rounds.num_disturbed,

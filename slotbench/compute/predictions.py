@@ -25,7 +25,7 @@ from slotbench.compute.demands import Demands, ServiceTime
 from slotbench.compute.metrics import get as get_metric
 from slotbench.compute.statistics import geometric_mean
 from slotbench.compute.transport_costs import Fitted, TransportCost
-from slotbench.contenders import shares_gil
+from slotbench.contenders import python_of, shares_gil
 from slotbench.records import (
     CalibrationRecord,
     Cell,
@@ -95,6 +95,7 @@ def check(
     pace = pace_of(run, trials, calibrations, fitted)
     measured = _Measured.of(run, trials)
     known = known_of(run, trials, calibrations, fitted, pace)
+    gilless = blocks.without_gil(run, trials)
     found: list[CheckedPrediction] = []
     left_out = 0
     for cell in run.scenario.cells:
@@ -103,7 +104,9 @@ def check(
             if who.name == comparison.FLOOR or not geometric_mean(tuple(values.values())):
                 continue
             cost = costs.get(who.label)
-            if cost is None or cell.name not in known or not shares_gil(who):
+            # A transport's costs were fitted where there is a GIL.
+            is_alike = shares_gil(who) and python_of(who) not in gilless
+            if cost is None or cell.name not in known or not is_alike:
                 left_out += 1
                 continue
             of = known[cell.name]
@@ -134,7 +137,7 @@ def pace_of(
     works_s: dict[int, list[float]] = {}
     for cell in run.scenario.cells:
         works_s.setdefault(len(cell.workload.observation.leaves), []).extend(
-            one.work_s for one in by_cell.get(cell.name, {}).values() if one.work_s
+            one.work_s for one in by_cell.get((cell.name, ""), {}).values() if one.work_s
         )
     fewest = min((number for number, found in works_s.items() if found), default=None)
     if fewest is None or fewest > _FEW_LEAVES:
@@ -149,7 +152,10 @@ def known_of(
     fitted: Fitted,
     pace: Pace,
 ) -> Mapping[str, Known]:
-    """What is known of each cell; a cell whose times are not, or of an open loop, is not there."""
+    """What is known of each cell in the run's own interpreter.
+
+    A cell whose times are not, or of an open loop, is not there.
+    """
     by_cell = blocks.counted_calibrations(run, trials, calibrations)
     seeds: dict[str, int] = {}
     for trial in trials:
@@ -159,7 +165,7 @@ def known_of(
     for cell in run.scenario.cells:
         if cell.workload.load.is_open:
             continue  # the simulation's actors are a closed loop
-        own = quiet(by_cell.get(cell.name, {}).values())
+        own = quiet(by_cell.get((cell.name, ""), {}).values())
         seed = seeds.get(cell.name, 1)
         calibrated = [
             one
@@ -343,7 +349,7 @@ def _without_request(
             found,
             think_s=think_s,
             think_cpu_s=0.0 if mode == "idle" else think_s,
-            think_gil_s=think_s if mode == "busy" else 0.0,
+            think_gil_s=think_s if mode in {"busy", "work"} else 0.0,
             excess_s=found.excess_s - work_s,
         )
     # How much of a real environment's computing holds the GIL is not known: all of it is taken to.

@@ -18,6 +18,7 @@ from slotbench.compute import blocks, comparison, demands, histogram, sequential
 from slotbench.compute.comparison import Pairing
 from slotbench.compute.metrics import get as get_metric
 from slotbench.compute.statistics import RatioEstimate, Verdict
+from slotbench.contenders import python_of, pythons
 from slotbench.records import (
     CalibrationRecord,
     Cell,
@@ -138,9 +139,16 @@ def predictions(
     judged = _Judge(comparison.pair(run, trials, base), delta, margin)
     contenders = comparison.in_order(scenario.contenders, base)
     return tuple(
-        judged.of(real, twin, who, fitted)
+        judged.of(real, twin, who, fitted[python_of(who)])
         for real, twin in pairs(scenario.cells)
-        for fitted in (fit(*(_quiet(counted.get(one.name, {})) for one in (real, twin))),)
+        for fitted in (
+            {
+                python: fit(
+                    *(_quiet(counted.get((one.name, python), {})) for one in (real, twin))
+                )
+                for python in pythons(contenders)
+            },
+        )
         for who in contenders
     )
 

@@ -107,6 +107,9 @@ class Evidence:
         window: as the scenario asked for it.
         filled_in_warmup: an actor's room for stamps ran out before the window began.
         buffered_frames: steps that a collector may hold back while it works as it should.
+        is_gil_enabled: whether the trial ended with a GIL.
+        unasked_gil: what turned the GIL on in a Python built without it, "" if that is not known; None
+            where it is off, was asked for, or is all that this Python has.
     """
 
     measurement: TrialMeasurement
@@ -119,6 +122,8 @@ class Evidence:
     window: Window
     filled_in_warmup: bool
     buffered_frames: int = 0
+    is_gil_enabled: bool = True
+    unasked_gil: str | None = None
 
 
 def _wrong_reply(evidence: Evidence) -> str:
@@ -320,10 +325,17 @@ def _throttling(evidence: Evidence) -> str:
 
 
 def _preempted(evidence: Evidence) -> str:
+    """Not judged without a GIL: a lock that is taken is then tried 40 times, with sched_yield(2) between.
+
+    Linux counts each of these as an involuntary switch (CPython's ``Python/lock.c``, MAX_SPIN_COUNT).
+    """
     measured = evidence.measurement
     involuntary = measured.context_switches_involuntary
     switches = involuntary + measured.context_switches_voluntary
-    if involuntary < MIN_INVOLUNTARY_PER_S * measured.window_s:
+    if (
+        not evidence.is_gil_enabled
+        or involuntary < MIN_INVOLUNTARY_PER_S * measured.window_s
+    ):
         return ""
     if involuntary <= MAX_INVOLUNTARY_SHARE * switches:
         return ""
@@ -346,6 +358,13 @@ def _unsteady(evidence: Evidence) -> str:
     if abs(total - 2 * first) <= allowed:
         return ""
     return f"{first} replies in the window's first half, {total - first} in its second"
+
+
+def _gil_back(evidence: Evidence) -> str:
+    if evidence.unasked_gil is None:
+        return ""
+    what = f"module {evidence.unasked_gil}" if evidence.unasked_gil else "a module"
+    return f"{what} turned the GIL on in a free-threaded Python"
 
 
 def _share_of_cpus(evidence: Evidence, used_s: float | None) -> float:
@@ -532,10 +551,20 @@ RULES: Final = (
     Rule(
         "preempted",
         "warning",
-        f"over {MAX_INVOLUNTARY_SHARE:.0%} of context switches are involuntary",
+        f"over {MAX_INVOLUNTARY_SHARE:.0%} of context switches are involuntary, under a GIL",
         "threads waited for a CPU, not for the transport",
         _preempted,
         "fewer busy actors, torch_threads = 1, or more CPUs",
+    ),
+    Rule(
+        "gil_back",
+        "warning",
+        "a free-threaded Python ends the trial with the GIL on, and neither -X gil=1 nor PYTHON_GIL=1 "
+        "asked for it",
+        "it is a trial with a GIL, under the name of one without",
+        _gil_back,
+        "use a version of that module for free-threaded Python, do without it, or, if it is known to be "
+        "safe, set PYTHON_GIL=0; to race with the GIL say so: -X gil=1",
     ),
 )
 

@@ -28,6 +28,15 @@ from slotbench.contenders._known import (
     needs_torchrl,
     shares_gil,
 )
+from slotbench.contenders._pythons import (
+    PYTHON,
+    missing_of_python,
+    python_command,
+    python_environ,
+    python_facts,
+    python_of,
+    pythons,
+)
 from slotbench.contenders._values import did_you_mean
 
 __all__ = [
@@ -39,6 +48,7 @@ __all__ = [
     "FRAMES_PER_BATCH",
     "HARNESS_OPTIONS",
     "MAX_LABEL",
+    "PYTHON",
     "Actors",
     "actors_of",
     "available",
@@ -47,10 +57,16 @@ __all__ = [
     "env_backend_of",
     "factory_module",
     "make",
+    "missing_of_python",
     "missing_requirement",
     "needs_torchrl",
     "package_of",
     "parse",
+    "python_command",
+    "python_environ",
+    "python_facts",
+    "python_of",
+    "pythons",
     "shares_gil",
     "split",
 ]

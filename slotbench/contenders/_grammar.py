@@ -79,8 +79,9 @@ def make(
     Args:
         name: "slot", "torchrl.slot", "floor", "package.module:factory", or the name of
             an entry point of the group "slotbench.transports".
-        options: keyword arguments of the transport; ``collate`` of the server; and ``from``,
-            the folder (of another checkout, say) that its package is imported from.
+        options: keyword arguments of the transport; ``collate`` of the server; ``from``,
+            the folder (of another checkout, say) that its package is imported from; and ``python``, the
+            interpreter that it runs in.
         server: "reference", "torchrl" or "collector"; None is the contender's own default.
         optional: see `records.Contender`.
         baseline: see `records.Contender`.

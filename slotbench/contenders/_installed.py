@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from slotbench.contenders._known import BUILT_IN, CHECKOUT, TORCHRLS, needs_torchrl
+from slotbench.contenders._pythons import missing_of_python, python_of
 from slotbench.errors import ContenderError
 from slotbench.records import Contender
 
@@ -24,12 +25,27 @@ _NAME: Final = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 def missing_requirement(contender: Contender) -> str | None:
     """Says why a contender cannot run here, or None; imports nothing to find out.
 
-    A module that can only be found by running its package's code counts as present.
+    A module that can only be found by running its package's code counts as present. So does, in
+    another interpreter, the module of a factory: making the contender there tells.
     """
+    return _missing_package(contender) or _missing_module(contender)
+
+
+def _missing_package(contender: Contender) -> str | None:
+    """Says which package its interpreter lacks."""
     extras = {"torchrl": needs_torchrl(contender), "ray": contender.name == "torchrl.ray"}
-    for package, is_needed in extras.items():
-        if is_needed and not _can_find(package):
+    needed = [package for package, is_needed in extras.items() if is_needed]
+    python = python_of(contender)
+    if python:
+        return missing_of_python(python, needed)
+    for package in needed:
+        if not _can_find(package):
             return f"{package} is not installed; pip install 'slotbench[{package}]'"
+    return None
+
+
+def _missing_module(contender: Contender) -> str | None:
+    """Says what of the contender's own code is not there."""
     folder = checkout(contender)
     if folder is not None:
         package = package_of(contender)
@@ -39,7 +55,7 @@ def missing_requirement(contender: Contender) -> str | None:
             return f"{CHECKOUT}={folder}: this folder holds no package {package!r}"
         return None
     module = factory_module(contender.name)
-    if module and not _can_find(module):
+    if module and not python_of(contender) and not _can_find(module):
         return f"module {module!r} is not found; install it or put its folder on PYTHONPATH"
     return None
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal, cast, get_args
 
+from slotbench.contenders._pythons import PYTHON, words
 from slotbench.contenders._values import did_you_mean, is_scalar, shown
 from slotbench.errors import ContenderError
 from slotbench.records import Contender, Scalar
@@ -23,7 +24,9 @@ ACTORS: Final = "actors"
 COLLECTOR_OPTIONS: Final = ("env_backend", "frames_per_batch")
 """Options of TorchRL's collector, by its own names."""
 
-HARNESS_OPTIONS: Final = frozenset({"collate", CHECKOUT, ACTORS, *COLLECTOR_OPTIONS})
+HARNESS_OPTIONS: Final = frozenset(
+    {"collate", CHECKOUT, ACTORS, PYTHON, *COLLECTOR_OPTIONS}
+)
 """Options that are not the transport's."""
 
 FRAMES_PER_BATCH: Final = 64
@@ -92,7 +95,10 @@ def actors_of(contender: Contender) -> Actors:
 
 
 def shares_gil(contender: Contender) -> bool:
-    """Says whether its actors compute in one process, a thread at a time where there is a GIL."""
+    """Says whether its actors compute in one process, a thread at a time where that has a GIL.
+
+    Whether it had one is for the trial to say (`records.TrialRecord.is_gil_enabled`).
+    """
     actors = actors_of(contender)
     return actors == "threads" or (
         actors == "collector" and env_backend_of(contender) == "threading"
@@ -108,17 +114,14 @@ def env_backend_of(contender: Contender) -> str:
 def check_option(name: str, key: str, value: Scalar, server: Server) -> None:
     if not re.fullmatch(r"[A-Za-z_]\w*", key, re.ASCII):
         raise ContenderError(f"contender {name}: {key!r} is no option; use a Python name")
-    if name == "floor":
-        raise ContenderError(f"contender floor: it takes no options; remove {key}")
-    if key == CHECKOUT:
-        if name.startswith("torchrl.") and ":" not in name:
-            raise ContenderError(
-                f"contender {name}: it is TorchRL's, as installed; remove {key}"
-            )
-        if not isinstance(value, str) or not value:
-            raise ContenderError(
-                f"contender {name}: {key} is the path of a folder, not {shown(value)}"
-            )
+    if key == PYTHON:
+        _check_python(name, value)
+    elif name == "floor":
+        raise ContenderError(
+            f"contender floor: it takes no option but {PYTHON}; remove {key}"
+        )
+    elif key == CHECKOUT:
+        _check_checkout(name, value)
     elif key in _CHOICES and (key != ACTORS or _may_have_processes(name)):
         if value not in _CHOICES[key]:
             raise ContenderError(
@@ -143,6 +146,28 @@ def check_option(name: str, key: str, value: Scalar, server: Server) -> None:
         )
 
 
+def _check_checkout(name: str, value: Scalar) -> None:
+    if name.startswith("torchrl.") and ":" not in name:
+        raise ContenderError(
+            f"contender {name}: it is TorchRL's, as installed; remove {CHECKOUT}"
+        )
+    if not isinstance(value, str) or not value:
+        raise ContenderError(
+            f"contender {name}: {CHECKOUT} is the path of a folder, not {shown(value)}"
+        )
+
+
+def _check_python(name: str, value: Scalar) -> None:
+    if not isinstance(value, str):
+        raise ContenderError(
+            f"contender {name}: {PYTHON} is the command of an interpreter, not {shown(value)}"
+        )
+    try:
+        words(value)
+    except ContenderError as error:
+        raise ContenderError(f"contender {name}: {error}") from None
+
+
 def _unknown_option(name: str, key: str, server: Server) -> str:
     """What to do about an option that a built-in contender does not have."""
     if key == ACTORS:
@@ -153,6 +178,7 @@ def _unknown_option(name: str, key: str, server: Server) -> str:
         own = () if name in TORCHRLS else (CHECKOUT,)
         own = (*own, ACTORS) if _may_have_processes(name) else own
         known = (*BUILT_IN[name], "collate", *own)
+    known = (*known, PYTHON)
     near = did_you_mean(key, known) or f"it has {' and '.join(known)}"
     return f"unknown option {key}; {near}"
 
@@ -196,6 +222,8 @@ def check_together(name: str, options: Mapping[str, Scalar], server: Server) -> 
 
 def is_default(name: str, key: str, options: Mapping[str, Scalar], server: Server) -> bool:
     value = options[key]
+    if key == PYTHON:
+        return not str(value).strip()
     if key == "collate":
         return value == "default"
     if key == ACTORS:

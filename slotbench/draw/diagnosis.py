@@ -4,7 +4,7 @@ As JSON it is its record: `slotbench.store.document`.
 """
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from rich.text import Text
@@ -15,7 +15,7 @@ from slotbench.draw import units
 from slotbench.draw.columns import GAP
 from slotbench.draw.screen import PAPER, Screen, drawn
 from slotbench.draw.table import MIN_WIDTH, Table, fitted, wrapped
-from slotbench.records import CellNoise, Diagnosis, Resolvable
+from slotbench.records import CellNoise, Diagnosis, Resolvable, Scalar
 from slotbench.records.diagnosis import DELTA, PrimitiveGroup, WaitKind
 
 _WAITS: Final[dict[WaitKind, str]] = {
@@ -270,7 +270,7 @@ def _facts(diagnosis: Diagnosis) -> list[str]:
     machine = [
         str(here.get("cpu_model_name", "CPU not known")),
         units.count(int(here.get("cpu_affinity_count", here.get("cpu_count", 1))), "CPU"),
-        f"Python {str(here.get('python_version', '?')).partition(' ')[0]}",
+        f"Python {str(here.get('python_version', '?')).partition(' ')[0]}{_gil(here)}",
         f"torch {here.get('torch_version', '?')}",
     ]
     noise = diagnosis.noise
@@ -284,6 +284,13 @@ def _facts(diagnosis: Diagnosis) -> list[str]:
             "quick: few rounds and processes, so all of it is rough; leave out --quick"
         )
     return lines
+
+
+def _gil(here: Mapping[str, Scalar]) -> str:
+    """What a free-threaded build says of its GIL; others have it, which goes without saying."""
+    if not here.get("python_free_threaded_build"):
+        return ""
+    return f" free-threaded, GIL {'on' if here.get('gil_enabled') else 'off'}"
 
 
 def _of(diagnosis: Diagnosis, cell: CellNoise) -> list[Resolvable]:

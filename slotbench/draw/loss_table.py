@@ -47,18 +47,23 @@ def legend(comparison: Comparison) -> str:
 
 
 def tables(losses: Sequence[Loss]) -> tuple[CellTable, ...]:
-    """A table a cell, in the order of the losses; one more for contenders that share no GIL."""
-    places = dict.fromkeys((loss.cell, loss.yardsticks.has_gil) for loss in losses)
-    return tuple(
-        _table([x for x in losses if (x.cell, x.yardsticks.has_gil) == place])
-        for place in places
-    )
+    """A table a cell, in the order of the losses.
+
+    One more for contenders whose actors are processes, and for each other interpreter.
+    """
+    groups: dict[tuple[str, str, bool], list[Loss]] = {}
+    for loss in losses:
+        of = loss.yardsticks
+        groups.setdefault((loss.cell, of.python, of.is_one_process), []).append(loss)
+    return tuple(map(_table, groups.values()))
 
 
 def _table(losses: Sequence[Loss]) -> CellTable:
     yardsticks = losses[0].yardsticks
     return CellTable(
-        name=yardsticks.cell + ("" if yardsticks.has_gil else _APART),
+        name=yardsticks.cell
+        + (f" · {yardsticks.python}" if yardsticks.python else "")
+        + ("" if yardsticks.is_one_process else _APART),
         header=_HEADER,
         rows=(*_yardsticks(yardsticks), *map(_row, losses)),
         notes=tuple(_notes(yardsticks)),
@@ -103,6 +108,8 @@ def _undecided(loss: Loss) -> str:
 
 def _notes(of: Yardsticks) -> Iterable[str]:
     demands = of.demands
+    if of.is_one_process and not of.has_gil:
+        yield "without a GIL: actors compute at once, as far as there are processors"
     if of.failure:
         yield f"a calibration failed: {of.failure}"
     if demands is None:

@@ -17,6 +17,7 @@ _MODES: Final = {
     "idle": "asleep",
     "busy": "computing under the GIL",
     "busy_nogil": "computing without the GIL",
+    "work": "computing a given amount under the GIL",
 }
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slotbench.compute import blocks, comparison, metrics, nodes, validity
+from slotbench.contenders import python_of
 from slotbench.draw import cell_table, looks, units
 from slotbench.draw.screen import PAPER, Screen, drawn
 from slotbench.errors import RecordError
@@ -34,6 +35,7 @@ _MACHINE: Final = {
     "torch_version": "torch {}",
 }
 """Fact of the environment → how it is said."""
+_GIL: Final = {True: "GIL on", False: "GIL off", None: "GIL not recorded"}
 _OF_THE_MACHINE: Final = ("steal", "foreign_load", "throttling")
 _MIN_WIDTH: Final = 40
 _NARROW: Final = 90
@@ -150,6 +152,7 @@ def as_json(stored: StoredRun, trial_id: str | None = None) -> str:
                 "node": trial.node or None,
                 "status": trial.status,
                 "is_counted": _is_counted(trial, counted),
+                "is_gil_enabled": trial.is_gil_enabled,
                 **dict(zip(_METRICS, _values(trial), strict=True)),
                 "findings": [dataclasses.asdict(finding) for finding in trial.findings],
                 "error": trial.error,
@@ -190,10 +193,31 @@ def _facts(stored: StoredRun) -> Iterable[str]:
     yield machine(run.environment)
     yield from nodes.notes(run.nodes)
     yield from nodes.lines(run, stored.trials)
+    yield from _interpreters(stored)
     yield from looks.lines(run, stored.trials)
     yield from map(cell_table.resumed, comparison.resumptions(run))
     for skipped in run.skipped:
         yield f"skipped {skipped.label}: {skipped.reason}"
+
+
+def _interpreters(stored: StoredRun) -> Iterable[str]:
+    """Each interpreter that trials ran in, and whether they had a GIL; nothing where there was but one, with it."""
+    run = stored.run
+    python = {who.label: python_of(who) for who in run.scenario.contenders}
+    gils: dict[str, Counter[str]] = {name: Counter() for name in python.values()}
+    for trial in stored.trials:
+        if trial.contender in python:
+            gils[python[trial.contender]][_GIL[trial.is_gil_enabled]] += 1
+    if list(gils) == [""] and not gils[""][_GIL[False]]:
+        return
+    for name, found in gils.items():
+        prefix = f"{name}." if name else ""
+        version = run.environment.get(f"{prefix}python_version", "of unknown version")
+        torch = run.environment.get(f"{prefix}torch_version")
+        said = [f"Python {str(version).split(' (')[0]}"]
+        said += [f"torch {torch}"] if torch else []
+        said += [f"{state} in {units.count(n, 'trial')}" for state, n in found.items()]
+        yield f"{name or 'the run itself'}: {' · '.join(said)}"
 
 
 def machine(environment: Mapping[str, Scalar]) -> str:

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from slotbench.store import StoredRun
 
 _RATIOS: Final = ("batching", "waking", "transport", "overhead")
-_TEXTS: Final = ("contender", "limit", "source", "verdict")
+_TEXTS: Final = ("contender", "python", "limit", "source", "verdict")
+_TRUTHS: Final = ("is_one_process", "has_gil")
 _COLUMNS: Final = (
-    *("contender", "has_gil", "bound_per_s", "free_per_s", "floor_per_s", "measured_per_s"),
+    *("contender", "python", "is_one_process", "has_gil"),
+    *("bound_per_s", "free_per_s", "floor_per_s", "measured_per_s"),
     *(name + end for name in _RATIOS for end in ("", "_low", "_high")),
     *("added_s", "mean_batch_size", "free_batch_size", "verdict"),
     *("limit", "think_s", "batch_s", "row_s", "misfit_ratio", "residual_ratio"),
@@ -27,7 +29,8 @@ def losses_frame(
 ) -> "pd.DataFrame":
     """One row per cell and contender, without floors.
 
-    Columns: the place; contender; has_gil, whether its actors share one; bound_per_s, free_per_s (a free transport under the batching
+    Columns: the place; contender; python, the interpreter that it runs in, "" is the run's own; is_one_process,
+    whether its actors are threads of one; has_gil, whether they share a GIL; bound_per_s, free_per_s (a free transport under the batching
     rule), floor_per_s and measured_per_s, requests per second. Ratios with their intervals:
     batching, bound over free; waking, free over floor; transport, floor over measured; overhead,
     free over measured: waking and transport together. added_s, how much longer than with a free
@@ -50,6 +53,6 @@ def losses_frame(
     numbers = [
         name
         for name in _COLUMNS
-        if name not in {*_TEXTS, "has_gil", "num_calibrations", "num_disturbed"}
+        if name not in {*_TEXTS, *_TRUTHS, "num_calibrations", "num_disturbed"}
     ]
     return frame.astype(dict.fromkeys(numbers, "float64"))

@@ -40,7 +40,7 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
     Columns: cell; one for each axis of any grid, under its dotted name, lists as text,
     NaN or None for a cell whose grid does not vary it; contender, arm, round, attempt,
     position, trial_id; node: of the cluster, "" where there is none; counted: the trial is of the attempt of its block that counts; status,
-    is_invalid, is_disturbed, duration_s; every metric and every scalar field of the measurement, NaN
+    is_invalid, is_disturbed, is_gil_enabled (None where that is not known), duration_s; every metric and every scalar field of the measurement, NaN
     where there is none; those of its `slotbench.records.OpenLoop`, NaN in the closed loop; error.
     """
     import pandas as pd
@@ -63,6 +63,7 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
             "status": trial.status,
             "is_invalid": trial.is_invalid,
             "is_disturbed": trial.is_disturbed,
+            "is_gil_enabled": trial.is_gil_enabled,
             "duration_s": trial.duration_s,
             **_numbers(trial.measurement),
             "error": trial.error,
@@ -76,6 +77,7 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
         "status",
         "is_invalid",
         "is_disturbed",
+        "is_gil_enabled",
         "duration_s",
         *_numbers(None),
         "error",
@@ -84,6 +86,7 @@ def trials_frame(stored: "StoredRun") -> "pd.DataFrame":
     # A column of None alone would be of type object.
     own = [*_metric_functions(), *_OPEN_LOOP, *_DEVICE]
     frame = frame.astype(dict.fromkeys(own, "float64"))
+    frame = frame.astype({"is_gil_enabled": "boolean"})
     frame.attrs["units"] = _units()
     return frame
 

@@ -37,7 +37,9 @@ class Actor:
         max_requests: room for stamps.
 
     Threads: made by the main thread; ``loop`` runs in the actor's own; counts may be read
-    by any thread at any time, stamps after the actor has ended (or up to the count).
+    by any thread at any time, stamps after the actor has ended (or up to the count, which is
+    written after them). Nothing here needs a GIL: each field has one thread that writes it, and a count
+    that is read late is only late.
 
     Attributes:
         num_submitted: requests handed to the client so far.

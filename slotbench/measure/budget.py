@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from slotbench.compute import arrivals, think_times, validity
-from slotbench.contenders import FRAMES_PER_BATCH, actors_of, env_backend_of
+from slotbench.contenders import FRAMES_PER_BATCH, actors_of, env_backend_of, pythons
 from slotbench.records import Contender, Scenario, Workload
 
 WORKER_START_S: Final = 5.0
@@ -216,14 +216,14 @@ def _start_s(workload: Workload, contender: Contender) -> float:
 
 
 def estimate_block_s(workload: Workload, contenders: Sequence[Contender]) -> float:
-    """Estimate a block's length: its calibration and its trials.
+    """Estimate a block's length: its calibrations, one an interpreter, and its trials.
 
     Args:
         workload: of its cell.
         contenders: of its trials; the baseline is there twice.
     """
     trials_s = sum(estimate_trial_s(workload, contender) for contender in contenders)
-    return estimate_calibration_s(workload) + trials_s
+    return len(pythons(contenders)) * estimate_calibration_s(workload) + trials_s
 
 
 def estimate_run_s(scenario: Scenario, contenders: Sequence[Contender]) -> float:

@@ -6,7 +6,6 @@ batches made beforehand. In a process of its own, in its main thread, so that no
 another: what contention adds is a loss, and must not be in what the loss is counted from.
 """
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import torch
 from tensordict import TensorDictBase
 
 from slotbench.compute import histogram, think_times
-from slotbench.measure import environments, machine, policies
+from slotbench.measure import environments, interpreter, machine, policies
 from slotbench.measure.actors import Actor
 from slotbench.measure.budget import (
     CALIBRATION_MAX_THINK_S,
@@ -85,7 +84,7 @@ def run_calibration(
         num_cpus=machine.num_cpus(),
         steal_s=use.steal_s,
         foreign_cpu_s=use.foreign_cpu_s,
-        is_gil_enabled=_is_gil_enabled(),
+        is_gil_enabled=interpreter.is_gil_enabled(),
     )
 
 
@@ -241,8 +240,3 @@ def _batch(workload: Workload, size: int, seed: int) -> TensorDictBase:
     environment = environments.build(workload, ids, has_payload=True, seed=seed)
     batch: TensorDictBase = torch.stack([environment.request()] * size)
     return batch
-
-
-def _is_gil_enabled() -> bool:
-    """Python before 3.13 always has it."""
-    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from slotbench.contenders import did_you_mean
+from slotbench.contenders import PYTHON, did_you_mean, python_of
 from slotbench.errors import ContenderError, SlotbenchError, WorkerError
 from slotbench.measure.executor import Worker, contender_modules
 from slotbench.measure.runner import Progress
@@ -108,6 +108,11 @@ def check(
         WorkerError: no worker process comes up.
     """
     for contender in contenders:
+        if python_of(contender):
+            raise ContenderError(
+                f"contender {contender.label!r}: checks run in slotbench's own interpreter; leave out "
+                f"{PYTHON}, and start slotbench with that one"
+            )
         if contender.server == "collector":
             raise ContenderError(
                 f"contender {contender.label!r}: TorchRL's collector has no clients that could be "

@@ -17,7 +17,15 @@ from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from typing import Any, Final, Protocol, Self
 
-from slotbench.contenders import checkout, factory_module, needs_torchrl
+from slotbench.contenders import (
+    checkout,
+    factory_module,
+    needs_torchrl,
+    python_command,
+    python_environ,
+    python_of,
+    pythons,
+)
 from slotbench.errors import WorkerError
 from slotbench.measure import budget
 from slotbench.measure.outcomes import failed, folded
@@ -72,7 +80,7 @@ class Executor(Protocol):
         """Time the actor and the policy of the spec's block, each alone.
 
         Args:
-            spec: of any trial of the block: its contender does not matter.
+            spec: of any trial of the block: of its contender only the interpreter matters.
 
         Returns:
             Also of a calibration that hangs, dies or raises: as failed.
@@ -91,7 +99,12 @@ class Worker:
             per task. Default: fork on Linux.
         on_import: told which module a worker that starts is importing: at its beginning,
             and every second or so until it is done. What it raises ends the start.
-        environ: of the worker, but for its numbers of threads; None is this process's own.
+        python: the interpreter that it runs in, as contenders' option of that name; "" is this one.
+        environ: of the worker, but for its numbers of threads and the path of our code; None is this
+            process's own.
+
+    Raises:
+        ContenderError: there is no such interpreter.
     """
 
     def __init__(
@@ -100,13 +113,16 @@ class Worker:
         *,
         use_fork: bool | None = None,
         on_import: Callable[[str], None] = lambda _: None,
+        python: str = "",
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._on_import = on_import
+        self._python = python
+        self._command = python_command(python)
         self._use_fork = sys.platform == "linux" if use_fork is None else use_fork
         self._modules = modules
         # A process with native threads cannot be forked safely; trials set torch's own.
-        own = os.environ if environ is None else environ
+        own = python_environ(python, os.environ if environ is None else environ)
         self._environ = {**own, **dict.fromkeys(_THREAD_VARIABLES, "1"), **_ASK_NVML}
         self._process: subprocess.Popen[bytes] | None = None
         self._is_fresh = False
@@ -130,14 +146,20 @@ class Worker:
             WorkerError: it did not come up; with how it ended or that it hung, what it
                 imported then, and the end of what it printed.
         """
-        self.close()
         began = time.perf_counter()
+        self._launch()
+        self._come_up()
+        self.worker_start_s += time.perf_counter() - began
+
+    def _launch(self) -> None:
+        """Start a zygote, and do not wait for it."""
+        self.close()
         self._log_begin = os.fstat(self._log.fileno()).st_size
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-P", "-m", "slotbench.measure.zygote"),
+                    *(*self._command, "-P", "-m", "slotbench.measure.zygote"),
                     *(str(theirs.fileno()), "fork" if self._use_fork else "inline"),
                     *self._modules,
                 ],
@@ -150,6 +172,10 @@ class Worker:
             )
         self._connection = Connection(ours.detach())
         self._is_fresh = True
+
+    def _come_up(self) -> None:
+        """Wait until the zygote has imported everything; raises as `start_worker`."""
+        assert self._process is not None
         try:
             is_ready, importing = self._await_ready()
         except BaseException:  # Ctrl-C, above all
@@ -161,11 +187,11 @@ class Worker:
             self._process.kill()
             self.close()
             where = f" while it imported {importing}" if importing else ""
+            whose = f" of {self._python}" if self._python else ""
             raise WorkerError(
-                f"the worker process did not start: {ending}{where}, and printed "
+                f"the worker process{whose} did not start: {ending}{where}, and printed "
                 f"{log[-1] if log else 'nothing'}"
             )
-        self.worker_start_s += time.perf_counter() - began
 
     def do(self, task: Task) -> Outcome:
         """Run the task in a child of the zygote; start a new zygote if that one died."""
@@ -228,7 +254,7 @@ class Worker:
 
     def _ensure_worker(self) -> None:
         if self._connection is None or not (self._use_fork or self._is_fresh):
-            self.start_worker()
+            Worker.start_worker(self)
 
     def _receive(self, timeout_s: float) -> Any:
         """Return the worker's next message; None if it died or the time ran out."""
@@ -246,11 +272,14 @@ class Worker:
 
 
 class LocalExecutor(Worker):
-    """Trials of a scenario on this machine.
+    """Trials of a scenario on this machine: a zygote for each interpreter that contenders run in.
 
     Args:
-        scenario: decides what the zygote imports.
+        scenario: decides what the zygotes import.
         use_fork, environ: see `Worker`.
+
+    Raises:
+        ContenderError: there is no such interpreter.
     """
 
     def __init__(
@@ -260,33 +289,86 @@ class LocalExecutor(Worker):
         use_fork: bool | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(_modules(scenario), use_fork=use_fork, environ=environ)
+        named = pythons(scenario.contenders)
+        for python in named:
+            python_command(python)  # before anything is opened that would have to be closed
+        super().__init__(_modules(scenario, ""), use_fork=use_fork, environ=environ)
+        self._is_raced = "" in named
+        self._others = {
+            python: Worker(
+                _modules(scenario, python),
+                use_fork=use_fork,
+                python=python,
+                environ=environ,
+            )
+            for python in named
+            if python
+        }
+
+    def __exit__(self, *exc_info: object) -> None:
+        for other in self._others.values():
+            other.__exit__(*exc_info)
+        super().__exit__(*exc_info)
+
+    def start_worker(self) -> None:
+        """Start a zygote of every interpreter that contenders run in, all at once."""
+        began = time.perf_counter()
+        for worker in self._workers():
+            worker._launch()
+        for worker in self._workers():
+            worker._come_up()
+        self.worker_start_s += time.perf_counter() - began
+
+    def close(self) -> None:
+        """End the workers, and the trial that runs."""
+        for other in self._others.values():
+            other.close()
+        super().close()
+
+    def worker_of(self, contender: Contender | None) -> Worker:
+        """Return the worker of the interpreter that the contender runs in; None runs in this one."""
+        python = "" if contender is None else python_of(contender)
+        return self._others[python] if python else self
 
     def check(self, contender: Contender | None, workload: Workload) -> str:
-        """Make the contender, its policy and one environment in a child."""
+        """Make the contender, its policy and one environment in a child.
+
+        Of no contender, policy and environment are made in every interpreter.
+        """
+        workers = self._workers() if contender is None else [self.worker_of(contender)]
         arguments = {"contender": contender, "workload": workload}
-        outcome = self.do(
-            Task("slotbench.measure.trial:check", arguments, _CHECK_DEADLINE_S)
-        )
-        return outcome.error or str(outcome.value)
+        task = Task("slotbench.measure.trial:check", arguments, _CHECK_DEADLINE_S)
+        for worker in workers:
+            outcome = worker.do(task)
+            problem = outcome.error or str(outcome.value)
+            if problem and contender is None and worker._python:
+                return (
+                    f"in {worker._python}: {problem}"  # as the contender's label would say
+                )
+            if problem:
+                return problem
+        return ""
 
     def run(self, spec: TrialSpec) -> TrialRecord:
         """Run the trial in a child of the zygote; start a new zygote if that one died."""
-        self._ensure_worker()
+        worker = self.worker_of(spec.contender)
+        worker._ensure_worker()
         sent_ns = time.perf_counter_ns()
         started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         arguments = {"spec": spec, "sent_ns": sent_ns, "started_at": started_at}
-        outcome = self.do(
+        outcome = worker.do(
             Task("slotbench.measure.trial:run_trial", arguments, spec.deadline_s)
         )
         record = outcome.value if isinstance(outcome.value, TrialRecord) else None
         if record is None:
-            record = failed(spec, started_at, outcome.error, outcome.stacks + self._tail())
+            stacks = outcome.stacks + worker._tail()
+            record = failed(spec, started_at, outcome.error, stacks)
         return replace(record, duration_s=_since_s(sent_ns))
 
     def calibrate(self, spec: TrialSpec) -> CalibrationRecord:
         """Calibrate in a child of the zygote; start a new zygote if that one died."""
-        self._ensure_worker()
+        worker = self.worker_of(spec.contender)
+        worker._ensure_worker()
         sent_ns = time.perf_counter_ns()
         block = spec.round, spec.cell, spec.attempt
         started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -296,7 +378,7 @@ class LocalExecutor(Worker):
             "seed": spec.seed,
             "started_at": started_at,
         }
-        outcome = self.do(
+        outcome = worker.do(
             Task(
                 "slotbench.measure.calibration:run_calibration",
                 arguments,
@@ -312,7 +394,12 @@ class LocalExecutor(Worker):
                 duration_s=0.0,
                 error=folded(outcome.error),
             )
-        return replace(record, duration_s=_since_s(sent_ns))
+        duration_s = _since_s(sent_ns)
+        return replace(record, duration_s=duration_s, python=python_of(spec.contender))
+
+    def _workers(self) -> list[Worker]:
+        """Those of the interpreters that contenders run in."""
+        return [*([self] if self._is_raced else []), *self._others.values()]
 
 
 def _since_s(at_ns: int) -> float:
@@ -332,14 +419,16 @@ def contender_modules(contenders: Sequence[Contender]) -> list[str]:
     return modules + [f"?{module}" for module in own if module]
 
 
-def _modules(scenario: Scenario) -> list[str]:
+def _modules(scenario: Scenario, python: str) -> list[str]:
+    """Say what the zygote of an interpreter imports."""
     modules = ["slotbench.measure.preload"]
     for cell in scenario.cells:
         if cell.workload.environment is not None:
             modules += environment_modules(cell.workload.environment)
         if cell.workload.model.policy:
             modules.append(f"?{cell.workload.model.policy.partition(':')[0]}")
-    return [*dict.fromkeys(modules), *contender_modules(scenario.contenders)]
+    raced = [one for one in scenario.contenders if python_of(one) == python]
+    return [*dict.fromkeys(modules), *contender_modules(raced)]
 
 
 def environment_modules(environment: GymEnvironment) -> list[str]:

@@ -32,7 +32,14 @@ class FloorSystem:
     Threads: ``client()``, ``start`` and ``shutdown`` by the main thread; each client by
     its actor alone.
     Assumes: storing to and finding in a bytearray, and ``list.append`` and ``list.pop``,
-    each happen as a whole (the GIL).
+    each happen as a whole: under the GIL, or, without one, under the object's own lock (CPython's
+    "Thread Safety Guarantees", from 3.14 on). Whether the server sleeps is read without a lock. That
+    is enough: actor and server each write one thing and look at the other's, and of the two the flags are
+    both written and searched under their lock; if the server searched before an actor's flag was
+    there, that actor sees the token that was there before. A look that comes too late all the same costs
+    ``idle_wait_s``.
+    Without a GIL all actors contend for the flags' one lock, which transports of other designs need not
+    have: they pass the floor more easily there.
     """
 
     def __init__(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from slotbench.compute import arrivals, blocks
+from slotbench.contenders import python_of
 from slotbench.errors import ContenderError, ScenarioError
 from slotbench.measure import budget, design, lanes
 from slotbench.measure.backlog import Backlog
@@ -151,8 +152,8 @@ def run(
         on_progress: told before each trial, and at the end.
         recorded: trials of earlier sittings. Blocks that these hold whole, and that owe no
             repeat, are not measured; one that was broken off is, from its beginning.
-        on_calibration: given what each block's calibration found, before its first trial;
-            None makes none.
+        on_calibration: given what each block's calibrations found, one of every interpreter that its
+            contenders run in, before its first trial; None makes none.
 
     Returns:
         Seconds of calibration, warm-up and measurement, over all trials of this sitting.
@@ -219,12 +220,13 @@ class _Sitting:
             block.attempt,
         )
         if self.on_calibration is not None:
-            attempt.doing = "the calibration"
-            self._tell(f"{where}{_place(specs[0])}: think time and service time")
-            calibration = executor.calibrate(specs[0])
-            with backlog.lock:
-                self.on_calibration(calibration)
-                backlog.observed_s += calibration.duration_s
+            for spec in _one_of_each_python(specs):
+                attempt.doing = "the calibration"
+                self._tell(f"{where}{_place(spec)}: think time and service time")
+                calibration = executor.calibrate(spec)
+                with backlog.lock:
+                    self.on_calibration(calibration)
+                    backlog.observed_s += calibration.duration_s
         for spec in specs:
             attempt.doing = spec.contender.label
             self._tell(where + _describe(spec))
@@ -279,6 +281,14 @@ def _repeats_left(planned: RunRecord, recorded: Sequence[TrialRecord]) -> int:
     num_blocks = sum(map(len, planned.design.blocks))
     allowed = max(1, math.floor(MAX_REPEATED_SHARE * num_blocks))
     return allowed - blocks.num_repeats(planned, recorded)
+
+
+def _one_of_each_python(specs: Sequence[TrialSpec]) -> list[TrialSpec]:
+    """The first trial of every interpreter: think time and service time are its own."""
+    firsts: dict[str, TrialSpec] = {}
+    for spec in specs:
+        firsts.setdefault(python_of(spec.contender), spec)
+    return list(firsts.values())
 
 
 def _describe(spec: TrialSpec) -> str:

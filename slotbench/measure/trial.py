@@ -19,7 +19,15 @@ from tensordict import TensorDictBase
 from slotbench.compute import arrivals, think_times, validity
 from slotbench.contenders import actors_of
 from slotbench.errors import ScenarioError, SlotbenchError
-from slotbench.measure import budget, environments, layouts, machine, policies, systems
+from slotbench.measure import (
+    budget,
+    environments,
+    interpreter,
+    layouts,
+    machine,
+    policies,
+    systems,
+)
 from slotbench.measure.actors import Actor
 from slotbench.measure.crew import WATCH_STEP_S, Crew, ThreadCrew, num_replied
 from slotbench.measure.identity import IdentityCheck
@@ -67,10 +75,12 @@ def run_trial(
         The record, with ``duration_s`` still 0: the executor knows it.
     """
     try:
-        return _Trial(spec, instrument).run(sent_ns, started_at)
+        record = _Trial(spec, instrument).run(sent_ns, started_at)
     except Exception as error:  # noqa: BLE001  # a contender may raise anything; it is recorded
         text = "".join(traceback.format_exception(error))
-        return failed(spec, started_at, f"{type(error).__name__}: {error}", text)
+        record = failed(spec, started_at, f"{type(error).__name__}: {error}", text)
+    # Only now: whatever the trial imports may turn it on.
+    return replace(record, is_gil_enabled=interpreter.is_gil_enabled())
 
 
 def check(contender: Contender | None, workload: Workload) -> str:
@@ -260,6 +270,8 @@ class _Trial:
             perf_counter_s=(ended_ns[1] - origin_ns) / 1e9,
             window=workload.window,
             filled_in_warmup=self._filled_in_warmup,
+            is_gil_enabled=interpreter.is_gil_enabled(),
+            unasked_gil=interpreter.unasked_gil(),
             buffered_frames=budget.buffered_frames(workload, self._spec.contender),
         )
         return TrialRecord(

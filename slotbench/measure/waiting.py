@@ -1,4 +1,4 @@
-"""Spending a given time: asleep, computing under the GIL, or computing without it.
+"""Spending a given time: asleep, computing in Python, or computing without the GIL.
 
 And sleeping until a given moment, unless somebody says stop before.
 """
@@ -17,7 +17,7 @@ _NOGIL_CHUNK: Final = bytes(32 * 1024)
 _PR_SET_TIMERSLACK: Final = 29
 """linux/prctl.h."""
 
-Mode = Literal["idle", "busy", "busy_nogil"]
+Mode = Literal["idle", "busy", "busy_nogil", "work"]
 
 
 def sleep(duration_s: float) -> None:
@@ -27,7 +27,10 @@ def sleep(duration_s: float) -> None:
 
 
 def spin(duration_s: float) -> None:
-    """Compute and hold the GIL, as an environment written in Python does."""
+    """Compute until so much time has passed, and hold the GIL where there is one.
+
+    Time passes for all: who waits for the GIL meanwhile has less left to compute.
+    """
     deadline = time.perf_counter() + duration_s
     while time.perf_counter() < deadline:
         pass
@@ -40,9 +43,20 @@ def spin_nogil(duration_s: float) -> None:
         zlib.crc32(_NOGIL_CHUNK)
 
 
+def work(duration_s: float) -> None:
+    """Compute for so much CPU time of this thread, and hold the GIL where there is one.
+
+    As an environment written in Python does, which has as much to compute whoever computes beside it: under
+    the GIL it takes n threads n times as long.
+    """
+    deadline = time.thread_time() + duration_s
+    while time.thread_time() < deadline:
+        pass
+
+
 def by_mode(mode: Mode) -> Callable[[float], None]:
     """Return the function that spends a duration, in seconds, in this way."""
-    return {"idle": sleep, "busy": spin, "busy_nogil": spin_nogil}[mode]
+    return {"idle": sleep, "busy": spin, "busy_nogil": spin_nogil, "work": work}[mode]
 
 
 class WakingStop:

@@ -5,6 +5,9 @@ child for each trial (milliseconds). A new zygote is started for every round, so
 round has a memory layout of its own. Where fork is not to be trusted (anything but
 Linux) the zygote runs one task in itself and ends.
 
+It may run in another Python than whoever it serves: what is sent is made of plain dataclasses,
+whose pickles every Python from 3.11 on reads of every other.
+
 Protocol, pickled over one socket: it sends the name of each module that it is about to import,
 then ``Ready``; then for every `Task` one `Outcome`.
 It ends when the other side closes, killing a child that still runs, so no trial outlives
@@ -26,6 +29,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import IO, Any, Final
+
+from slotbench.measure import interpreter
+
+_GIL_IS_ON: Final = 77
+"""Exit code of a child that tried an import; few modules end a process with it."""
 
 KILL_GRACE_S: Final = 2.0
 """Between the child's own dump of its stacks and the kill."""
@@ -64,6 +72,7 @@ class Outcome:
 def main(arguments: list[str]) -> None:
     """Serve tasks until the other side closes."""
     descriptor, mode, *modules = arguments
+    interpreter.listen()
     # The user's own modules are importable, but never before the installed ones.
     sys.path.append(os.getcwd())  # noqa: PTH109  # sys.path holds strings
     connection = Connection(int(descriptor))
@@ -72,6 +81,8 @@ def main(arguments: list[str]) -> None:
         # some call sys.exit.
         may_fail = module.startswith("?")
         connection.send(module.removeprefix("?"))  # for whom it takes along, or never ends
+        if may_fail and _may_turn_gil_on(module.removeprefix("?"), mode):
+            continue  # what needs it imports it, in its own process
         with contextlib.suppress(BaseException) if may_fail else contextlib.nullcontext():
             importlib.import_module(module.removeprefix("?"))
     # What was imported is never garbage; collecting it would stop a trial for 0.1 s and more.
@@ -91,6 +102,23 @@ def main(arguments: list[str]) -> None:
         if outcome is None:
             os._exit(0)
         connection.send(outcome)
+
+
+def _may_turn_gil_on(module: str, mode: str) -> bool:
+    """Whether importing it might turn the GIL on, here and so in the trials of others.
+
+    Found by trying in a child, which costs the import once more where there is no GIL, and nothing elsewhere.
+    """
+    if interpreter.is_gil_enabled():
+        return False
+    if mode == "inline":
+        return True
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            importlib.import_module(module)
+        os._exit(_GIL_IS_ON if interpreter.is_gil_enabled() else 0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == _GIL_IS_ON
 
 
 def _fork(task: Task, connection: Connection) -> Outcome | None:

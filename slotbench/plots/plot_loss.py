@@ -30,9 +30,17 @@ FRAME: Final = losses_frame
 
 
 def split(frame: "pd.DataFrame") -> list[Facet]:
-    """A facet a cell, of those that a floor was raced in."""
-    # Contenders that share no GIL have yardsticks of their own, and no floor.
-    return _facets.cells(frame[frame["floor_per_s"].notna() & frame["has_gil"]])
+    """A facet a cell and interpreter, of those that a floor was raced in."""
+    # Contenders whose actors are processes have yardsticks of their own, and no floor.
+    of_cells = _facets.cells(frame[frame["floor_per_s"].notna()])
+    return [
+        Facet(
+            f"{facet.title} · {python}" if python else facet.title,
+            facet.frame[facet.frame["python"] == python],
+        )
+        for facet in of_cells
+        for python in _facets.distinct(facet.frame, "python")
+    ]
 
 
 def loss(frame: "pd.DataFrame", ax: "Axes | None" = None) -> "Axes":

@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Final
 
+from slotbench.measure import interpreter
 from slotbench.profiling._probes import Found, Probes
 from slotbench.records import Contender, TrialRecord, Workload
 
@@ -61,8 +62,10 @@ class GilPass(Probes):
         self._share = 1.0
 
     def before_build(self, contender: Contender) -> None:
-        """Start the sampler, and let it find the GIL."""
+        """Start the sampler, and let it find the GIL; without one nobody waits for it."""
         del contender
+        if not interpreter.is_gil_enabled():
+            return
         ours, theirs = Pipe()
         pid = os.fork()
         if pid == 0:
@@ -78,7 +81,7 @@ class GilPass(Probes):
 
     def before_window(self) -> None:
         """Begin to sample all threads but this one; of very many, some, drawn by chance."""
-        if not _TASKS.is_dir():
+        if self._sampler is None or not _TASKS.is_dir():
             return
         main = threading.get_native_id()
         tids = [tid for task in _TASKS.iterdir() if (tid := int(task.name)) != main]

@@ -11,8 +11,9 @@ History of the format (``schema_version`` in run.json, which holds for its other
    measurement; contenders of the server "collector". All may be absent: versions 1 to 3 read as they are.
 5. Of a workload `load`; of a measurement `open_loop`; of a run `sequential`. All may be absent: versions 1 to 4 read as
    they are.
-6. Of a workload `device`; of a measurement `device`; of a trial `node` and `is_gil_enabled`; of a calibration `node`, `python`
-   and its points' `device_s`; of a run `nodes`, and its accounting's `node_s`. All may be absent: versions 1 to 5 read as they are.
+6. Of a workload `device`, and `mode` "work" of a think time; contenders' option `python`; of a measurement `device`; of a
+   trial `node` and `is_gil_enabled`; of a calibration `node`, `python` and its points' `device_s`; of a run `nodes`, and its
+   accounting's `node_s`. All may be absent: versions 1 to 5 read as they are.
 """
 
 from dataclasses import dataclass

@@ -44,7 +44,8 @@ class ThinkTime:
         distribution: "lognormal" has mean ``mean_ms`` and shape ``sigma`` (the standard
             deviation of the logarithm).
         mode: "idle" sleeps; "busy" computes and holds the GIL; "busy_nogil" computes
-            without it.
+            without it; "work" computes as "busy" does, but for so much CPU time, not until so much time
+            has passed: who has to wait for the GIL or a processor has it all still to do.
         reset_every: steps of an episode: so often a reset adds to the think time; 0 is never.
         reset_ms: what a reset takes,
         reset_max_ms: or, uniformly from ``reset_ms`` to this; None is ``reset_ms``.
@@ -54,7 +55,7 @@ class ThinkTime:
     distribution: Literal["none", "constant", "exponential", "lognormal"] = "none"
     mean_ms: float = 0.0
     sigma: float = 1.0
-    mode: Literal["idle", "busy", "busy_nogil"] = "idle"
+    mode: Literal["idle", "busy", "busy_nogil", "work"] = "idle"
     reset_every: int = 0
     reset_ms: float = 0.0
     reset_max_ms: float | None = None

@@ -18,6 +18,7 @@ _MACHINE: Final = {
     ),
     "versions": (
         "python_version",
+        "gil_enabled",
         "torch_version",
         "tensordict_version",
         "torchrl_version",
@@ -27,6 +28,9 @@ _MACHINE: Final = {
     "code": ("git_commit", "git_dirty", "code_sha256"),
 }
 """What is shown first of the environment; the rest is a click away."""
+
+_VERSION: Final = ".python_version"
+"""How the version of another interpreter is called, behind its name."""
 
 
 def grid(cells: Sequence[Cell]) -> str:
@@ -54,10 +58,21 @@ def window(cells: Iterable[Cell]) -> str:
 
 
 def machine(environment: Mapping[str, Scalar]) -> dict[str, str]:
-    """Machine, versions and code, each in a line."""
+    """Machine, versions, code and other interpreters, each in a line."""
     facts = {}
-    for title, names in _MACHINE.items():
-        said = [f"{name} {environment[name]}" for name in names if name in environment]
+    others = [
+        name.removesuffix(_VERSION) for name in environment if name.endswith(_VERSION)
+    ]
+    of_others = {
+        f"in {python}": tuple(f"{python}.{name}" for name in _MACHINE["versions"])
+        for python in others
+    }
+    for title, names in (_MACHINE | of_others).items():
+        said = [
+            f"{name.removeprefix(title.removeprefix('in ') + '.')} {environment[name]}"
+            for name in names
+            if name in environment
+        ]
         if said:
             facts[title] = ", ".join(said)
     return facts

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from slotbench.contenders import make, parse, split
+from slotbench.contenders import PYTHON, make, parse, split
 from slotbench.errors import ContenderError, ScenarioError
 from slotbench.records import Contender
 from slotbench.scenario._problems import first_problem
@@ -61,6 +61,45 @@ def replaced(
             raise ContenderError(f"--contender: {error}") from None
     _check_duplicates(named, "--contender")
     return (baseline, *(one for one in named if one.label != baseline.label))
+
+
+def in_each_python(
+    contenders: Sequence[Contender], pythons: Sequence[str]
+) -> tuple[Contender, ...]:
+    """Every contender in every interpreter; one that is written in several is one.
+
+    Args:
+        contenders: of which one is the baseline.
+        pythons: as option ``python``; the baseline is that of the first.
+
+    Raises:
+        ScenarioError: an interpreter is there twice, or there are too many contenders.
+        ContenderError: the text is no command.
+    """
+    made: dict[str, Contender] = {}
+    for one in contenders:
+        bare = {key: value for key, value in one.options.items() if key != PYTHON}
+        for place, python in enumerate(pythons):
+            if python in pythons[:place]:
+                raise ScenarioError(f"--python: {show(python)} is there twice; keep one")
+            try:
+                found = make(
+                    one.name,
+                    bare | {PYTHON: python},
+                    one.server,
+                    optional=one.optional,
+                    baseline=one.baseline and place == 0,
+                )
+            except ContenderError as error:
+                raise ContenderError(f"--python: {error}") from None
+            known = made.get(found.label)
+            if known is None or found.baseline:
+                made[found.label] = found
+    if len(made) > MAX_CONTENDERS:
+        raise ScenarioError(
+            f"--python: more than {MAX_CONTENDERS} contenders; keep fewer in one block"
+        )
+    return tuple(made.values())
 
 
 def _expand(table: Table, where: str) -> list[Contender]:

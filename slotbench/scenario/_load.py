@@ -18,6 +18,7 @@ def load(
     *,
     overrides: Sequence[str] = (),
     contenders: Sequence[str] = (),
+    pythons: Sequence[str] = (),
     rounds: int | None = None,
     seed: int | None = None,
 ) -> Scenario:
@@ -28,6 +29,8 @@ def load(
         overrides: ``field=value`` fixes a field, ``field=value,value`` makes it an axis;
             a later one replaces an earlier one.
         contenders: in place of the scenario's, whose baseline stays and comes first.
+        pythons: interpreters, as contenders' option ``python``, in each of which every contender is
+            raced, in place of its own; the baseline is that of the first.
         rounds: in place of the scenario's.
         seed: in place of the scenario's.
 
@@ -43,6 +46,7 @@ def load(
         source=source,
         overrides=overrides,
         contenders=contenders,
+        pythons=pythons,
         rounds=rounds,
         seed=seed,
     )
@@ -55,6 +59,7 @@ def loads(
     source: str = "",
     overrides: Sequence[str] = (),
     contenders: Sequence[str] = (),
+    pythons: Sequence[str] = (),
     rounds: int | None = None,
     seed: int | None = None,
 ) -> Scenario:
@@ -66,6 +71,7 @@ def loads(
         source: the file the text is from, if any; messages begin with it.
         overrides: see `load`.
         contenders: see `load`.
+        pythons: see `load`.
         rounds: see `load`.
         seed: see `load`.
 
@@ -89,6 +95,8 @@ def loads(
     raced = _contenders.from_document(document, where)
     if contenders:
         raced = _contenders.replaced(raced, contenders)
+    if pythons:
+        raced = _contenders.in_each_python(raced, pythons)
     _check_floor(raced, cells, where)
     _check_open(raced, cells, where)
     _check_size(head.rounds, len(cells), len(raced), where)

@@ -191,7 +191,7 @@ class ThinkTime(Table):
     distribution: Literal["none", "constant", "exponential", "lognormal"] = "none"
     mean_ms: Milliseconds = 0.0
     sigma: Annotated[float, Field(gt=0, le=5)] = 1.0
-    mode: Literal["idle", "busy", "busy_nogil"] = "idle"
+    mode: Literal["idle", "busy", "busy_nogil", "work"] = "idle"
     reset_every: Annotated[int, Field(ge=0, le=MAX_EPISODE)] = 0
     reset_ms: Milliseconds = 0.0
     reset_max_ms: Milliseconds | None = None

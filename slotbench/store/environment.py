@@ -21,7 +21,14 @@ from pathlib import Path
 from typing import Final
 
 import slotbench
-from slotbench.contenders import checkout, factory_module, package_of
+from slotbench.contenders import (
+    checkout,
+    factory_module,
+    package_of,
+    python_facts,
+    pythons,
+)
+from slotbench.errors import ContenderError
 from slotbench.records import Contender, Scalar
 
 PACKAGES: Final = ("torch", "tensordict", "torchrl", "gymnasium", "numpy", "pyperf")
@@ -59,7 +66,8 @@ def collect(contenders: Iterable[Contender] = ()) -> dict[str, Scalar]:
         contenders: those from outside or from a checkout add ``<place>.code_sha256``, of their
             package and, but for what is installed, of the modules beside it; checkouts also
             ``<place>.git_commit`` and ``<place>.git_dirty``. The place is the folder as
-            written, or the package.
+            written, or the package. Those in another interpreter add its version, its GIL and its packages,
+            such as ``<python>.python_version``, with the interpreter as written in option ``python``.
 
     Names end in their unit. ``load_avg_*`` and ``runnable_threads`` are of the moment of
     the call. ``machine_id`` tells machines apart without naming one. ``code_sha256`` is of
@@ -69,11 +77,13 @@ def collect(contenders: Iterable[Contender] = ()) -> dict[str, Scalar]:
     """
     environment: dict[str, Scalar] = {}
     sources: list[Callable[[], dict[str, Scalar]]] = [*_SOURCES]
-    sources += [functools.partial(_contender, contender) for contender in contenders]
+    raced = tuple(contenders)
+    sources += [functools.partial(_contender, contender) for contender in raced]
+    sources += [functools.partial(_interpreter, name) for name in pythons(raced) if name]
     for source in sources:
         try:
             found = source()
-        except _UNREADABLE:
+        except (*_UNREADABLE, ContenderError):
             continue
         environment.update(found)
     return dict(sorted(environment.items()))
@@ -228,6 +238,11 @@ def _contender(contender: Contender) -> dict[str, Scalar]:
     if factory_module(contender.name) is None:
         return {}
     return {f"{package}.{k}": v for k, v in _code_of(find_spec(package)).items()}
+
+
+def _interpreter(python: str) -> dict[str, Scalar]:
+    """Tell what another interpreter is, and which packages it has."""
+    return {f"{python}.{name}": value for name, value in python_facts(python).items()}
 
 
 def _code_of(spec: ModuleSpec | None) -> dict[str, Scalar]:

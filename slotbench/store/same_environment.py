@@ -42,5 +42,9 @@ def check_same_environment(
 
 
 def _is_of(measured: frozenset[str], name: str) -> bool:
-    """Whether a fact is one of these; contenders have their own ``<place>.code_sha256``."""
-    return name in measured or name.endswith(".code_sha256")
+    """Whether a fact is one of these.
+
+    Contenders have their own ``<place>.code_sha256``, interpreters their own ``<python>.tensordict_version``.
+    """
+    fact = name.rpartition(".")[2]
+    return name in measured or fact in measured - {"git_commit"}

@@ -49,6 +49,9 @@ class CannedExecutor:
     def check(self, contender: Contender | None, workload: Workload) -> str:
         return self.problem if contender else ""
 
+    def worker_of(self, contender: Contender) -> "CannedExecutor":
+        return self
+
     def do(self, task: Task) -> Outcome:
         if len(self.tasks) == self.fails_at and self.error is not None:
             raise self.error

@@ -183,7 +183,7 @@ def test_wrong_named_contenders_are_called_by_their_option() -> None:
     with raises("--contender: m:f is there twice; keep one"):
         scenario(entry("m:base"), named=("m:f", "m:f"))
     with raises(
-        "--contender: contender torchrl.slot: unknown option x; it has preallocate and collate",
+        "--contender: contender torchrl.slot: unknown option x; it has preallocate and collate and python",
         ContenderError,
     ):
         scenario(entry("m:base"), named=("torchrl.slot[x]",))

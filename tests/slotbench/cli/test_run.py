@@ -69,6 +69,30 @@ def test_a_scenario_is_run_recorded_and_compared(slotbench: Any, small: Path) ->
     assert json.loads(slotbench("compare", "newest", "--format", "json").stdout)
 
 
+def test_both_interpreters_are_raced_when_both_are_given(
+    slotbench: Any, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the same blocks; the record says what each is, and has its calibrations."""
+    (tmp_path / "other").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    interpreters = ("--python", "", "--python", "other")
+    outcome = slotbench("run", small, *interpreters, "--rounds", "1", "--attempts", "1")
+
+    assert outcome.code == 0, outcome.stderr
+    run = package.load(results_dir="results")
+    for name in ("threading", "slot", "slot[preallocate", "floor"):
+        bare = f"{name}]" if "[" in name else name
+        other = f"{name},python=other]" if "[" in name else f"{name}[python=other]"
+        assert {bare, other} <= set(run.trials["contender"])
+    assert sorted(one.python for one in run.stored.calibrations) == ["", "other"]
+    assert "other.python_version" in run.record.environment
+    assert run.trials["is_gil_enabled"].notna().all()
+    assert "threading" in outcome.stdout
+    assert "· other" in slotbench("compare", "newest", "--explain").stdout
+    shown = slotbench("show", "newest", "--json").stdout
+    assert all("is_gil_enabled" in one for one in json.loads(shown)["trials"])
+
+
 @pytest.mark.parametrize("fault", ["swapped", "dropped", "doubled"])
 def test_a_wrong_transport_ends_invalid(slotbench: Any, small: Path, fault: str) -> None:
     """Exit code 3; the table says INVALID and gives the contender no number."""

@@ -143,6 +143,18 @@ def test_without_a_gil_nobody_waits_for_it() -> None:
     assert (found.think_gil_s, found.think_cpu_s) == (0.0, 10e-6)
 
 
+def test_an_amount_of_work_is_everybodys_own() -> None:
+    """It is CPU time that is asked for: under a GIL one computes at a time, and each all of it."""
+    asked = thinking(mode="work")
+    found = demands.calibrated(asked, calibration())
+    free = demands.calibrated(asked, calibration(is_gil_enabled=False))
+
+    assert found is not None
+    assert free is not None
+    assert found.think_gil_s == found.think_cpu_s == pytest.approx(2e-3 + 10e-6)
+    assert (free.think_gil_s, free.think_cpu_s) == (0.0, found.think_cpu_s)
+
+
 def test_a_real_environment_takes_what_it_takes() -> None:
     """Nothing is asked of it, and how much of it holds the GIL is not known."""
     real = dataclasses.replace(

@@ -221,6 +221,16 @@ WARNINGS = [
         "75% of 400 context switches were involuntary: "
         "more threads wanted to run than there are CPUs",
     ),
+    (
+        "gil_back",
+        evidence(unasked_gil="envpool"),
+        "module envpool turned the GIL on in a free-threaded Python",
+    ),
+    (
+        "gil_back",
+        evidence(unasked_gil=""),
+        "a module turned the GIL on in a free-threaded Python",
+    ),
 ]
 
 

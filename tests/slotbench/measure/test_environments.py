@@ -98,7 +98,7 @@ def test_no_think_time_is_no_wait() -> None:
     assert think_times.draw_s(ThinkTime(), seed=0) == []
 
 
-@pytest.mark.parametrize("mode", ["idle", "busy", "busy_nogil"])
+@pytest.mark.parametrize("mode", ["idle", "busy", "busy_nogil", "work"])
 def test_every_way_of_waiting_lasts_as_long_as_asked(mode: Any) -> None:
     """A wait is never shorter than asked."""
     began = time.perf_counter()
@@ -111,7 +111,7 @@ def test_idle_sleeps_and_busy_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only idle actors leave the processor; no time at all is no sleep either."""
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
-    for mode in ("idle", "busy", "busy_nogil"):
+    for mode in ("idle", "busy", "busy_nogil", "work"):
         waiting.by_mode(mode)(0.001)
     waiting.sleep(0.0)
 

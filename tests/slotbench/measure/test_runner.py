@@ -145,6 +145,34 @@ def test_each_attempt_at_a_block_begins_with_a_calibration(scenario: Scenarios) 
     assert observed_s == 6.0
 
 
+def test_every_interpreter_is_calibrated_in_every_block(scenario: Scenarios) -> None:
+    """By its own first trial there, all before the block's first."""
+    executor = DiaryExecutor()
+    raced = ("threading", "slot[python=a]", "slot", "threading[python=a]", "slot[python=b]")
+    planned = plan(scenario(*raced, rounds=2))
+    calibrated: list[CalibrationRecord] = []
+    runner.run(
+        planned,
+        executor,
+        lambda _: None,
+        lambda _: None,
+        on_calibration=calibrated.append,
+    )
+
+    assert len(calibrated) == 2 * 3
+    for number in range(2):
+        first, *rest = (x for x in executor.diary if f"r{number}-" in x)
+        begin = [first, *rest][:4]
+        assert [line.startswith("calibrated") for line in begin] == [True] * 3 + [False]
+        ((_, order),) = planned.design.blocks[number]
+        asked = [order[int(line.rpartition("p")[2])] for line in begin[:3]]
+        pythons = [label.partition("python=")[2][:1] for label in asked]
+        assert sorted(pythons) == ["", "a", "b"]
+        of_all = [label.partition("python=")[2][:1] for label in order]
+        positions = [int(line.rpartition("p")[2]) for line in begin[:3]]
+        assert positions == [of_all.index(python) for python in pythons]
+
+
 def test_failed_trials_do_not_end_the_run(scenario: Scenarios) -> None:
     """Every planned trial is asked for, and progress ends at all of them."""
     kept: list[TrialRecord] = []

@@ -4,6 +4,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from slotbench import contenders
 from slotbench.measure.instrument import Instrument
 from slotbench.measure.trial import run_trial
@@ -39,8 +41,10 @@ def workload(**changes: Any) -> Workload:
 
 
 def spec(name: str, **changes: Any) -> TrialSpec:
-    """A trial of the named contender, on `workload` with these changes."""
+    """A trial of the named contender, on `workload` with these changes; skips without its TorchRL."""
     contender = contenders.parse(name)
+    if contenders.needs_torchrl(contender):
+        pytest.importorskip("torchrl")
     return TrialSpec(
         "t0", 0, "all", 0, 0, 0, contender, workload(**changes), 1, deadline_s=60.0
     )

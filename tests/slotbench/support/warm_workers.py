@@ -53,7 +53,9 @@ class Nursery:
 
         def popen(arguments: Sequence[str], **options: Any) -> Any:
             place = list(arguments).index(_MODULE) + 1
-            if arguments[place + 1] != "fork":
+            # Another interpreter, or this one with flags, is what is started and no other.
+            is_own = list(arguments[:place]) == [sys.executable, "-P", "-m", _MODULE]
+            if not is_own or arguments[place + 1] != "fork":
                 return subprocess.Popen(arguments, **options)
             return self._start(arguments[place:], options)
 

@@ -1,0 +1,200 @@
+"""Contenders of several interpreters in one run: each has limits and a floor of its own."""
+
+import dataclasses
+
+import pytest
+
+from slotbench import contenders, frames
+from slotbench.compute import blocks, environment_diff, losses, predictions
+from slotbench.draw import loss_table, validity
+from slotbench.plots import plot_loss
+from slotbench.records import ThinkTime
+from slotbench.store import StoredRun
+from tests.slotbench.support import grids
+from tests.slotbench.support.calibrations import calibration
+
+FREE = "python3.14t"
+RATES = {
+    "slot": 450.0,
+    f"slot[python={FREE}]": 800.0,
+    "floor": 480.0,
+    f"floor[python={FREE}]": 900.0,
+}
+
+
+@pytest.fixture
+def raced() -> StoredRun:
+    """8 actors with 2 ms to compute each: 500/s under the GIL, and 1 000/s without on 2 processors."""
+    place = grids.cell(8, 1.0)
+    think = ThinkTime("constant", 2.0, mode="work")
+    place = dataclasses.replace(
+        place, workload=dataclasses.replace(place.workload, think_time=think)
+    )
+    rates = {(place.name, label): rate for label, rate in RATES.items()}
+    stored = grids.stored(rates, [place], labels=tuple(RATES))
+    who = tuple(
+        contenders.parse(label, baseline=label == "slot") for label in stored_labels(stored)
+    )
+    scenario = dataclasses.replace(stored.run.scenario, contenders=who)
+    python = {one.label: contenders.python_of(one) for one in who}
+    trials = tuple(
+        dataclasses.replace(one, is_gil_enabled=python[one.contender] != FREE)
+        for one in stored.trials
+    )
+    made = tuple(
+        calibration(
+            place.name,
+            number,
+            python=name,
+            is_gil_enabled=name != FREE,
+            work_s=0.0,
+            think_excess_s=0.0,
+        )
+        for number in range(5)
+        for name in ("", FREE)
+    )
+    run = dataclasses.replace(stored.run, scenario=scenario)
+    return dataclasses.replace(stored, run=run, trials=trials, calibrations=made)
+
+
+def stored_labels(stored: StoredRun) -> list[str]:
+    return [who.label for who in stored.run.scenario.contenders]
+
+
+def test_each_interpreter_has_a_floor_and_a_bound_of_its_own(raced: StoredRun) -> None:
+    """The GIL bounds the one, processors the other."""
+    found = losses.losses(raced.run, raced.trials, raced.calibrations)
+    ours, free = (loss.yardsticks for loss in found)
+
+    assert (ours.python, ours.has_gil, ours.limit) == ("", True, "GIL")
+    assert (free.python, free.has_gil, free.limit) == (FREE, False, "processors")
+    assert (ours.num_calibrations, free.num_calibrations) == (5, 5)
+    assert (ours.bound_per_s, free.bound_per_s) == pytest.approx((500.0, 1000.0))
+    assert (ours.floor_per_s, free.floor_per_s) == pytest.approx((480.0, 900.0), rel=0.01)
+    assert ours.is_one_process
+    assert free.is_one_process
+
+
+def test_a_cells_bound_is_the_highest_of_its_interpreters(raced: StoredRun) -> None:
+    """No contender of the cell can exceed it."""
+    (bound,) = losses.bounds(raced.run, raced.trials, raced.calibrations).values()
+
+    assert bound == pytest.approx(1000.0)
+
+
+def test_a_calibration_that_failed_harms_its_own_interpreter_alone(
+    raced: StoredRun,
+) -> None:
+    made = tuple(
+        dataclasses.replace(one, status="failed", error="it raised")
+        if one.python == FREE
+        else one
+        for one in raced.calibrations
+    )
+    found = losses.losses(raced.run, raced.trials, made)
+
+    assert [x.yardsticks.num_calibrations for x in found] == [5, 0]
+    assert [x.yardsticks.failure for x in found] == ["", "it raised"]
+
+
+def test_each_interpreter_has_a_table_and_a_plot(raced: StoredRun) -> None:
+    """With its name, and a word where there was no GIL."""
+    found = losses.losses(raced.run, raced.trials, raced.calibrations)
+    ours, free = loss_table.tables(found)
+    frame = frames.losses_frame(raced)
+
+    assert free.name == f"{ours.name} · {FREE}"
+    assert "without a GIL" in free.notes[0]
+    assert "without a GIL" not in "".join(ours.notes)
+    assert list(frame["python"]) == ["", FREE]
+    assert list(frame["has_gil"]) == [True, False]
+    facets = plot_loss.split(frame)
+    assert [facet.title for facet in facets] == [ours.name, free.name]
+    assert [list(facet.frame["contender"]) for facet in facets] == [
+        ["slot"],
+        [f"slot[python={FREE}]"],
+    ]
+
+
+def test_an_interpreter_has_no_gil_only_if_no_trial_had_one(raced: StoredRun) -> None:
+    """One trial in which a module turned it on is enough; silence is no proof."""
+    assert blocks.without_gil(raced.run, raced.trials) == {FREE}
+    last = max(n for n, one in enumerate(raced.trials) if FREE in one.contender)
+    for said in (True, None):
+        changed = list(raced.trials)
+        changed[last] = dataclasses.replace(changed[last], is_gil_enabled=said)
+        expected = {FREE} if said is None else set()
+        assert blocks.without_gil(raced.run, changed) == expected
+    silent = [dataclasses.replace(one, is_gil_enabled=None) for one in raced.trials]
+    assert blocks.without_gil(raced.run, silent) == set()
+
+
+def test_nothing_is_predicted_without_a_gil(raced: StoredRun) -> None:
+    """Costs of transports were fitted under one."""
+    checked, found = predictions.check(raced.run, raced.trials, raced.calibrations)
+    gilless = [dataclasses.replace(one, is_gil_enabled=False) for one in raced.trials]
+    of_none, none = predictions.check(raced.run, gilless, raced.calibrations)
+
+    assert [one.contender for one in found] == ["slot"]
+    assert (checked.num_left_out, of_none.num_left_out) == (1, 2)
+    assert none == ()
+
+
+def test_trials_say_whether_they_had_a_gil(raced: StoredRun) -> None:
+    """In the frame, which is the CSV's, too, and in what is shown of the run."""
+    environment = {
+        f"{FREE}.python_version": "3.14.7",
+        f"{FREE}.torch_version": "2.13.0",
+    }
+    run = dataclasses.replace(
+        raced.run, environment={**raced.run.environment, **environment}
+    )
+    shown = validity.show_run(dataclasses.replace(raced, run=run))
+    frame = frames.trials_frame(raced)
+
+    assert set(frame["is_gil_enabled"][frame["contender"].str.contains(FREE)]) == {False}
+    assert set(frame["is_gil_enabled"][~frame["contender"].str.contains(FREE)]) == {True}
+    assert f"{FREE}: Python 3.14.7 · torch 2.13.0 · GIL off in 10 trials" in shown
+    assert "the run itself: Python 3.11 · GIL on in 15 trials" in shown
+
+
+def test_a_run_under_the_gil_alone_says_nothing_of_it() -> None:
+    """It goes without saying; earlier records do not know."""
+    stored = grids.small_grid()
+    on = tuple(dataclasses.replace(one, is_gil_enabled=True) for one in stored.trials)
+    for trials in (stored.trials, on):
+        shown = validity.show_run(dataclasses.replace(stored, trials=trials))
+        assert "GIL" not in shown
+    off = tuple(dataclasses.replace(one, is_gil_enabled=False) for one in stored.trials)
+    shown = validity.show_run(dataclasses.replace(stored, trials=off))
+    assert "the run itself: Python 3.11 · GIL off in" in shown
+
+
+@pytest.mark.parametrize(
+    ("fact", "forbids"),
+    [
+        ("python_version", True),
+        ("gil_enabled", True),
+        ("torch_version", True),
+        ("numpy_version", False),
+    ],
+)
+def test_facts_of_another_interpreter_weigh_as_much_as_ours(
+    fact: str, forbids: bool
+) -> None:
+    ours, other = (
+        environment_diff.differences({name: "1"}, {name: "2"})[0]
+        for name in (fact, f"{FREE}.{fact}")
+    )
+
+    assert (other.forbids, other.why) == (ours.forbids, ours.why) == (forbids, ours.why)
+    assert other.name == f"{FREE}.{fact}"
+
+
+def test_a_checkouts_commit_is_not_slotbenchs() -> None:
+    """Only facts of interpreters are named behind a dot as ours are."""
+    (found,) = environment_diff.differences(
+        {"../base.git_commit": "1"}, {"../base.git_commit": "2"}
+    )
+
+    assert found.why == "another setting"
