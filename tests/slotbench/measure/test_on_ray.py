@@ -123,7 +123,9 @@ def test_a_node_killed_in_mid_sweep_loses_nothing(
     assert all(len(labels) == 1 for labels in homes.values())
     calibrated = blocks.counted_calibrations(found.run, found.trials, found.calibrations)
     assert {
-        (r, c, x.attempt): {x.node} for c, of in calibrated.items() for r, x in of.items()
+        (r, c, x.attempt): {x.node}
+        for (c, _), of in calibrated.items()
+        for r, x in of.items()
     } == {(t.round, t.cell, t.attempt): {t.node} for t in counted}
     assert found.run.design == here.run.design
     assert {f.name for f in fields(here.trials[0])} == {f.name for f in fields(counted[0])}
