@@ -23,7 +23,8 @@ import scipy.stats
 import slotbench
 from slotbench import scenario, store
 from slotbench.api import CheckedPredictions, Run
-from slotbench.compute import loads, transport_costs, validity
+from slotbench.compute import loads, nodes, transport_costs, validity
+from slotbench.contenders import python_of
 from slotbench.draw import (
     as_md,
     looks,
@@ -40,6 +41,7 @@ from slotbench.draw import (
 from slotbench.draw import profile as drawn
 from slotbench.draw.as_md import escape
 from slotbench.exports import primitives
+from slotbench.frames import ratios_by_node_frame
 from slotbench.records import RunRecord, TrialRecord
 
 ROOT = Path(__file__).parent.parent
@@ -148,6 +150,8 @@ REAL_ANTS: Final = 'num_slots=16, environment={"id":"Ant-v5","options":{"include
 HISTORY: Final = REFERENCE / "history"
 UNDER_LOAD: Final = REFERENCE / "latency_vs_load"
 CLOSE_CALL: Final = REFERENCE / "close_call"
+GIL: Final = REFERENCE / "gil"
+ON_RAY: Final = REFERENCE / "quickstart_on_ray"
 PROFILE: Final = ROOT / "results/reference/quickstart-profile"
 SLO: Final = ROOT / "results/reference/quickstart-slo"
 
@@ -866,6 +870,62 @@ def _raced(row: Any) -> str:
     return f"{_per_s(row.value)}, {units.ratio(row.ratio.point)} {interval}"
 
 
+def gil_table() -> str:
+    """A row a contender and a way to think, a column a Python; ratios to the same contender in the first."""
+    if not (GIL / "run.json").is_file():
+        return "No run of it is recorded here yet."
+    run = slotbench.load(GIL)
+    raced = run.record.scenario.contenders
+    pythons = list(dict.fromkeys(python_of(one) for one in raced))
+    table = []
+    for cell in (one.name for one in run.record.scenario.cells):
+        for name in dict.fromkeys(one.name for one in raced):
+            labels = {python_of(one): one.label for one in raced if one.name == name}
+            rows = {
+                row.contender: row
+                for row in _rows(run, labels[pythons[0]])
+                if row.cell == cell
+            }
+            found = [_raced(rows[labels[python]]) for python in pythons]
+            table.append([f"{cell.rpartition('=')[2]}, `{name}`", *found])
+    return as_md.pipes(["actors, contender", *(f"`{one}`" for one in pythons)], table, {0})
+
+
+def cluster_lines() -> str:
+    """What ``slotbench show`` says of the nodes of the run on a cluster."""
+    if not (ON_RAY / "run.json").is_file():
+        return "No run of it is recorded here yet."
+    run = slotbench.load(ON_RAY)
+    said = [*nodes.notes(run.record.nodes), *nodes.lines(run.record, run.stored.trials)]
+    return "\n".join(["```text", *said, "```"])
+
+
+def cluster_ratios() -> str:
+    """A row a contender and cell: its ratio on all nodes, and on each alone."""
+    if not (ON_RAY / "run.json").is_file():
+        return "No run of it is recorded here yet."
+    run = slotbench.load(ON_RAY)
+    alone = ratios_by_node_frame(run.stored)
+    labels = list(dict.fromkeys(alone["node"]))
+    table = []
+    for row in _rows(run, None):
+        if row.is_baseline or row.ratio is None:
+            continue
+        of_row = alone[(alone["cell"] == row.cell) & (alone["contender"] == row.contender)]
+        by_node = {one.node: one for one in of_row.itertuples()}
+        cells = [
+            f"{by_node[n].ratio:.2f}× [{by_node[n].ratio_low:.2f}, {by_node[n].ratio_high:.2f}]"
+            if n in by_node and math.isfinite(by_node[n].ratio_low)
+            else "–"
+            for n in labels
+        ]
+        table.append(
+            [f"{row.cell}, `{row.contender}`".replace("_", r"\_"), _raced(row), *cells]
+        )
+    header = ["cell, contender", "all nodes", *(f"{label} alone" for label in labels)]
+    return as_md.pipes(header, table, {0})
+
+
 def twins_table() -> str:
     """A row for every contender of every pair in the recorded runs of TWINS, and their count."""
     recorded = [name for name in TWINS if (REFERENCE / name / "run.json").is_file()]
@@ -1033,6 +1093,9 @@ BLOCKS: Final[dict[tuple[str, str], Callable[[], str]]] = {
     },
     ("docs/predict.md", "predict-servers"): how_many_servers,
     ("docs/predict.md", "predict-tails"): how_long_tails,
+    ("docs/scaling.md", "gil"): gil_table,
+    ("docs/scaling.md", "nodes"): cluster_lines,
+    ("docs/scaling.md", "ratios-by-node"): cluster_ratios,
     ("docs/scenarios.md", "library"): library_table,
     ("docs/real-environments.md", "twins"): twins_table,
     ("docs/end-to-end.md", "collector"): functools.partial(races_table, *COLLECTED),
