@@ -153,6 +153,25 @@ def test_outputs_are_told_from_what_was_passed_on() -> None:
     assert reply.get("observation").unique().tolist() == [2.0]
 
 
+def test_an_observation_under_another_key_is_an_output() -> None:
+    """A policy that acts as it sees gives an action; in a batch of its own, or in the one it got."""
+    device = LateDevice(at_once=True)
+
+    def repeats(batch: TensorDictBase) -> TensorDictBase:
+        return batch.set("action", batch.get("observation"))
+
+    def repeats_alone(batch: TensorDictBase) -> TensorDictBase:
+        return TensorDict({"action": batch.get("observation")}, batch.batch_size)
+
+    for policy, keys in (
+        (repeats, {"observation", REQUEST_ID, "action"}),
+        (repeats_alone, {"action"}),
+    ):
+        reply = on(device, policy)(torch.stack(requests([3.0, 4.0])))
+        assert set(reply.keys()) == keys
+        assert reply.get("action")[:, 0].tolist() == [3.0, 4.0]
+
+
 def test_times_are_those_between_marks() -> None:
     """Two leaves in, one out, one kernel; nothing is read before it is asked for."""
     device = LateDevice()
