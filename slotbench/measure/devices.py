@@ -50,7 +50,8 @@ class Event(Protocol):
 class Device(Protocol):
     """What computes the policy.
 
-    Threads: `start`, `event` and `synchronize` by any; the rest by the one that serves.
+    Threads: `start` and `synchronize` by any, `event` by the one that starts it; the rest by the one that
+    serves.
 
     Attributes:
         name: as torch names it, with its number: "cuda:0".
@@ -193,8 +194,9 @@ class CudaDevice:
             _sleep(round(duration_s * self._cycles_per_s))
 
     def event(self) -> Event:
-        """See `Device.event`."""
+        """See `Device.event`: recorded once, since CUDA makes it only then, which takes its time."""
         event: Event = _new_event(enable_timing=True)
+        event.record()
         return event
 
     def synchronize(self) -> None:

@@ -437,8 +437,10 @@ class FakeEvent:
 
     def __init__(self, *, enable_timing: bool) -> None:
         assert enable_timing
+        self.is_made = False
 
-    def record(self) -> None: ...
+    def record(self) -> None:
+        self.is_made = True
 
     def synchronize(self) -> None: ...
 
@@ -468,6 +470,17 @@ def test_a_gpu_is_kept_busy_for_as_many_cycles_as_take_that_long(
 
     assert probes == len(rising) + len(steady)
     assert FakeEvent.cycles[probes:] == [round(1_000_000 / 0.999)]
+
+
+def test_a_gpus_marks_are_made_before_they_are_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """CUDA makes an event when it is first recorded: that is not to be in a batch's time."""
+    monkeypatch.setattr(devices, "_new_event", FakeEvent)
+
+    event = devices.CudaDevice(0).event()
+    assert isinstance(event, FakeEvent)
+    assert event.is_made
 
 
 def test_on_the_host_nothing_is_wrapped(workload: Workloads) -> None:
