@@ -69,7 +69,8 @@ class Yardsticks:
         limit: of the bound of the mean demands; None likewise.
         free_per_s: what a free transport serves, likewise.
         free_batch_size: its rows per batch, likewise.
-        floor_per_s: bare threads and locks; None where no floor was raced.
+        floor_per_s: bare threads and locks; None where no floor was raced, and where the policy computes
+            on a device: the floor's batches make no way there and back.
         batching: bound over free transport; its interval is that of the calibrations.
         waking: free transport over floor, paired by block; None without a floor.
     """
@@ -102,7 +103,7 @@ class Loss:
         measured_per_s: the contender's own.
         mean_batch_size: its rows per batch.
         transport: floor over contender, paired by block; below 1 the transport is ahead of the
-            floor, which wakes actors in a row. None without a floor.
+            floor, which wakes actors in a row. None without a floor to hold it against.
         overhead: free transport over contender: waking and transport together, paired by block;
             None where the free transport's is not known.
     """
@@ -373,6 +374,9 @@ def _of_cell(
     metric = get_metric(METRIC)
     contenders = run.scenario.contenders
     floor = next((who for who in contenders if who.name == FLOOR), None)
+    # Its S(n) is slept on the host: it knows nothing of a batch's way to a device and back.
+    if cell.workload.device != "cpu":
+        floor = None
     floors = pairing.values(cell.name, floor.label, metric) if floor else {}
     # Made only where there is such a contender: a simulation each round.
     of: dict[bool, tuple[_Rounds, Mapping[int, float], Yardsticks]] = {}
