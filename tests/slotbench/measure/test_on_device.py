@@ -13,7 +13,15 @@ import torch
 from tensordict import TensorDict, TensorDictBase, lazy_stack
 
 from slotbench.errors import ScenarioError
-from slotbench.measure import calibration, devices, on_device, policies, summary, trial
+from slotbench.measure import (
+    calibration,
+    devices,
+    on_device,
+    policies,
+    summary,
+    systems,
+    trial,
+)
 from slotbench.measure.identity import REPLY_ID, REQUEST_ID
 from slotbench.measure.on_device import DeviceLog, DevicePolicy
 from slotbench.measure.served import ServedModel
@@ -351,31 +359,33 @@ def test_the_floor_leaves_the_device_alone(
 
 
 @pytest.mark.parametrize(
-    ("name", "crew", "starts"),
-    [("slot", "ThreadCrew", 1), ("torchrl.shared_memory", "ProcessCrew", 0)],
+    ("name", "crew"),
+    [("slot", "ThreadCrew"), ("torchrl.shared_memory", "ProcessCrew")],
 )
 def test_what_is_still_to_be_forked_has_not_met_the_device(
     name: str,
     crew: str,
-    starts: int,
     device: LateDevice,
     spec: Callable[..., TrialSpec],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Threads find it started; processes are forked first, and samples for them are made on the host."""
+    """Samples for actors in processes are made on the host; when all are forked, it is started."""
     if name.startswith("torchrl"):
         pytest.importorskip("torchrl")
     found: list[int] = []
 
-    def start(*_: Any) -> None:
+    def start(_: Any, serve: Callable[[], None]) -> None:
+        found.append(device.num_starts)
+        serve()
         found.append(device.num_starts)
         raise RuntimeError("enough")
 
     monkeypatch.setattr(getattr(trial, crew), "start", start)
+    monkeypatch.setattr(systems.TransportSystem, "start", lambda _: None)
     record = trial.run_trial(spec(name, device="cuda"), sent_ns=0, started_at="")
 
     assert record.error == "RuntimeError: enough"
-    assert found == [starts]
+    assert found == [0, 1]
 
 
 def test_a_calibration_times_the_forward_there(
