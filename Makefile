@@ -50,7 +50,9 @@ selftest: $(STAMP)
 GPU_PYTHON ?= $(BIN)/python
 GPU_DEVICE ?= cuda
 GPU_RESULTS ?= results
-GPU_RUN = $(GPU_PYTHON) -m slotbench run --set device=$(GPU_DEVICE) --attempts 1 --results $(GPU_RESULTS)
+# Trials are forked from a process that looks for slotbench along Python's path, not in this folder.
+GPU_PATH = PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}"
+GPU_RUN = $(GPU_PATH) $(GPU_PYTHON) -m slotbench run --set device=$(GPU_DEVICE) --attempts 1 --results $(GPU_RESULTS)
 record-gpu:
 	$(GPU_PYTHON) -m pytest -q -p no:cacheprovider -k a_gpu tests/slotbench/measure/test_on_device.py tests/transports/test_pinned.py
 	$(GPU_RUN) rl_pixels_8 --rounds 4 --contender slot --contender 'slot[pin_memory]' --contender 'torchrl.slot[collate=lazy_stack]'

@@ -68,7 +68,8 @@ class Yardsticks:
         limit: of the bound of the mean demands; None likewise.
         free_per_s: what a free transport serves, likewise.
         free_batch_size: its rows per batch, likewise.
-        floor_per_s: bare threads and locks; None where no floor was raced.
+        floor_per_s: bare threads and locks; None where no floor was raced, and where the policy computes
+            on a device: the floor's batches make no way there and back.
         batching: bound over free transport; its interval is that of the calibrations.
         waking: free transport over floor, paired by block; None without a floor.
         is_one_process: the actors are threads of one process. Where they are processes, threads' floor is
@@ -107,7 +108,7 @@ class Loss:
         measured_per_s: the contender's own.
         mean_batch_size: its rows per batch.
         transport: floor over contender, paired by block; below 1 the transport is ahead of the
-            floor, which wakes actors in a row. None without a floor.
+            floor, which wakes actors in a row. None without a floor to hold it against.
         overhead: free transport over contender: waking and transport together, paired by block;
             None where the free transport's is not known.
     """
@@ -403,10 +404,12 @@ def _of_cell(
     """
     metric = get_metric(METRIC)
     contenders = run.scenario.contenders
+    # Its S(n) is slept on the host: it knows nothing of a batch's way to a device and back.
+    on_host = cell.workload.device == "cpu"
     floors: dict[str, Mapping[int, float]] = {
         python_of(who): pairing.values(cell.name, who.label, metric)
         for who in contenders
-        if who.name == FLOOR
+        if who.name == FLOOR and on_host
     }
     # Made only where there is such a contender: a simulation each round.
     of: dict[tuple[str, bool], tuple[_Rounds, Mapping[int, float], Yardsticks]] = {}

@@ -22,6 +22,10 @@ from slotbench.errors import ScenarioError
 _PROBE_CYCLES: Final = 5_000_000
 """Of a GPU's clock, some 3 ms: long against the launch of a kernel."""
 _PROBES: Final = 5
+"""In a row, none of them faster than the fastest before: an idle GPU's clock rises for a while."""
+_MAX_PROBES: Final = 200
+_FASTER: Final = 0.99
+"""Of the fastest time so far; what is less is chance."""
 
 
 # torch says nothing of their types. The first is torch's own, for its tests: nothing public keeps a GPU
@@ -46,7 +50,8 @@ class Event(Protocol):
 class Device(Protocol):
     """What computes the policy.
 
-    Threads: `start`, `event` and `synchronize` by any; the rest by the one that serves.
+    Threads: `start` and `synchronize` by any, `event` by the one that starts it; the rest by the one that
+    serves.
 
     Attributes:
         name: as torch names it, with its number: "cuda:0".
@@ -189,8 +194,9 @@ class CudaDevice:
             _sleep(round(duration_s * self._cycles_per_s))
 
     def event(self) -> Event:
-        """See `Device.event`."""
+        """See `Device.event`: recorded once, since CUDA makes it only then, which takes its time."""
         event: Event = _new_event(enable_timing=True)
+        event.record()
         return event
 
     def synchronize(self) -> None:
@@ -198,13 +204,18 @@ class CudaDevice:
         torch.cuda.synchronize(self._index)
 
     def _timed_cycles_per_s(self) -> float:
-        """Time the kernel of `busy`; the fastest of several counts: clocks rise with use."""
+        """Time the kernel of `busy` until it gets no faster; the fastest counts: clocks rise with use."""
         begin, end = self.event(), self.event()
         fastest_ms = float("inf")
-        for _ in range(_PROBES):
+        num_steady = 0
+        for _ in range(_MAX_PROBES):
             begin.record()
             _sleep(_PROBE_CYCLES)
             end.record()
             end.synchronize()
-            fastest_ms = min(fastest_ms, begin.elapsed_time(end))
+            took_ms = begin.elapsed_time(end)
+            num_steady = 0 if took_ms < _FASTER * fastest_ms else num_steady + 1
+            fastest_ms = min(fastest_ms, took_ms)
+            if num_steady == _PROBES:
+                break
         return _PROBE_CYCLES / (fastest_ms / 1e3)

@@ -161,7 +161,7 @@ class DevicePolicy:
             return self._serve_there(batch, marks, self._policy)
         leaves = self.read(batch)
         given = self._batch_there(leaves, num_rows)
-        before = _versions(leaves)
+        before = self._versions(leaves)
         marks.forward.record()
         result = self._policy(given)
         marks.returning.record()
@@ -176,7 +176,7 @@ class DevicePolicy:
         return reply
 
     def _outputs(
-        self, result: TensorDictBase, before: Mapping[int, int | None]
+        self, result: TensorDictBase, before: Mapping[tuple[Any, int], int | None]
     ) -> tuple[list[tuple[Any, Any]], bool]:
         """Enqueue the outputs' way to the host.
 
@@ -186,12 +186,12 @@ class DevicePolicy:
 
         Returns:
             Key and value of each output; whether the result has the observation, too: what the policy
-            was given, and has not written to, stays here.
+            was given, and has not written to, stays here. Under another key it is an output.
         """
         outputs = []
         passes_on = False
         for key, value in result.items(include_nested=True, leaves_only=True):
-            version = before.get(id(value))
+            version = before.get((key, id(value)))
             if version is not None and value._version == version:
                 passes_on = True
             elif isinstance(value, torch.Tensor):
@@ -251,6 +251,15 @@ class DevicePolicy:
             batch.set(key, leaf)
         return batch
 
+    def _versions(
+        self, leaves: Sequence[torch.Tensor]
+    ) -> dict[tuple[Any, int], int | None]:
+        """By key and identity, how often each was written to; of inference mode's nobody knows."""
+        return {
+            (key, id(leaf)): None if leaf.is_inference() else leaf._version
+            for key, leaf in zip(self._keys, leaves, strict=True)
+        }
+
     def _in_pinned_memory(self, batch: TensorDictBase) -> list[torch.Tensor]:
         """The leaves of a host's batch, [n, …] each, where the device can copy them from by itself.
 
@@ -286,11 +295,6 @@ class DevicePolicy:
             rows = max(num_rows, self._max_rows)
             buffer = self._buffers[number] = self._device.pinned((rows, *shape), dtype)
         return buffer[:num_rows]
-
-
-def _versions(leaves: Sequence[torch.Tensor]) -> dict[int, int | None]:
-    """By each tensor's identity, how often it was written to; of inference mode's nobody knows."""
-    return {id(leaf): None if leaf.is_inference() else leaf._version for leaf in leaves}
 
 
 def _seconds(times_ms: Sequence[float]) -> NDArray[np.float64]:

@@ -212,9 +212,6 @@ class _Trial:
 
     def run(self, sent_ns: int, started_at: str) -> TrialRecord:
         workload = self._spec.workload
-        if self._on_device is not None and actors_of(self._spec.contender) == "threads":
-            # Else later, in the server's thread: what is still to be forked must not have met CUDA.
-            self._on_device.start()
         crashes: list[str] = []
         threading.excepthook = lambda crash: crashes.append(_text(crash.exc_value))
         self._crew.start(self._serve)
@@ -290,7 +287,13 @@ class _Trial:
         return None if log is None else log.without_first(self._model.num_forgotten)
 
     def _serve(self) -> None:
-        """Start the server, and see which processes the trial consists of."""
+        """Start the device and the server, and see which processes the trial consists of.
+
+        Actors in processes have been forked, none has begun. A collector's envs have, and its server may
+        be in another process: there the device is started with the first batch.
+        """
+        if self._on_device is not None and actors_of(self._spec.contender) != "collector":
+            self._on_device.start()
         self._system.start()
         self._companions = machine.companions()
 

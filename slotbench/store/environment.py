@@ -185,8 +185,8 @@ def _gpu() -> dict[str, Scalar]:
     if tool is None:
         return {}
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None and not visible.strip(" -1"):
-        return {}  # "" and "-1" hide all
+    if visible is not None and visible.strip() in {"", "-1"}:
+        return {}  # either hides all
     command = [tool, f"--query-gpu={','.join(_GPU_FACTS)}", "--format=csv,noheader,nounits"]
     command += [] if visible is None else [f"--id={visible}"]
     text = subprocess.run(
@@ -194,12 +194,14 @@ def _gpu() -> dict[str, Scalar]:
     ).stdout
     rows = [[field.strip() for field in line.split(",")] for line in text.splitlines()]
     names, drivers, memories_mib = zip(*rows, strict=True)
-    return {
+    found: dict[str, Scalar] = {
         "gpu_count": len(rows),
         "gpu_name": ", ".join(dict.fromkeys(names)),
         "gpu_driver_version": drivers[0],
-        "gpu_memory_mib": int(memories_mib[0]),
     }
+    if memories_mib[0].isdigit():  # "[N/A]" where it is the host's
+        found["gpu_memory_mib"] = int(memories_mib[0])
+    return found
 
 
 def _cuda() -> dict[str, Scalar]:

@@ -238,6 +238,19 @@ def test_without_a_floor_waking_and_transport_are_one() -> None:
     assert loss.verdict is None
 
 
+def test_the_floor_is_no_yardstick_of_a_policy_on_a_device() -> None:
+    """Its batches make no way there and back: that would be laid to the transports."""
+    place = grids.cell(64, 1.0)
+    there = dataclasses.replace(
+        place, workload=dataclasses.replace(place.workload, device="cuda")
+    )
+    rates = {(place.name, label): 5e3 for label in THREE}
+    loss = ask(grids.stored(rates, [there], labels=THREE))[place.name, "slot"]
+
+    assert loss.transport is loss.yardsticks.waking is loss.yardsticks.floor_per_s is None
+    assert loss.overhead is not None
+
+
 def test_the_largest_loss_is_named_where_intervals_do_not_overlap() -> None:
     """64 000/s bound, 32 000/s free: what the floor serves says who loses most."""
     cell = grids.cell(64, 1.0).name

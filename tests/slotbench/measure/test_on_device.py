@@ -13,7 +13,15 @@ import torch
 from tensordict import TensorDict, TensorDictBase, lazy_stack
 
 from slotbench.errors import ScenarioError
-from slotbench.measure import calibration, devices, on_device, policies, summary, trial
+from slotbench.measure import (
+    calibration,
+    devices,
+    on_device,
+    policies,
+    summary,
+    systems,
+    trial,
+)
 from slotbench.measure.identity import REPLY_ID, REQUEST_ID
 from slotbench.measure.on_device import DeviceLog, DevicePolicy
 from slotbench.measure.served import ServedModel
@@ -151,6 +159,25 @@ def test_outputs_are_told_from_what_was_passed_on() -> None:
 
     reply = on(device, writes)(torch.stack(requests([1.0])))
     assert reply.get("observation").unique().tolist() == [2.0]
+
+
+def test_an_observation_under_another_key_is_an_output() -> None:
+    """A policy that acts as it sees gives an action; in a batch of its own, or in the one it got."""
+    device = LateDevice(at_once=True)
+
+    def repeats(batch: TensorDictBase) -> TensorDictBase:
+        return batch.set("action", batch.get("observation"))
+
+    def repeats_alone(batch: TensorDictBase) -> TensorDictBase:
+        return TensorDict({"action": batch.get("observation")}, batch.batch_size)
+
+    for policy, keys in (
+        (repeats, {"observation", REQUEST_ID, "action"}),
+        (repeats_alone, {"action"}),
+    ):
+        reply = on(device, policy)(torch.stack(requests([3.0, 4.0])))
+        assert set(reply.keys()) == keys
+        assert reply.get("action")[:, 0].tolist() == [3.0, 4.0]
 
 
 def test_times_are_those_between_marks() -> None:
@@ -332,31 +359,33 @@ def test_the_floor_leaves_the_device_alone(
 
 
 @pytest.mark.parametrize(
-    ("name", "crew", "starts"),
-    [("slot", "ThreadCrew", 1), ("torchrl.shared_memory", "ProcessCrew", 0)],
+    ("name", "crew"),
+    [("slot", "ThreadCrew"), ("torchrl.shared_memory", "ProcessCrew")],
 )
 def test_what_is_still_to_be_forked_has_not_met_the_device(
     name: str,
     crew: str,
-    starts: int,
     device: LateDevice,
     spec: Callable[..., TrialSpec],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Threads find it started; processes are forked first, and samples for them are made on the host."""
+    """Samples for actors in processes are made on the host; when all are forked, it is started."""
     if name.startswith("torchrl"):
         pytest.importorskip("torchrl")
     found: list[int] = []
 
-    def start(*_: Any) -> None:
+    def start(_: Any, serve: Callable[[], None]) -> None:
+        found.append(device.num_starts)
+        serve()
         found.append(device.num_starts)
         raise RuntimeError("enough")
 
     monkeypatch.setattr(getattr(trial, crew), "start", start)
+    monkeypatch.setattr(systems.TransportSystem, "start", lambda _: None)
     record = trial.run_trial(spec(name, device="cuda"), sent_ns=0, started_at="")
 
     assert record.error == "RuntimeError: enough"
-    assert found == [starts]
+    assert found == [0, 1]
 
 
 def test_a_calibration_times_the_forward_there(
@@ -418,8 +447,10 @@ class FakeEvent:
 
     def __init__(self, *, enable_timing: bool) -> None:
         assert enable_timing
+        self.is_made = False
 
-    def record(self) -> None: ...
+    def record(self) -> None:
+        self.is_made = True
 
     def synchronize(self) -> None: ...
 
@@ -432,7 +463,9 @@ def test_a_gpu_is_kept_busy_for_as_many_cycles_as_take_that_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Timed once, when its clock has risen: 1 ms at 1 GHz is a million cycles; none for no time."""
-    monkeypatch.setattr(FakeEvent, "paces_ns", [2.0, 1.5, 1.0, 1.1, 1.2])
+    rising = [6.0, 5.5, 5.0, 4.0, 3.0, 2.0, 1.5]
+    steady = [1.0, 1.1, 0.999, 1.2, 1.0, 1.0]
+    monkeypatch.setattr(FakeEvent, "paces_ns", [*rising, *steady, 0.1])
     monkeypatch.setattr(FakeEvent, "cycles", [])
     monkeypatch.setattr(devices, "_new_event", FakeEvent)
     monkeypatch.setattr(devices, "_sleep", FakeEvent.cycles.append)
@@ -445,8 +478,19 @@ def test_a_gpu_is_kept_busy_for_as_many_cycles_as_take_that_long(
     gpu.busy(1e-3)
     gpu.busy(0.0)
 
-    assert probes == 5
-    assert FakeEvent.cycles[probes:] == [1_000_000]
+    assert probes == len(rising) + len(steady)
+    assert FakeEvent.cycles[probes:] == [round(1_000_000 / 0.999)]
+
+
+def test_a_gpus_marks_are_made_before_they_are_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """CUDA makes an event when it is first recorded: that is not to be in a batch's time."""
+    monkeypatch.setattr(devices, "_new_event", FakeEvent)
+
+    event = devices.CudaDevice(0).event()
+    assert isinstance(event, FakeEvent)
+    assert event.is_made
 
 
 def test_on_the_host_nothing_is_wrapped(workload: Workloads) -> None:

@@ -191,9 +191,26 @@ def test_the_drivers_tool_tells_of_gpus(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,3")
     assert environment.collect()["gpu_name"] == "NVIDIA H200"
     assert "--id=1,3" in (tmp_path / "arguments").read_text()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert environment.collect()["gpu_name"] == "NVIDIA H200"
+    assert "--id=1" in (tmp_path / "arguments").read_text()
     for hidden in ("", "-1"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
         assert environment._gpu() == {}
+
+
+def test_a_gpu_without_memory_of_its_own_has_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver's tool knows no amount of it where that is the host's."""
+    fake_nvidia_smi(tmp_path, "echo 'NVIDIA GB10, 580.95.05, [N/A]'")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert environment._gpu() == {
+        "gpu_count": 1,
+        "gpu_name": "NVIDIA GB10",
+        "gpu_driver_version": "580.95.05",
+    }
 
 
 @pytest.mark.parametrize("script", ["exit 9", "echo nonsense", "true"])
