@@ -255,6 +255,18 @@ def test_interpreters_go_with_named_contenders() -> None:
     ]
 
 
+def test_no_interpreter_that_was_asked_for_is_passed_over_in_silence() -> None:
+    """The one of a contender that was named, where another is given for all."""
+    with pytest.raises(ScenarioError) as caught:
+        scenario.loads(
+            SCENARIO, name="s", contenders=("slot[python=b]",), pythons=("a", "b")
+        )
+
+    assert str(caught.value) == (
+        "--contender: slot[python=b]: --python says where every contender runs; leave one of the two out"
+    )
+
+
 @pytest.mark.parametrize(
     ("pythons", "error", "message"),
     [
