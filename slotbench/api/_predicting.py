@@ -239,7 +239,9 @@ def _taken(run: "Run", name: str | None) -> _Taken:
         mean_s = think.mean_ms / 1e3 + known.excess_s
     if workload.environment is not None:
         by_cell = predictions.quiet(
-            one for one in stored.calibrations if one.cell == cell.name
+            one
+            for one in stored.calibrations
+            if one.cell == cell.name and not one.python  # times are of the run's own
         )
         distribution, sigma = "lognormal", twins.sigma_of(one.think for one in by_cell)
         mode = "busy" if known.think_cpu_s >= _MOSTLY * known.think_s else "idle"

@@ -188,16 +188,18 @@ def arrange(run: RunRecord, trials: Sequence[TrialRecord]) -> Arms:
 
 
 def without_gil(run: RunRecord, trials: Iterable[TrialRecord]) -> frozenset[str]:
-    """The interpreters, as option ``python`` names them, of which no trial ended with a GIL.
+    """The interpreters, as option ``python`` names them, that started trials without a GIL.
 
-    One of which no trial says so is taken to have one.
+    Those of which a trial ended without one: nothing turns it off again. Where another ended with it, a
+    module of its contender's turned it on (rule ``gil_back``). One of which no trial says so is taken to
+    have one.
     """
     python = {who.label: python_of(who) for who in run.scenario.contenders}
-    said: dict[str, set[bool | None]] = {}
-    for trial in trials:
-        if trial.contender in python:
-            said.setdefault(python[trial.contender], set()).add(trial.is_gil_enabled)
-    return frozenset(name for name, found in said.items() if found - {None} == {False})
+    return frozenset(
+        python[trial.contender]
+        for trial in trials
+        if trial.contender in python and trial.is_gil_enabled is False
+    )
 
 
 def find_problems(run: RunRecord, trials: Sequence[TrialRecord]) -> tuple[Problem, ...]:

@@ -57,7 +57,8 @@ class Yardsticks:
     Attributes:
         cell: its name.
         num_slots: N.
-        has_gil: the actors of these contenders share a GIL: they are in one process, which has one.
+        has_gil: the actors of these contenders share a GIL: they are in one process, which starts with one.
+            Where a contender's module turns it on, what that costs is among the contender's losses.
         demands: mean over the rounds; None where a time is not known, or where there is nothing
             to wait for: only the floor bounds that.
         num_calibrations: behind it; 0 where it is nominal.

@@ -25,15 +25,15 @@ CPU: Final = ("cpu_model_name", "cpu_count", "cpu_affinity_count", "cgroup_cpu_q
 def software_differences(
     one: Mapping[str, Scalar], other: Mapping[str, Scalar]
 ) -> tuple[str, ...]:
-    """Say in what the software of another node differs; contenders' own code is of it."""
-    names = {
-        name for name in one.keys() | other.keys()
-        if name in SOFTWARE or name.endswith(".code_sha256")
-    }  # fmt: skip
+    """Say in what the software of another node differs.
+
+    Contenders' own code (``<place>.code_sha256``) is of it, and what is the same of other interpreters that they
+    run in (``<python>.torch_version``).
+    """
     return tuple(
         f"{found.name} is {found.head}, elsewhere {found.base}"
         for found in environment_diff.differences(one, other)
-        if found.name in names
+        if found.name.rpartition(".")[2] in SOFTWARE
     )
 
 

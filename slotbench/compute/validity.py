@@ -107,7 +107,7 @@ class Evidence:
         window: as the scenario asked for it.
         filled_in_warmup: an actor's room for stamps ran out before the window began.
         buffered_frames: steps that a collector may hold back while it works as it should.
-        is_gil_enabled: whether the trial ended with a GIL.
+        has_spinning_locks: whether this build of Python tries a lock that is taken again before it sleeps.
         unasked_gil: what turned the GIL on in a Python built without it, "" if that is not known; None
             where it is off, was asked for, or is all that this Python has.
     """
@@ -122,7 +122,7 @@ class Evidence:
     window: Window
     filled_in_warmup: bool
     buffered_frames: int = 0
-    is_gil_enabled: bool = True
+    has_spinning_locks: bool = False
     unasked_gil: str | None = None
 
 
@@ -325,15 +325,16 @@ def _throttling(evidence: Evidence) -> str:
 
 
 def _preempted(evidence: Evidence) -> str:
-    """Not judged without a GIL: a lock that is taken is then tried 40 times, with sched_yield(2) between.
+    """Not judged of a free-threaded build: it tries a lock that is taken 40 times, with sched_yield(2) between.
 
-    Linux counts each of these as an involuntary switch (CPython's ``Python/lock.c``, MAX_SPIN_COUNT).
+    Also where its GIL is on. Linux counts each of these as an involuntary switch (CPython's
+    ``Python/lock.c``, MAX_SPIN_COUNT).
     """
     measured = evidence.measurement
     involuntary = measured.context_switches_involuntary
     switches = involuntary + measured.context_switches_voluntary
     if (
-        not evidence.is_gil_enabled
+        evidence.has_spinning_locks
         or involuntary < MIN_INVOLUNTARY_PER_S * measured.window_s
     ):
         return ""
@@ -551,7 +552,7 @@ RULES: Final = (
     Rule(
         "preempted",
         "warning",
-        f"over {MAX_INVOLUNTARY_SHARE:.0%} of context switches are involuntary, under a GIL",
+        f"over {MAX_INVOLUNTARY_SHARE:.0%} of context switches are involuntary, but for free-threaded builds",
         "threads waited for a CPU, not for the transport",
         _preempted,
         "fewer busy actors, torch_threads = 1, or more CPUs",
@@ -564,7 +565,7 @@ RULES: Final = (
         "it is a trial with a GIL, under the name of one without",
         _gil_back,
         "use a version of that module for free-threaded Python, do without it, or, if it is known to be "
-        "safe, set PYTHON_GIL=0; to race with the GIL say so: -X gil=1",
+        "safe, start that Python with -X gil=0; to race with the GIL say so: -X gil=1",
     ),
 )
 

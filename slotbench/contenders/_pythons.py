@@ -35,6 +35,8 @@ _HIDING: Final = frozenset("EI")
 _PROBE: Final = Path(__file__).with_name("_probe.py")
 _PROBE_TIMEOUT_S: Final = 60.0
 _MAX_SAID: Final = 100
+_FATAL: Final = "Fatal Python error: "
+"""What a Python that does not start prints first, and its state after that."""
 
 
 def python_of(contender: Contender) -> str:
@@ -69,7 +71,7 @@ def words(python: str) -> list[str]:
 def python_command(python: str) -> tuple[str, ...]:
     """Finds the command of an interpreter, with its flags.
 
-    A link to the interpreter of a virtual environment starts it in that environment.
+    This one's has the flag ``-X gil`` that it was started with, which would else be its alone. A link to the interpreter of a virtual environment starts it in that environment.
 
     Args:
         python: as option ``python``; "" is this interpreter.
@@ -78,7 +80,8 @@ def python_command(python: str) -> tuple[str, ...]:
         ContenderError: there is no such command.
     """
     if not python:
-        return (sys.executable,)
+        gil = sys._xoptions.get("gil")  # documented
+        return (sys.executable, *([] if gil is None else ["-X", f"gil={gil}"]))
     name, *flags = words(python) or [""]
     found = shutil.which(name)
     if found is None:
@@ -93,8 +96,7 @@ def python_environ(python: str, environ: Mapping[str, str]) -> dict[str, str]:
     """Gives the environment variables to start an interpreter with: ``environ``, and where our code is."""
     environ = dict(environ)
     if python:
-        # The place of this interpreter's own library is nothing for another one.
-        environ.pop("PYTHONHOME", None)
+        environ = _without_home(environ)
         paths = [_own_code().name, *filter(None, [environ.get("PYTHONPATH")])]
         environ["PYTHONPATH"] = os.pathsep.join(paths)
     return environ
@@ -153,7 +155,7 @@ def _probed(command: tuple[str, ...]) -> dict[str, Scalar] | str:
     try:
         ran = subprocess.run(
             [*command, "-c", _PROBE.read_text(encoding="utf-8")],
-            env={**os.environ, "PYTHONSAFEPATH": "1"},
+            env={**_without_home(os.environ), "PYTHONSAFEPATH": "1"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -170,7 +172,13 @@ def _probed(command: tuple[str, ...]) -> dict[str, Scalar] | str:
     if ran.returncode == 0 and isinstance(facts, dict) and "python_version" in facts:
         return facts
     said = (ran.stderr or ran.stdout).strip().splitlines() or ["nothing"]
-    return f"it is no Python that starts: it printed {said[-1][:_MAX_SAID]}"
+    fatal = [line for line in said if line.startswith(_FATAL)]
+    return f"it is no Python that starts: it printed {(fatal or said[-1:])[0][:_MAX_SAID]}"
+
+
+def _without_home(environ: Mapping[str, str]) -> dict[str, str]:
+    """The place of this interpreter's own library is nothing for another one."""
+    return {name: value for name, value in environ.items() if name != "PYTHONHOME"}
 
 
 def _of_its_venv(command: str) -> str:

@@ -30,7 +30,7 @@ def losses_frame(
     """One row per cell and contender, without floors.
 
     Columns: the place; contender; python, the interpreter that it runs in, "" is the run's own; is_one_process,
-    whether its actors are threads of one; has_gil, whether they share a GIL; bound_per_s, free_per_s (a free transport under the batching
+    whether its actors are threads of one; has_gil, whether they share a GIL that their Python starts with; bound_per_s, free_per_s (a free transport under the batching
     rule), floor_per_s and measured_per_s, requests per second. Ratios with their intervals:
     batching, bound over free; waking, free over floor; transport, floor over measured; overhead,
     free over measured: waking and transport together. added_s, how much longer than with a free

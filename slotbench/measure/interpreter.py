@@ -19,6 +19,11 @@ def is_gil_enabled() -> bool:
     return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
+def is_free_threaded_build() -> bool:
+    """Whether this Python can do without a GIL, on now or not."""
+    return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+
 def unasked_gil() -> str | None:
     """Say why a free-threaded build runs with the GIL on, where nobody asked for it.
 
@@ -26,7 +31,7 @@ def unasked_gil() -> str | None:
         The module that turned it on; "" where it did not say; None where the GIL is off, was asked
         for (``-X gil=1`` or ``PYTHON_GIL=1``), or is all that this build has.
     """
-    if not sysconfig.get_config_var("Py_GIL_DISABLED") or not is_gil_enabled():
+    if not is_free_threaded_build() or not is_gil_enabled():
         return None
     if sys._xoptions.get("gil", os.environ.get("PYTHON_GIL")) == "1":  # documented
         return None

@@ -267,7 +267,7 @@ class _Trial:
             perf_counter_s=(ended_ns[1] - origin_ns) / 1e9,
             window=workload.window,
             filled_in_warmup=self._filled_in_warmup,
-            is_gil_enabled=interpreter.is_gil_enabled(),
+            has_spinning_locks=interpreter.is_free_threaded_build(),
             unasked_gil=interpreter.unasked_gil(),
             buffered_frames=budget.buffered_frames(workload, self._spec.contender),
         )

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from slotbench.contenders import PYTHON, make, parse, split
+from slotbench.contenders import PYTHON, make, parse, python_of, split
 from slotbench.errors import ContenderError, ScenarioError
 from slotbench.records import Contender
 from slotbench.scenario._problems import first_problem
@@ -44,12 +44,17 @@ def from_document(document: Table, where: str) -> tuple[Contender, ...]:
 
 
 def replaced(
-    contenders: Sequence[Contender], texts: Sequence[str]
+    contenders: Sequence[Contender], texts: Sequence[str], pythons: Sequence[str] = ()
 ) -> tuple[Contender, ...]:
     """The scenario's baseline, then the contenders named on the command line.
 
+    Args:
+        contenders: of the scenario.
+        texts: as written there.
+        pythons: in which all will race (`in_each_python`).
+
     Raises:
-        ScenarioError: the same contender twice.
+        ScenarioError: the same contender twice, or one in an interpreter of its own where all have theirs.
         ContenderError: one is misspelt.
     """
     baseline = next(contender for contender in contenders if contender.baseline)
@@ -59,6 +64,11 @@ def replaced(
             named.append(parse(text))
         except ContenderError as error:
             raise ContenderError(f"--contender: {error}") from None
+        if pythons and python_of(named[-1]):
+            raise ScenarioError(
+                f"--contender: {named[-1].label}: --python says where every contender runs; leave one of "
+                "the two out"
+            )
     _check_duplicates(named, "--contender")
     return (baseline, *(one for one in named if one.label != baseline.label))
 

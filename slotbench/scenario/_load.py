@@ -94,7 +94,7 @@ def loads(
     head, cells = fields.head(), fields.cells()
     raced = _contenders.from_document(document, where)
     if contenders:
-        raced = _contenders.replaced(raced, contenders)
+        raced = _contenders.replaced(raced, contenders, pythons)
     if pythons:
         raced = _contenders.in_each_python(raced, pythons)
     _check_floor(raced, cells, where)

@@ -122,6 +122,23 @@ def test_an_interpreter_that_has_all_is_missing_nothing(other: str) -> None:
     assert not any("/" in str(value) for value in facts.values())
 
 
+def test_the_place_of_our_library_is_not_anothers(
+    other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would not even start: asked under a name that nobody asked before."""
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+
+    assert "torch_version" in contenders.python_facts(f"{other} -B")
+
+
+def test_our_own_trials_have_the_gil_that_we_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it was asked for: the run's facts say so of the run's own interpreter."""
+    monkeypatch.setattr(sys, "_xoptions", {})
+    assert contenders.python_command("") == (sys.executable,)
+    monkeypatch.setattr(sys, "_xoptions", {"gil": "1"})
+    assert contenders.python_command("") == (sys.executable, "-X", "gil=1")
+
+
 def test_an_interpreter_without_torch_says_how_to_get_it(bare: str) -> None:
     found = contenders.missing_requirement(contenders.parse(f"slot[python={bare}]"))
 
@@ -151,11 +168,17 @@ def test_commands_that_are_no_python_are_one_line(on_path: Path) -> None:
     """None of that name, one that fails, one that is too old."""
     script(on_path, "fails", "echo no such luck >&2; exit 3")
     script(on_path, "silent", "exit 0")
+    script(
+        on_path,
+        "fatal",
+        "printf 'Fatal Python error: no GIL=0\\nstate: early\\n' >&2; exit 1",
+    )
     old = {"python_version": "3.9.1", "torch_version": "1"}
     script(on_path, "old", f"echo '{json.dumps(old)}'")
     expected = {
         "nowhere": 'there is no command "nowhere"; put it on PATH, or give its path',
         "fails": "it is no Python that starts: it printed no such luck",
+        "fatal": "it is no Python that starts: it printed Fatal Python error: no GIL=0",
         "silent": "it is no Python that starts: it printed nothing",
         "old": "it is Python 3.9.1; slotbench needs 3.11 or later",
     }
@@ -230,6 +253,18 @@ def test_interpreters_go_with_named_contenders() -> None:
     assert [one.label for one in loaded.contenders] == [
         *("slot[python=a]", "threading[python=a]"),
     ]
+
+
+def test_no_interpreter_that_was_asked_for_is_passed_over_in_silence() -> None:
+    """The one of a contender that was named, where another is given for all."""
+    with pytest.raises(ScenarioError) as caught:
+        scenario.loads(
+            SCENARIO, name="s", contenders=("slot[python=b]",), pythons=("a", "b")
+        )
+
+    assert str(caught.value) == (
+        "--contender: slot[python=b]: --python says where every contender runs; leave one of the two out"
+    )
 
 
 @pytest.mark.parametrize(

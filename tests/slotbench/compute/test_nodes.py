@@ -67,6 +67,16 @@ def test_software_must_be_the_same_and_hardware_need_not() -> None:
     )
 
 
+def test_so_must_that_of_other_interpreters() -> None:
+    """Another release under the same name would be another contender on that node."""
+    theirs = {"python3.14t.python_version": "3.14.0", "python3.14t.torch_version": "2.13"}
+    changed = theirs | {"python3.14t.python_version": "3.14.2"}
+    assert nodes.software_differences(theirs, theirs) == ()
+    assert nodes.software_differences(theirs, changed) == (
+        "python3.14t.python_version is 3.14.2, elsewhere 3.14.0",
+    )
+
+
 def test_what_is_said_of_several_machines() -> None:
     """Whether their CPUs differ, and whether nodes were one machine in the same sitting."""
     one, other = Node("n1", 4, ONE), Node("n2", 4, OTHER)

@@ -234,6 +234,14 @@ WARNINGS = [
 ]
 
 
+def test_yields_of_a_lock_that_spins_are_no_preemption() -> None:
+    """Whatever its GIL is: the build decides whether locks spin."""
+    switches = {"context_switches_voluntary": 100, "context_switches_involuntary": 300}
+    judged = judge(evidence(switches, has_spinning_locks=True))
+
+    assert "preempted" not in {one.rule for one in judged}
+
+
 @pytest.mark.parametrize(
     ("severity", "rule", "case", "detail"),
     [
