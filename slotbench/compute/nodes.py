@@ -25,10 +25,11 @@ CPU: Final = ("cpu_model_name", "cpu_count", "cpu_affinity_count", "cgroup_cpu_q
 def software_differences(
     one: Mapping[str, Scalar], other: Mapping[str, Scalar]
 ) -> tuple[str, ...]:
-    """Say in what the software of another node differs; contenders' own code is of it."""
+    """Say in what the software of another node differs; contenders' own code and interpreters are of it."""
+    # "python3.14t.torch_version" and "mine.code_sha256" are facts of that interpreter and package.
     names = {
         name for name in one.keys() | other.keys()
-        if name in SOFTWARE or name.endswith(".code_sha256")
+        if name in SOFTWARE or any(name.endswith(f".{fact}") for fact in SOFTWARE)
     }  # fmt: skip
     return tuple(
         f"{found.name} is {found.head}, elsewhere {found.base}"

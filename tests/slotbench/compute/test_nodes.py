@@ -67,6 +67,18 @@ def test_software_must_be_the_same_and_hardware_need_not() -> None:
     )
 
 
+def test_software_of_every_interpreter_must_be_the_same() -> None:
+    """Contenders' trials run in it, on this node or that."""
+    one: dict[str, Scalar] = {"py3.14t.torch_version": "2.13", "py3.14t.gil_enabled": False}
+    assert nodes.software_differences(one, dict(one)) == ()
+    assert nodes.software_differences(
+        one, {"py3.14t.torch_version": "2.0", "py3.14t.gil_enabled": True}
+    ) == (
+        "py3.14t.gil_enabled is True, elsewhere False",
+        "py3.14t.torch_version is 2.0, elsewhere 2.13",
+    )
+
+
 def test_what_is_said_of_several_machines() -> None:
     """Whether their CPUs differ, and whether nodes were one machine in the same sitting."""
     one, other = Node("n1", 4, ONE), Node("n2", 4, OTHER)
