@@ -4,6 +4,7 @@ One cluster serves the module; tests end its nodes and add others. Its head offe
 process that the tests are attached to is never a node that measures.
 """
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -171,6 +172,38 @@ def test_a_run_whose_nodes_are_all_killed_goes_on_even_here(
     assert {trial.node for trial in found.trials} == {"n1", ""}
     counted = blocks.counted_trials(found.run, found.trials)
     assert len(counted) == found.run.design.num_trials
+
+
+def test_trials_run_in_another_interpreter_of_a_node_and_leave_no_file_there(
+    nodes: Nodes, scenario: Callable[..., Scenario], tmp_path: Path
+) -> None:
+    """A node that does not have it is left out, and says what is missing."""
+    other, kept = tmp_path / "bin" / "other", tmp_path / "tmp"
+    other.parent.mkdir()
+    kept.mkdir()
+    other.symlink_to(sys.executable)
+    nodes.add()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(other.parent), prepend=os.pathsep)
+        patch.setenv("TMPDIR", str(kept))
+        nodes.add()
+    workload = support.workload(num_slots=2, window=Window(0.02, 0.08, 10))
+    raced = scenario(
+        *("slot[python=other]", "threading[python=other]"),
+        cells=(Cell("all", {}, workload),),
+        rounds=1,
+    )
+    with open_cluster(raced, nodes.address) as cluster:
+        found = store.read(run_scenario(raced, cluster, tmp_path, max_attempts=1))
+    for _ in range(2):
+        nodes.kill()
+
+    assert {trial.status for trial in found.trials} == {"ok"}
+    assert [one.python for one in found.calibrations] == ["other"]
+    assert "other.torch_version" in found.run.environment
+    (lost,) = [node.lost for node in found.run.nodes if node.lost]
+    assert lost.startswith('python="other": there is no command "other"')
+    assert list(kept.glob("slotbench-*")) == []
 
 
 def test_a_trial_with_a_ray_of_its_own_does_not_find_the_cluster(
