@@ -435,6 +435,7 @@ def _measure(
 def _safe_in(folder: Path, place: Place) -> str:
     """Say what is left of a run that was broken off, and how it goes on."""
     on_ray = " --executor ray" if place.executor is Where.RAY else ""
+    on_ray += f" --address {place.address}" if place.address else ""
     return (
         f"the recorded trials are safe in {folder}; go on with "
         f"'slotbench run --resume {folder}{on_ray}'"
@@ -455,6 +456,7 @@ def _report(path: Path, skipped: "Sequence[Skipped]") -> int:
     print(render(run.compare(), "text", stdout_screen()), end="")
     accounting = run.record.accounting
     if accounting is not None:
+        of_whom = ""
         before = [resumed.num_trials for resumed in run.record.resumptions[-1:]]
         number = len(run.stored.trials) - sum(before)
         since = f" after {before[0]} before" if before else ""
@@ -462,10 +464,11 @@ def _report(path: Path, skipped: "Sequence[Skipped]") -> int:
             last = run.record.nodes[-1].sitting
             took_part = sum(n.is_admitted and n.sitting == last for n in run.record.nodes)
             since += f" on {units.count(took_part, 'node')}"
+            of_whom = ", all together" if took_part > 1 else ""
         print(
             f"\n{units.count(number, 'trial')}{since} in {units.duration(accounting.total_s)}; "
             f"{accounting.overhead_ratio:.0%} of it outside warm-up and measurement "
-            f"({units.duration(accounting.worker_start_s)} starting workers)."
+            f"({units.duration(accounting.worker_start_s)} starting workers{of_whom})."
         )
     for line in looks.lines(run.record, run.stored.trials):
         print(line)
