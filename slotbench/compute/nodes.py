@@ -119,6 +119,12 @@ def notes(nodes: Sequence[Node]) -> tuple[str, ...]:
         said.append(
             f"measured on {len(machines)} machines ({other}); every block whole on one of them"
         )
+    nice = [node.label for node in took_part if node.environment.get("niceness")]
+    if nice:
+        said.append(
+            f"trials on {', '.join(nice)} gave way to all other processes there (niceness): start their Ray "
+            "with RAY_worker_niceness=0"
+        )
     at_once: dict[tuple[int, Scalar], list[str]] = {}
     for node in took_part:
         if "machine_id" in node.environment:

@@ -290,6 +290,7 @@ class _Actor:
     def __init__(self, scenario: Scenario, folder: str) -> None:
         if folder and Path(folder).is_dir():
             os.chdir(folder)
+        _take_normal_priority()
         self._scenario = scenario
         # A trial that starts a Ray of its own must not find the cluster, nor take itself for this actor.
         self._environ = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
@@ -344,6 +345,16 @@ class _Actor:
 
     def calibrate(self, spec: TrialSpec) -> _Answer:
         return _answered(lambda: self._executor.calibrate(spec))
+
+
+def _take_normal_priority() -> None:
+    """Undo that Ray starts its processes at niceness 15, where that is allowed: workers inherit it.
+
+    Where it is not (it takes CAP_SYS_NICE), the node's facts have ``niceness``.
+    """
+    if os.getpriority(os.PRIO_PROCESS, 0) > 0:
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
 
 
 def _answered(do: Callable[[], Any]) -> _Answer:

@@ -91,6 +91,8 @@ def test_what_is_said_of_several_machines() -> None:
     assert note.startswith("nodes n1, n2 are one machine")
     assert nodes.notes([one, replace(one, label="n2", sitting=1)]) == ()
     assert nodes.notes([one, replace(other, is_admitted=False)]) == ()
+    (note,) = nodes.notes([replace(one, environment=ONE | {"niceness": 15})])
+    assert note.startswith("trials on n1 gave way to all other processes")
 
 
 def test_a_run_on_a_cluster_says_so_wherever_it_is_shown() -> None:

@@ -130,6 +130,10 @@ def test_a_node_killed_in_mid_sweep_loses_nothing(
     } == {(t.round, t.cell, t.attempt): {t.node} for t in counted}
     assert found.run.design == here.run.design
     assert {f.name for f in fields(here.trials[0])} == {f.name for f in fields(counted[0])}
+    raises = "import os; os.nice(5); os.setpriority(os.PRIO_PROCESS, 0, 0)"
+    may_raise = subprocess.run([sys.executable, "-c", raises], check=False)
+    # Ray's own processes have a lower priority, which no trial is to have where that can be helped.
+    assert ("niceness" in found.run.environment) == (may_raise.returncode != 0)
     same = ("code_sha256", "python_version", "torch_version", "machine_id", "cpu_count")
     assert {n: found.run.environment[n] for n in same} == {
         n: here.run.environment[n] for n in same
