@@ -17,7 +17,7 @@ from slotbench.cli._options import (
     Thresholds,
     parse_duration,
 )
-from slotbench.cli._place import Place, Where, expected_s
+from slotbench.cli._place import Place, Where
 from slotbench.errors import (
     EXIT_INVALID,
     EXIT_OK,
@@ -383,11 +383,12 @@ def _print_plan(scenario: "Scenario", until: "Sequential | None", num_nodes: int
 def _on_nodes(alone_s: float, num_nodes: int) -> str:
     """Say what becomes of a duration that was said before it; nothing without a cluster."""
     from slotbench.draw import units
+    from slotbench.measure import budget
 
     if num_nodes == 0:
         return ""
-    shared_s = units.duration(expected_s(alone_s, num_nodes))
-    return f" on one machine, {shared_s} on the cluster's {units.count(num_nodes, 'node')}"
+    shared = units.duration(budget.shared_s(alone_s, num_nodes))
+    return f" on one machine, {shared} on the cluster's {units.count(num_nodes, 'node')}"
 
 
 def _measure(
@@ -407,6 +408,7 @@ def _measure(
         earlier: nodes of earlier sittings of the run.
     """
     from slotbench.cli._progress import ProgressBar
+    from slotbench.measure import budget
     from slotbench.measure.cluster import Cluster
 
     folders: list[Path] = []
@@ -417,7 +419,7 @@ def _measure(
             if not isinstance(by, Cluster):
                 with ProgressBar(alone_s) as bar:
                     return begin(by, bar, folders)
-            with ProgressBar(expected_s(alone_s, by.num_nodes)) as bar:
+            with ProgressBar(budget.shared_s(alone_s, by.num_nodes)) as bar:
                 by.on_event = bar.say
                 return begin(by, bar, folders)
     except ClusterError as error:
