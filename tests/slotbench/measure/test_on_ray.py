@@ -199,13 +199,13 @@ def test_trials_run_in_another_interpreter_of_a_node_and_leave_no_file_there(
     )
     with open_cluster(raced, nodes.address) as cluster:
         found = store.read(run_scenario(raced, cluster, tmp_path, max_attempts=1))
-    for _ in range(2):
+    while nodes.up:
         nodes.kill()
 
     assert {trial.status for trial in found.trials} == {"ok"}
     assert [one.python for one in found.calibrations] == ["other"]
     assert "other.torch_version" in found.run.environment
-    (lost,) = [node.lost for node in found.run.nodes if node.lost]
+    (lost,) = {node.lost for node in found.run.nodes if node.lost}
     assert lost.startswith('python="other": there is no command "other"')
     assert list(kept.glob("slotbench-*")) == []
 
