@@ -1,5 +1,6 @@
 """Measuring from Python: `run` and `profile`."""
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from slotbench.api._run import Run, load
 from slotbench.errors import SlotbenchError
 
 if TYPE_CHECKING:
+    from slotbench.measure.cluster import Cluster
     from slotbench.measure.runner import Progress
     from slotbench.records import Scenario, Sequential, Skipped
 
@@ -71,6 +73,7 @@ def run(
         WorkerError: no worker process comes up.
         ClusterError: there is no cluster, or none of its nodes is left; what was recorded stays.
     """
+    from slotbench.measure import budget
     from slotbench.measure.executor import LocalExecutor
     from slotbench.measure.on_ray import open_cluster
     from slotbench.measure.runner import estimate_s
@@ -94,12 +97,15 @@ def run(
             "max_rounds, budget_s, metrics, threshold and thresholds go with until_decided=True"
         )
     loaded, until = goal.plan(loaded) if until_decided else (loaded, None)
-    with (
-        progress(on_progress, estimate_s(loaded)) as told,
-        open_cluster(loaded, address or "")
-        if executor == "ray"
-        else LocalExecutor(loaded) as by,
-    ):
+    with contextlib.ExitStack() as stack:
+        by: LocalExecutor | Cluster
+        if executor == "ray":
+            by = stack.enter_context(open_cluster(loaded, address or ""))
+            whole_s = budget.shared_s(estimate_s(loaded), by.num_nodes)
+        else:
+            by = stack.enter_context(LocalExecutor(loaded))
+            whole_s = estimate_s(loaded)
+        told = stack.enter_context(progress(on_progress, whole_s))
         words = goal.words() if until_decided else []
         if executor == "ray":
             words.append(("--executor", "ray"))
@@ -315,8 +321,6 @@ def progress(
     counted: str = "trials",
 ) -> Any:
     """A context that gives what is to be told of progress: the caller's own, or a bar."""
-    import contextlib
-
     if on_progress is not None:
         return contextlib.nullcontext(on_progress)
     from slotbench import notebook

@@ -70,8 +70,3 @@ class Place:
 
             with LocalExecutor(scenario) as executor:
                 yield executor
-
-
-def expected_s(alone_s: float, num_nodes: int) -> float:
-    """How long what takes so long on one machine may take on so many nodes."""
-    return alone_s / max(1, num_nodes)

@@ -29,7 +29,7 @@ class ProgressBar:
             TextColumn("{task.fields[left]}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # labels: slot[inline]
             console=self._console,
             transient=True,
             disable=not self._console.is_terminal,
@@ -70,6 +70,7 @@ class ProgressBar:
                 f"{self._done(state)}{left}: {state.doing}",
                 soft_wrap=True,
                 highlight=False,
+                markup=False,
             )
 
     def _left_s(self, state: State) -> float:

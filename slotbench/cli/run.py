@@ -17,7 +17,7 @@ from slotbench.cli._options import (
     Thresholds,
     parse_duration,
 )
-from slotbench.cli._place import Place, Where, expected_s
+from slotbench.cli._place import Place, Where
 from slotbench.errors import (
     EXIT_INVALID,
     EXIT_OK,
@@ -383,11 +383,12 @@ def _print_plan(scenario: "Scenario", until: "Sequential | None", num_nodes: int
 def _on_nodes(alone_s: float, num_nodes: int) -> str:
     """Say what becomes of a duration that was said before it; nothing without a cluster."""
     from slotbench.draw import units
+    from slotbench.measure import budget
 
     if num_nodes == 0:
         return ""
-    shared_s = units.duration(expected_s(alone_s, num_nodes))
-    return f" on one machine, {shared_s} on the cluster's {units.count(num_nodes, 'node')}"
+    shared = units.duration(budget.shared_s(alone_s, num_nodes))
+    return f" on one machine, {shared} on the cluster's {units.count(num_nodes, 'node')}"
 
 
 def _measure(
@@ -407,6 +408,7 @@ def _measure(
         earlier: nodes of earlier sittings of the run.
     """
     from slotbench.cli._progress import ProgressBar
+    from slotbench.measure import budget
     from slotbench.measure.cluster import Cluster
 
     folders: list[Path] = []
@@ -417,7 +419,7 @@ def _measure(
             if not isinstance(by, Cluster):
                 with ProgressBar(alone_s) as bar:
                     return begin(by, bar, folders)
-            with ProgressBar(expected_s(alone_s, by.num_nodes)) as bar:
+            with ProgressBar(budget.shared_s(alone_s, by.num_nodes)) as bar:
                 by.on_event = bar.say
                 return begin(by, bar, folders)
     except ClusterError as error:
@@ -435,6 +437,7 @@ def _measure(
 def _safe_in(folder: Path, place: Place) -> str:
     """Say what is left of a run that was broken off, and how it goes on."""
     on_ray = " --executor ray" if place.executor is Where.RAY else ""
+    on_ray += f" --address {place.address}" if place.address else ""
     return (
         f"the recorded trials are safe in {folder}; go on with "
         f"'slotbench run --resume {folder}{on_ray}'"
@@ -455,6 +458,7 @@ def _report(path: Path, skipped: "Sequence[Skipped]") -> int:
     print(render(run.compare(), "text", stdout_screen()), end="")
     accounting = run.record.accounting
     if accounting is not None:
+        of_whom = ""
         before = [resumed.num_trials for resumed in run.record.resumptions[-1:]]
         number = len(run.stored.trials) - sum(before)
         since = f" after {before[0]} before" if before else ""
@@ -462,10 +466,11 @@ def _report(path: Path, skipped: "Sequence[Skipped]") -> int:
             last = run.record.nodes[-1].sitting
             took_part = sum(n.is_admitted and n.sitting == last for n in run.record.nodes)
             since += f" on {units.count(took_part, 'node')}"
+            of_whom = ", all together" if took_part > 1 else ""
         print(
             f"\n{units.count(number, 'trial')}{since} in {units.duration(accounting.total_s)}; "
             f"{accounting.overhead_ratio:.0%} of it outside warm-up and measurement "
-            f"({units.duration(accounting.worker_start_s)} starting workers)."
+            f"({units.duration(accounting.worker_start_s)} starting workers{of_whom})."
         )
     for line in looks.lines(run.record, run.stored.trials):
         print(line)

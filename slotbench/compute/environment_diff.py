@@ -53,6 +53,7 @@ NAMED: Final[Mapping[str, str]] = {
     "cpu_affinity": "the process may use other CPUs",
     "cpu_config": "another CPU setting",
     "cpu_governor": "another CPU setting",
+    "niceness": "another priority of its processes",
     "transparent_hugepages": "another memory setting",
     "aslr": "another memory setting",
     "timer": "another clock",

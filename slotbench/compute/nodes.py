@@ -21,6 +21,9 @@ SOFTWARE: Final = frozenset(
 CPU: Final = ("cpu_model_name", "cpu_count", "cpu_affinity_count", "cgroup_cpu_quota")
 """Facts that move numbers, and may differ: pairs stay on one node."""
 
+GPU: Final = ("gpu_name", "gpu_driver_version")
+"""Likewise, where every node has one: a scenario with a device runs on no other."""
+
 
 def software_differences(
     one: Mapping[str, Scalar], other: Mapping[str, Scalar]
@@ -64,7 +67,7 @@ class Share:
     Attributes:
         node: as recorded.
         num_blocks: whose attempt that counts was measured there.
-        cpu: what differs between the nodes of its CPUs, in words; "" if nothing does.
+        cpu: what differs between the nodes of its CPUs and GPUs, in words; "" if nothing does.
     """
 
     node: Node
@@ -95,10 +98,13 @@ def shares(run: RunRecord, trials: Sequence[TrialRecord]) -> tuple[Share, ...]:
 
 
 def differing(nodes: Sequence[Node]) -> tuple[str, ...]:
-    """The facts of `CPU` in which nodes that took part differ."""
+    """The facts of `CPU` and `GPU` in which nodes that took part differ."""
     took_part = [node.environment for node in nodes if node.is_admitted]
+    gpu = [name for name in GPU if all(name in found for found in took_part)]
     return tuple(
-        name for name in CPU if len({repr(found.get(name)) for found in took_part}) > 1
+        name
+        for name in (*CPU, *gpu)
+        if len({repr(found.get(name)) for found in took_part}) > 1
     )
 
 
@@ -117,6 +123,12 @@ def notes(nodes: Sequence[Node]) -> tuple[str, ...]:
         )
         said.append(
             f"measured on {len(machines)} machines ({other}); every block whole on one of them"
+        )
+    nice = [node.label for node in took_part if node.environment.get("niceness")]
+    if nice:
+        said.append(
+            f"trials on {', '.join(nice)} gave way to all other processes there (niceness): start their Ray "
+            "with RAY_worker_niceness=0"
         )
     at_once: dict[tuple[int, Scalar], list[str]] = {}
     for node in took_part:

@@ -30,6 +30,7 @@ from slotbench.contenders._known import (
 )
 from slotbench.contenders._pythons import (
     PYTHON,
+    forget_own_code,
     missing_of_python,
     python_command,
     python_environ,
@@ -56,6 +57,7 @@ __all__ = [
     "did_you_mean",
     "env_backend_of",
     "factory_module",
+    "forget_own_code",
     "make",
     "missing_of_python",
     "missing_requirement",

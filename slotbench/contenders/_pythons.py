@@ -102,6 +102,13 @@ def python_environ(python: str, environ: Mapping[str, str]) -> dict[str, str]:
     return environ
 
 
+def forget_own_code() -> None:
+    """Removes the folder where other interpreters find our code; for a process that is to be killed."""
+    if _own_code.cache_info().currsize:
+        _own_code().cleanup()
+        _own_code.cache_clear()
+
+
 def missing_of_python(python: str, packages: Iterable[str] = ()) -> str | None:
     """Says why trials cannot run in an interpreter, or None; runs it once, for some 50 ms.
 

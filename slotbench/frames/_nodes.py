@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = (
     *("node", "num_cpus", "num_blocks", "num_broken_off", "is_admitted", "lost"),
-    *("machine_id", *nodes.CPU),
+    *("machine_id", *nodes.CPU, *nodes.GPU),
 )
 
 
@@ -23,7 +23,8 @@ def nodes_frame(stored: "StoredRun") -> "pd.DataFrame":
 
     Columns: node; num_cpus, reserved there; num_blocks, whose attempt that counts was measured there;
     num_broken_off, attempts at blocks; is_admitted: whether blocks were measured there at all; lost: why no
-    more of them were, "" if it took part to the end; machine_id and the facts of `slotbench.compute.nodes.CPU`.
+    more of them were, "" if it took part to the end; machine_id and the facts of `slotbench.compute.nodes.CPU` and
+    ``GPU``.
     """
     import pandas as pd
 
@@ -36,7 +37,7 @@ def nodes_frame(stored: "StoredRun") -> "pd.DataFrame":
             "is_admitted": share.node.is_admitted,
             "lost": share.node.lost,
             "machine_id": share.node.environment.get("machine_id"),
-            **{name: share.node.environment.get(name) for name in nodes.CPU},
+            **{name: share.node.environment.get(name) for name in (*nodes.CPU, *nodes.GPU)},
         }
         for share in nodes.shares(stored.run, stored.trials)
     ]

@@ -237,6 +237,11 @@ def estimate_run_s(scenario: Scenario, contenders: Sequence[Contender]) -> float
     return scenario.rounds * (WORKER_START_S + blocks_s)
 
 
+def shared_s(alone_s: float, num_nodes: int) -> float:
+    """How long what takes so long on one machine may take on so many nodes; 0 nodes are this machine."""
+    return alone_s / max(1, num_nodes)
+
+
 def left_s(expected_s: float, elapsed_s: float, done: float) -> float:
     """Estimate how long a run still takes: the estimate, corrected by its pace.
 

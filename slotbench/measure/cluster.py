@@ -32,6 +32,8 @@ GATHER_S: Final = 60.0
 """How long a run waits for nodes whose CPUs are in use, once it has one."""
 ALONE_S: Final = 300.0
 """How long it waits for the first, and for another when the last one is lost."""
+TELL_S: Final = 5.0
+"""How long it waits for nodes before it says so: their processes take a moment."""
 LOOK_EVERY_S: Final = 2.0
 """How often it looks for nodes that have joined."""
 
@@ -167,8 +169,8 @@ class Cluster:
         fleet: closed with it.
         contenders: of the scenario: their code is part of the software that nodes must share.
         earlier: nodes of earlier sittings of the run.
-        on_event: told, in a line, which node joins, is left out, or is lost.
-        gather_s, alone_s, look_every_s: see `GATHER_S`, `ALONE_S` and `LOOK_EVERY_S`.
+        on_event: told, in a line, which node joins, is left out, or is lost, and that nodes are waited for.
+        gather_s, alone_s, tell_s, look_every_s: see `GATHER_S`, `ALONE_S`, `TELL_S` and `LOOK_EVERY_S`.
 
     Attributes:
         on_event: as given; may be exchanged.
@@ -184,6 +186,7 @@ class Cluster:
         on_event: Callable[[str], None] = lambda _: None,
         gather_s: float = GATHER_S,
         alone_s: float = ALONE_S,
+        tell_s: float = TELL_S,
         look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self.on_change: Callable[[], None] = lambda: None
@@ -193,6 +196,7 @@ class Cluster:
         self.on_event = on_event
         self._gather_s = gather_s
         self._alone_s = alone_s
+        self._tell_s = tell_s
         self._look_every_s = look_every_s
         self._lock = threading.RLock()
         self._num_labels = max((int(node.label[1:]) for node in earlier), default=0)
@@ -247,6 +251,7 @@ class Cluster:
                     member.is_stale = True
             return
         began = time.monotonic()
+        is_told = False
         while True:
             waited_s = time.monotonic() - began
             self._look()
@@ -254,6 +259,9 @@ class Cluster:
             with self._lock:
                 num_members, num_joining = len(self._members), len(self._joining)
             num_awaited = self._fleet.num_awaited()
+            if num_awaited and not is_told and waited_s >= self._tell_s:
+                is_told = True
+                self.on_event(_waiting(num_awaited))
             if not num_joining:
                 if num_members and (not num_awaited or waited_s >= self._gather_s):
                     return
@@ -442,6 +450,13 @@ class Cluster:
         return (
             "the cluster has no node that offers CPUs, and what the scenario needs beside"
         )
+
+
+def _waiting(num_nodes: int) -> str:
+    whose = f"{num_nodes} nodes" if num_nodes > 1 else "a node"
+    return (
+        f"waiting for the CPUs of {whose}, of which other processes of the cluster use some"
+    )
 
 
 def _checked(member: Member, contender: Contender | None, workload: Workload) -> str:

@@ -127,8 +127,9 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._is_fresh = False
         self._connection: Connection | None = None
-        # Appended to by the worker and its children, read here: no shared position.
-        self._log = tempfile.NamedTemporaryFile("ab+", prefix="slotbench-")  # noqa: SIM115  # closed in __exit__
+        # Written to by the worker and its children, read here by position. It has no name that would
+        # stay behind where this process is killed, as on the nodes of a cluster.
+        self._log = tempfile.TemporaryFile("ab+")  # noqa: SIM115  # closed in __exit__
         self._log_begin = 0
         self.worker_start_s = 0.0
 
@@ -153,7 +154,7 @@ class Worker:
 
     def _launch(self) -> None:
         """Start a zygote, and do not wait for it."""
-        self.close()
+        self._end()
         self._log_begin = os.fstat(self._log.fileno()).st_size
         ours, theirs = socket.socketpair()
         with theirs:
@@ -185,7 +186,7 @@ class Worker:
             ending = self._ending()
             log = self._tail().strip().splitlines()
             self._process.kill()
-            self.close()
+            self._end()
             where = f" while it imported {importing}" if importing else ""
             whose = f" of {self._python}" if self._python else ""
             raise WorkerError(
@@ -205,11 +206,15 @@ class Worker:
             outcome = self._receive(task.deadline_s + 5 * KILL_GRACE_S)
         if isinstance(outcome, Outcome):
             return outcome
-        self.close()
+        self._end()
         return Outcome(error=WORKER_DIED)
 
     def close(self) -> None:
         """End the worker. It ends the trial that runs, and all that the trial started."""
+        self._end()
+
+    def _end(self) -> None:
+        """End this worker alone: an executor has others, of other interpreters."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

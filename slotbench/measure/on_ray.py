@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from slotbench.errors import ClusterError, NodeLostError, WorkerError
+from slotbench.contenders import forget_own_code
+from slotbench.errors import ClusterError, NodeLostError, SlotbenchError, WorkerError
 from slotbench.measure.cluster import Cluster
-from slotbench.measure.executor import LocalExecutor
+from slotbench.measure.executor import LocalExecutor, Worker
 from slotbench.measure.zygote import Task
 from slotbench.records import (
     CalibrationRecord,
@@ -34,6 +35,7 @@ from slotbench.records import (
 _POLL_S: Final = 0.5
 _ENVIRONMENT_DEADLINE_S: Final = 120.0
 _CONNECT_TIMEOUT_S: Final = 10.0
+_CLOSE_S: Final = 2.0
 _DEAD: Final = "the node died"
 _UNREACHABLE: Final = "the node cannot be reached"
 _MAX_RETURNS: Final = 3
@@ -203,6 +205,7 @@ class _RayHost:
         self.num_cpus = found.num_cpus
         self._fleet = fleet
         self._found = found
+        self._is_asked = False
 
     def start_worker(self) -> float:
         """Replace its worker by a fresh one; how long that took."""
@@ -229,14 +232,18 @@ class _RayHost:
         return record
 
     def let_go(self, *, for_good: bool) -> None:
-        """Kill the actor; its worker ends itself, and the trial that runs."""
+        """Kill the actor; its worker ends itself, and the trial that runs. An idle one tidies up before."""
+        if not self._is_asked and not self._found.is_let_go.is_set():
+            _close(self._found.actor)
         self._found.is_let_go.set()
         _kill(self._found.actor)
         if not for_good:
             self._fleet.forget(self._found.node_id)
 
     def _ask(self, what: str, *arguments: object) -> Any:
+        self._is_asked = True  # and stays so if there is no answer
         answer = self._await(self._submitted(what, arguments))
+        self._is_asked = False
         if answer.worker_error:
             raise WorkerError(answer.worker_error)
         return answer.value
@@ -283,12 +290,27 @@ class _Actor:
     def __init__(self, scenario: Scenario, folder: str) -> None:
         if folder and Path(folder).is_dir():
             os.chdir(folder)
+        _take_normal_priority()
+        self._scenario = scenario
         # A trial that starts a Ray of its own must not find the cluster, nor take itself for this actor.
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-        self._executor = LocalExecutor(scenario, environ=environ)
+        self._environ = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+        self._made: LocalExecutor | None = None
+
+    @property
+    def _executor(self) -> LocalExecutor:
+        """Made when it is first asked for: what an actor's beginning raises, Ray tells as its death."""
+        if self._made is None:
+            self._made = LocalExecutor(self._scenario, environ=self._environ)
+        return self._made
 
     def is_up(self) -> None:
         """Answers once the actor is there."""
+
+    def close(self) -> None:
+        """End the workers, and remove what they have in files."""
+        if self._made is not None:
+            self._made.__exit__()
+        forget_own_code()
 
     def start_worker(self) -> _Answer:
         def start() -> float:
@@ -300,14 +322,14 @@ class _Actor:
 
     def environment(self, contenders: tuple[Contender, ...]) -> _Answer:
         def collect() -> dict[str, Scalar]:
-            arguments = {"contenders": contenders}
-            outcome = self._executor.do(
-                Task(
-                    "slotbench.store.environment:collect",
-                    arguments,
-                    _ENVIRONMENT_DEADLINE_S,
-                )
+            task = Task(
+                "slotbench.store.environment:collect",
+                {"contenders": contenders},
+                _ENVIRONMENT_DEADLINE_S,
             )
+            # A process of its own: contenders may all run in other interpreters than this.
+            with Worker([], environ=self._environ) as worker:
+                outcome = worker.do(task)
             if outcome.error:
                 raise WorkerError(outcome.error)
             found: dict[str, Scalar] = outcome.value
@@ -325,10 +347,20 @@ class _Actor:
         return _answered(lambda: self._executor.calibrate(spec))
 
 
+def _take_normal_priority() -> None:
+    """Undo that Ray starts its processes at niceness 15, where that is allowed: workers inherit it.
+
+    Where it is not (it takes CAP_SYS_NICE), the node's facts have ``niceness``.
+    """
+    if os.getpriority(os.PRIO_PROCESS, 0) > 0:
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
+
+
 def _answered(do: Callable[[], Any]) -> _Answer:
     try:
         return _Answer(do())
-    except WorkerError as error:
+    except SlotbenchError as error:
         return _Answer(worker_error=str(error))
 
 
@@ -400,6 +432,14 @@ def _is_gone(reference: Any) -> bool:
         is_unschedulable = isinstance(error, exceptions.ActorUnschedulableError)
         return is_unschedulable or _reason(error) in {_DEAD, _UNREACHABLE}
     return False
+
+
+def _close(actor: Any) -> None:
+    """Have an idle actor tidy up; one that does not answer soon will be killed all the same."""
+    import ray
+
+    with contextlib.suppress(Exception):  # it is gone, or the cluster is
+        ray.wait([actor.close.remote()], timeout=_CLOSE_S)
 
 
 def _kill(actor: Any) -> None:

@@ -72,6 +72,7 @@ def collect(contenders: Iterable[Contender] = ()) -> dict[str, Scalar]:
     Names end in their unit. ``load_avg_*`` and ``runnable_threads`` are of the moment of
     the call. ``machine_id`` tells machines apart without naming one. ``code_sha256`` is of
     slotbench and transports as they lie there, committed or not.
+    ``niceness`` is absent where it is 0, as usual.
     ``cgroup_cpu_quota`` is a number of CPUs, or "max" where there is no limit. ``gpu_*`` are of the GPUs
     that this process may use, absent where there is none; ``cuda_version`` is torch's.
     """
@@ -140,6 +141,12 @@ def _load() -> dict[str, Scalar]:
 
 def _affinity() -> dict[str, Scalar]:
     return {"cpu_affinity_count": len(os.sched_getaffinity(0))}
+
+
+def _niceness() -> dict[str, Scalar]:
+    """Tell of a priority that is not the usual one."""
+    niceness = os.getpriority(os.PRIO_PROCESS, 0)
+    return {"niceness": niceness} if niceness else {}
 
 
 def _governor() -> dict[str, Scalar]:
@@ -309,6 +316,7 @@ _SOURCES: Final[tuple[Callable[[], dict[str, Scalar]], ...]] = (
     _memory,
     _load,
     _affinity,
+    _niceness,
     _governor,
     _huge_pages,
     _cgroup,

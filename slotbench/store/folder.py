@@ -173,7 +173,7 @@ class _Folder:
             is_new = bool(name) and not path.exists()
             self._check_ours(lines.stat())
             descriptor = os.open(
-                path, os.O_WRONLY | os.O_APPEND | (os.O_CREAT if is_new else 0)
+                path, os.O_WRONLY | os.O_APPEND | (os.O_CREAT if is_new else 0), 0o666
             )
             try:
                 self._check_ours(lines.stat() if name else os.fstat(descriptor))

@@ -99,7 +99,7 @@ def test_a_run_that_lost_all_nodes_says_how_it_goes_on(
         "slotbench: error: no node of the cluster is left; lost are n1: "
     )
     *_, again = last.split("go on with ")
-    assert again.endswith("--executor ray'")
+    assert again.endswith("--executor ray --address 10.0.0.1:6379'")
     assert "Traceback" not in outcome.stderr
 
     nodes(host())

@@ -89,6 +89,14 @@ def test_what_is_said_of_several_machines() -> None:
     assert note.startswith("nodes n1, n2 are one machine")
     assert nodes.notes([one, replace(one, label="n2", sitting=1)]) == ()
     assert nodes.notes([one, replace(other, is_admitted=False)]) == ()
+    gpus = [{**ONE, "machine_id": name, "gpu_name": f"gpu {name}"} for name in "ab"]
+    (note,) = nodes.notes([replace(one, environment=gpu) for gpu in gpus])
+    assert note.startswith("measured on 2 machines (they differ in gpu_name: ")
+    without: dict[str, Scalar] = ONE | {"machine_id": "c"}
+    (note,) = nodes.notes([replace(one, environment=x) for x in (gpus[0], without)])
+    assert "of equal CPUs" in note  # one has none: no cell has used the other's
+    (note,) = nodes.notes([replace(one, environment=ONE | {"niceness": 15})])
+    assert note.startswith("trials on n1 gave way to all other processes")
 
 
 def test_a_run_on_a_cluster_says_so_wherever_it_is_shown() -> None:

@@ -13,7 +13,7 @@ import pytest
 from slotbench import contenders
 from slotbench.errors import ContenderError, WorkerError
 from slotbench.measure import interpreter
-from slotbench.measure.executor import LocalExecutor, Worker
+from slotbench.measure.executor import WORKER_DIED, LocalExecutor, Worker
 from slotbench.measure.zygote import Task
 from slotbench.records import (
     Batching,
@@ -89,7 +89,7 @@ def test_a_contender_is_made_where_it_will_run(executor: LocalExecutor) -> None:
     ):
         assert text == (
             f"contender 'elsewhere:transport{options}' cannot be made: OSError: asked for 1 in "
-            f"{place} (elsewhere.py, line 17)"
+            f"{place} (elsewhere.py, line 18)"
         )
 
 
@@ -114,6 +114,21 @@ def test_times_are_those_of_the_interpreter(executor: LocalExecutor, spec: Specs
     failed = executor.calibrate(wrong)
     assert (failed.status, failed.python) == ("failed", "other")
     assert "no policy there" in failed.error
+
+
+def test_a_worker_that_dies_takes_no_other_interpreters_with_it(
+    executor: LocalExecutor,
+) -> None:
+    """Each is its own process; only the dead one is started anew."""
+    ask = Task("elsewhere:zygote", {}, 30.0)
+    mine, other = contenders.parse("slot"), contenders.parse("slot[python=other]")
+    before = [executor.worker_of(who).do(ask).value for who in (mine, other)]
+    kill = Task("elsewhere:kill_zygote", {}, 30.0)
+    assert executor.worker_of(mine).do(kill).error == WORKER_DIED
+    after = [executor.worker_of(who).do(ask).value for who in (mine, other)]
+
+    assert after[0] != before[0]
+    assert after[1] == before[1]
 
 
 def test_an_interpreter_that_nobody_races_in_is_not_started(

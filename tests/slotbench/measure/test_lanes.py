@@ -428,3 +428,20 @@ def test_a_node_that_is_not_ready_at_the_end_is_no_node_of_the_run() -> None:
         kept.check_whole()
         assert [node.label for node in kept.cluster.nodes()] == ["n1"]
     assert fleet.is_closed
+
+
+def test_that_nodes_are_waited_for_is_said_once() -> None:
+    """Of those whose CPUs are in use; none of the command's silence is a riddle."""
+
+    class Busy(ScriptedFleet):
+        def num_awaited(self) -> int:
+            return 2
+
+    told: list[str] = []
+    waits = cluster(
+        fleet=Busy(ScriptedHost()), on_event=told.append, gather_s=0.5, tell_s=0.0
+    )
+    waits.start_worker()
+    assert [line for line in told if "waiting" in line] == [
+        "waiting for the CPUs of 2 nodes, of which other processes of the cluster use some"
+    ]

@@ -4,6 +4,7 @@ One cluster serves the module; tests end its nodes and add others. Its head offe
 process that the tests are attached to is never a node that measures.
 """
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -129,6 +130,10 @@ def test_a_node_killed_in_mid_sweep_loses_nothing(
     } == {(t.round, t.cell, t.attempt): {t.node} for t in counted}
     assert found.run.design == here.run.design
     assert {f.name for f in fields(here.trials[0])} == {f.name for f in fields(counted[0])}
+    raises = "import os; os.nice(5); os.setpriority(os.PRIO_PROCESS, 0, 0)"
+    may_raise = subprocess.run([sys.executable, "-c", raises], check=False)
+    # Ray's own processes have a lower priority, which no trial is to have where that can be helped.
+    assert ("niceness" in found.run.environment) == (may_raise.returncode != 0)
     same = ("code_sha256", "python_version", "torch_version", "machine_id", "cpu_count")
     assert {n: found.run.environment[n] for n in same} == {
         n: here.run.environment[n] for n in same
@@ -171,6 +176,38 @@ def test_a_run_whose_nodes_are_all_killed_goes_on_even_here(
     assert {trial.node for trial in found.trials} == {"n1", ""}
     counted = blocks.counted_trials(found.run, found.trials)
     assert len(counted) == found.run.design.num_trials
+
+
+def test_trials_run_in_another_interpreter_of_a_node_and_leave_no_file_there(
+    nodes: Nodes, scenario: Callable[..., Scenario], tmp_path: Path
+) -> None:
+    """A node that does not have it is left out, and says what is missing."""
+    other, kept = tmp_path / "bin" / "other", tmp_path / "tmp"
+    other.parent.mkdir()
+    kept.mkdir()
+    other.symlink_to(sys.executable)
+    nodes.add()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(other.parent), prepend=os.pathsep)
+        patch.setenv("TMPDIR", str(kept))
+        nodes.add()
+    workload = support.workload(num_slots=2, window=Window(0.02, 0.08, 10))
+    raced = scenario(
+        *("slot[python=other]", "threading[python=other]"),
+        cells=(Cell("all", {}, workload),),
+        rounds=1,
+    )
+    with open_cluster(raced, nodes.address) as cluster:
+        found = store.read(run_scenario(raced, cluster, tmp_path, max_attempts=1))
+    while nodes.up:
+        nodes.kill()
+
+    assert {trial.status for trial in found.trials} == {"ok"}
+    assert [one.python for one in found.calibrations] == ["other"]
+    assert "other.torch_version" in found.run.environment
+    (lost,) = {node.lost for node in found.run.nodes if node.lost}
+    assert lost.startswith('python="other": there is no command "other"')
+    assert list(kept.glob("slotbench-*")) == []
 
 
 def test_a_trial_with_a_ray_of_its_own_does_not_find_the_cluster(

@@ -237,3 +237,12 @@ def test_torchs_cuda_is_read_without_importing_it(
     ):
         file.write_text(f"debug = False\n{line}\nhip: Optional[str] = '6.1'\n")
         assert environment._cuda() == found
+
+
+def test_a_priority_is_told_where_it_is_not_the_usual_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ray starts its processes at another."""
+    for niceness, told in ((0, None), (15, 15)):
+        monkeypatch.setattr(os, "getpriority", lambda *_, n=niceness: n)
+        assert environment.collect().get("niceness") == told

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -284,6 +285,16 @@ def test_half_a_line_of_a_killed_process_is_cleared_away(
         "run.json",
         "trials.jsonl",
     ]
+
+
+def test_who_may_read_one_file_may_read_all(
+    make_folder: MakeFolder,
+) -> None:
+    """And none of them is a program."""
+    folder = make_folder(1)
+    folder.append_calibration(calibration("num_slots=2"))
+    (mode,) = {stat.S_IMODE(path.stat().st_mode) for path in folder.path.iterdir()}
+    assert mode & 0o111 == 0
 
 
 def test_replacing_leaves_one_new_file(make_folder: MakeFolder, run: RunRecord) -> None:
