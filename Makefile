@@ -18,7 +18,7 @@ test: $(STAMP)
 stress: $(STAMP)
 	$(BIN)/python -m tests.stress $(STRESS_ARGS)
 
-# The core installed, the transports' tests and ten million checked replies, where Python has no GIL.
+# The core installed, the transports' tests and five million checked replies, where Python has no GIL.
 # TorchRL, Ray and EnvPool have no wheels for it; torch has, with CUDA: 3 GB. Triton, which that brings and a CPU
 # has no use for, would turn the GIL on.
 FREE_THREADED ?= python3.14t
@@ -30,7 +30,7 @@ free-threaded:
 	$(FREE_VENV)/bin/python -m pip uninstall --quiet --yes triton
 	$(FREE_VENV)/bin/python -W error -c 'import sys, slotbench.measure.preload; sys.exit("the GIL is on" if sys._is_gil_enabled() else None)'
 	$(FREE_VENV)/bin/python -m pytest tests/transports tests/stress -n auto --dist worksteal
-	$(FREE_VENV)/bin/python -m tests.stress $(STRESS_ARGS)
+	$(FREE_VENV)/bin/python -m tests.stress $(or $(STRESS_ARGS),--replies 5000000)
 
 # Fifty runs, and fifty programs that only record, killed at random moments and resumed; 20 minutes.
 kills: $(STAMP)
