@@ -6,7 +6,13 @@ a misspelt contender costs a line and not a minute. Two texts that mean the same
 equal contenders: options are sorted, and one at its default is not kept.
 """
 
-from slotbench.contenders._grammar import MAX_LABEL, make, parse, split
+from slotbench.contenders._grammar import (
+    MAX_LABEL,
+    bare_label,
+    make,
+    parse,
+    split,
+)
 from slotbench.contenders._installed import (
     ENTRY_POINT_GROUP,
     available,
@@ -52,6 +58,7 @@ __all__ = [
     "Actors",
     "actors_of",
     "available",
+    "bare_label",
     "checkout",
     "did_you_mean",
     "env_backend_of",
