@@ -36,6 +36,7 @@ from slotbench.contenders._known import (
 )
 from slotbench.contenders._pythons import (
     PYTHON,
+    canonical_python,
     missing_of_python,
     python_command,
     python_environ,
@@ -59,6 +60,7 @@ __all__ = [
     "actors_of",
     "available",
     "bare_label",
+    "canonical_python",
     "checkout",
     "did_you_mean",
     "env_backend_of",

@@ -14,7 +14,7 @@ from slotbench.contenders._known import (
     default_server,
     is_default,
 )
-from slotbench.contenders._pythons import PYTHON
+from slotbench.contenders._pythons import PYTHON, canonical_python
 from slotbench.contenders._values import did_you_mean, shown
 from slotbench.errors import ContenderError
 from slotbench.records import Contender, Scalar
@@ -97,6 +97,8 @@ def make(
     for key, value in options.items():
         check_option(name, key, value, chosen)
     check_together(name, options, chosen)
+    if PYTHON in options:
+        options = {**options, PYTHON: canonical_python(str(options[PYTHON]))}
     kept = {
         key: options[key]
         for key in sorted(options)

@@ -68,6 +68,15 @@ def words(python: str) -> list[str]:
     return found
 
 
+def canonical_python(python: str) -> str:
+    """Writes ``python`` as its words make it, one blank between them; other text of the same words is equal.
+
+    Raises:
+        ContenderError: as `words`.
+    """
+    return shlex.join(words(python))
+
+
 def python_command(python: str) -> tuple[str, ...]:
     """Finds the command of an interpreter, with its flags.
 

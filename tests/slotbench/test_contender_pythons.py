@@ -72,6 +72,11 @@ def script(folder: Path, name: str, text: str) -> str:
         ('slot[python=""]', "slot"),
         ("slot[python=a,preallocate]@torchrl", "slot[preallocate,python=a]@torchrl"),
         ('floor[python="python3.14t -X gil=1"]', 'floor[python="python3.14t -X gil=1"]'),
+        ('slot[python="python3.14t "]', "slot[python=python3.14t]"),
+        ('slot[python=" a  -X  gil=1"]', 'slot[python="a -X gil=1"]'),
+        ('slot[python="a -Xgil=1"]', 'slot[python="a -Xgil=1"]'),
+        ("slot[python=\"'/a b/python'\"]", "slot[python=\"'/a b/python'\"]"),
+        ('slot[python=" "]', "slot"),
         ("torchrl.slot[python=python3.14]", "torchrl.slot[python=python3.14]"),
         ("my.module:factory[python=a]", "my.module:factory[python=a]"),
     ],
@@ -283,7 +288,8 @@ def test_no_interpreter_that_was_asked_for_is_passed_over_in_silence() -> None:
     ("pythons", "error", "message"),
     [
         (("a", "a"), ScenarioError, '--python: "a" is there twice; keep one'),
-        (("a -E",), ContenderError, "--python: contender slot: python="),
+        (("a", "a "), ScenarioError, '--python: "a" is there twice; keep one'),
+        (("a -E",), ContenderError, '--python: python="a -E": -E would hide'),
         ([f"a{n}" for n in range(60)], ScenarioError, "--python: more than 100 contenders"),
     ],
 )
