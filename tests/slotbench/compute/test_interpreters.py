@@ -128,16 +128,16 @@ def test_each_interpreter_has_a_table_and_a_plot(raced: StoredRun) -> None:
 
 def test_an_interpreter_has_no_gil_whatever_a_module_did(raced: StoredRun) -> None:
     """A trial in which one turned it on says nothing of the others, nor of the bound; silence is no proof."""
-    assert blocks.without_gil(raced.run, raced.trials) == {FREE}
+    assert blocks.pythons_without_gil(raced.run, raced.trials) == {FREE}
     last = max(n for n, one in enumerate(raced.trials) if FREE in one.contender)
     for said in (True, None):
         changed = list(raced.trials)
         changed[last] = dataclasses.replace(changed[last], is_gil_enabled=said)
-        assert blocks.without_gil(raced.run, changed) == {FREE}
+        assert blocks.pythons_without_gil(raced.run, changed) == {FREE}
         _, free = losses.losses(raced.run, changed, raced.calibrations)
         assert (free.yardsticks.has_gil, free.yardsticks.limit) == (False, "processors")
     silent = [dataclasses.replace(one, is_gil_enabled=None) for one in raced.trials]
-    assert blocks.without_gil(raced.run, silent) == set()
+    assert blocks.pythons_without_gil(raced.run, silent) == set()
 
 
 def test_nothing_is_predicted_without_a_gil(raced: StoredRun) -> None:
