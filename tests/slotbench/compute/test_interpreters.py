@@ -16,7 +16,7 @@ from slotbench.compute import (
     losses,
     predictions,
 )
-from slotbench.draw import loss_table, page, validity
+from slotbench.draw import Screen, loss_table, page, validity
 from slotbench.plots import plot_loss
 from slotbench.records import ThinkTime
 from slotbench.store import StoredRun
@@ -166,7 +166,22 @@ def test_trials_say_whether_they_had_a_gil(raced: StoredRun) -> None:
     assert set(frame["is_gil_enabled"][frame["contender"].str.contains(FREE)]) == {False}
     assert set(frame["is_gil_enabled"][~frame["contender"].str.contains(FREE)]) == {True}
     assert f"{FREE}: Python 3.14.7 · torch 2.13.0 · GIL off in 10 trials" in shown
-    assert "the run itself: Python 3.11 · GIL on in 15 trials" in shown
+    assert "the run's own: Python 3.11 · GIL on in 15 trials" in shown
+
+
+def test_names_with_an_interpreter_are_shown_whole(raced: StoredRun) -> None:
+    """Where they take at most a third of the screen."""
+    trials = tuple(
+        dataclasses.replace(one, trial_id=f"r{number}")
+        for number, one in enumerate(raced.trials)
+    )
+    shown = validity.show_run(dataclasses.replace(raced, trials=trials), Screen(100))
+    narrow = validity.show_run(dataclasses.replace(raced, trials=trials), Screen(90))
+
+    for form in (shown, narrow):
+        assert form.count(f" slot[python={FREE}] ") == 5
+        assert form.count("slot (again)") == 5
+        assert max(map(len, form.splitlines())) <= 100
 
 
 def test_a_run_under_the_gil_alone_says_nothing_of_it() -> None:
@@ -178,7 +193,7 @@ def test_a_run_under_the_gil_alone_says_nothing_of_it() -> None:
         assert "GIL" not in shown
     off = tuple(dataclasses.replace(one, is_gil_enabled=False) for one in stored.trials)
     shown = validity.show_run(dataclasses.replace(stored, trials=off))
-    assert "the run itself: Python 3.11 · GIL off in" in shown
+    assert "the run's own: Python 3.11 · GIL off in" in shown
 
 
 @pytest.mark.parametrize(
