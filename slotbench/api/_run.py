@@ -164,7 +164,7 @@ class Run:
         Raises:
             SlotbenchError: no such contender or metric, or a threshold outside 0 to 1.
         """
-        from slotbench.compute import comparison, loads, losses
+        from slotbench.compute import comparison, interpreters, loads, losses
 
         compared = comparison.compare(
             self.stored.run,
@@ -177,6 +177,9 @@ class Run:
         # A record says "running" until somebody says better: only the store sees who is gone.
         more: dict[str, object] = {"status": self.stored.state}
         more["loads"] = loads.points(self.stored.run, self.stored.trials)
+        more["interpreters"] = interpreters.compare(
+            self.stored.run, self.stored.trials, compared.thresholds
+        )
         if explain:
             stored = self.stored
             more["losses"] = losses.losses(stored.run, stored.trials, stored.calibrations)
@@ -219,6 +222,13 @@ class Run:
         from slotbench.frames import nodes_frame
 
         return nodes_frame(self.stored)
+
+    @property
+    def interpreters(self) -> "pd.DataFrame":
+        """Each contender in another interpreter over itself in the first (`slotbench.frames.interpreters_frame`)."""
+        from slotbench.frames import interpreters_frame
+
+        return interpreters_frame(self.stored)
 
     @property
     def loads(self) -> "pd.DataFrame":

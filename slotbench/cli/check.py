@@ -151,6 +151,7 @@ def _check_and_show(
 def _contenders(texts: list[str]) -> "list[Contender]":
     """Read the contenders; one that is given twice counts once."""
     from slotbench.contenders import missing_requirement, parse
+    from slotbench.measure.checking import check_checkable
 
     chosen = list({one.label: one for one in map(parse, texts)}.values())
     for one in chosen:
@@ -158,6 +159,7 @@ def _contenders(texts: list[str]) -> "list[Contender]":
             raise ContenderError(
                 "contender floor: it is no transport and promises nothing; leave it out"
             )
+        check_checkable(one)
         if reason := missing_requirement(one):
             raise ContenderError(f"contender {one.label}: {reason}")
     return chosen

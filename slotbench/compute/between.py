@@ -205,6 +205,10 @@ def _narrowed(one: Comparison, kept: Set[str]) -> Comparison:
         problems=tuple(problem for problem in one.problems if problem.contender in kept),
         losses=tuple(loss for loss in one.losses if loss.contender in kept),
         twins=tuple(said for said in one.twins if said.contender in kept),
+        loads=tuple(point for point in one.loads if point.contender in kept),
+        interpreters=tuple(
+            found for found in one.interpreters if found.row.contender in kept
+        ),
         scalability=None if scaling is None else scaling.of(kept),
     )
 

@@ -187,7 +187,7 @@ def arrange(run: RunRecord, trials: Sequence[TrialRecord]) -> Arms:
     return arms
 
 
-def without_gil(run: RunRecord, trials: Iterable[TrialRecord]) -> frozenset[str]:
+def pythons_without_gil(run: RunRecord, trials: Iterable[TrialRecord]) -> frozenset[str]:
     """The interpreters, as option ``python`` names them, that started trials without a GIL.
 
     Those of which a trial ended without one: nothing turns it off again. Where another ended with it, a

@@ -29,6 +29,7 @@ from slotbench.records import (
 )
 
 if TYPE_CHECKING:
+    from slotbench.compute.interpreters import InterpreterRow
     from slotbench.compute.loads import LoadPoint
     from slotbench.compute.losses import Loss
     from slotbench.compute.scalability import Scalability
@@ -152,6 +153,7 @@ class Comparison:
         scalability: how throughput scales with the slots; None where it was not asked.
         sequential: how a run until decided was planned and ended; None of any other.
         nodes: of the cluster that it was measured on, and what each did; empty of one machine.
+        interpreters: what contenders gain or lose in another one; empty where none ran in two.
     """
 
     run_id: str
@@ -181,6 +183,7 @@ class Comparison:
     scalability: "Scalability | None" = None
     sequential: Sequential | None = None
     nodes: tuple[Share, ...] = ()
+    interpreters: "tuple[InterpreterRow, ...]" = ()
 
     @property
     def looks(self) -> tuple[int, ...]:

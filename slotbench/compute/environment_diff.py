@@ -108,6 +108,14 @@ def differences(
     return tuple(sorted(found, key=lambda d: (not d.forbids, _place(d.name), d.name)))
 
 
+def fact_of(name: str) -> str:
+    """What a recorded fact says, of whatever: "torch_version" of "python3.14t.torch_version".
+
+    Facts of other interpreters, and of contenders' own code, have whose they are before a dot.
+    """
+    return name.rpartition(".")[2]
+
+
 def _differ(one: Scalar | None, other: Scalar | None) -> bool:
     # A truth is not a count, though Python's True == 1.
     return one != other or isinstance(one, bool) != isinstance(other, bool)
@@ -128,6 +136,6 @@ def _place(name: str) -> int:
 
 
 def _fact(name: str) -> str:
-    """What a fact is, of whichever interpreter: "python3.14t.torch_version" is a torch's version."""
-    fact = name.rpartition(".")[2]
+    """What a fact is in the tables: of another interpreter that of ours, of a checkout itself."""
+    fact = fact_of(name)
     return fact if fact in FORBIDDING or fact.endswith("_version") else name

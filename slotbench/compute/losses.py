@@ -175,7 +175,7 @@ def losses(
     """
     pairing = comparison.pair(run, trials, "")
     limits = _limits_of(run, trials, calibrations)
-    gilless = blocks.without_gil(run, trials)
+    gilless = blocks.pythons_without_gil(run, trials)
     return tuple(
         loss
         for cell in run.scenario.cells

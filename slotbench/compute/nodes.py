@@ -36,7 +36,7 @@ def software_differences(
     return tuple(
         f"{found.name} is {found.head}, elsewhere {found.base}"
         for found in environment_diff.differences(one, other)
-        if found.name.rpartition(".")[2] in SOFTWARE
+        if environment_diff.fact_of(found.name) in SOFTWARE
     )
 
 

@@ -95,7 +95,7 @@ def check(
     pace = pace_of(run, trials, calibrations, fitted)
     measured = _Measured.of(run, trials)
     known = known_of(run, trials, calibrations, fitted, pace)
-    gilless = blocks.without_gil(run, trials)
+    gilless = blocks.pythons_without_gil(run, trials)
     found: list[CheckedPrediction] = []
     left_out = 0
     for cell in run.scenario.cells:

@@ -6,7 +6,13 @@ a misspelt contender costs a line and not a minute. Two texts that mean the same
 equal contenders: options are sorted, and one at its default is not kept.
 """
 
-from slotbench.contenders._grammar import MAX_LABEL, make, parse, split
+from slotbench.contenders._grammar import (
+    MAX_LABEL,
+    bare_label,
+    make,
+    parse,
+    split,
+)
 from slotbench.contenders._installed import (
     ENTRY_POINT_GROUP,
     available,
@@ -30,6 +36,7 @@ from slotbench.contenders._known import (
 )
 from slotbench.contenders._pythons import (
     PYTHON,
+    canonical_python,
     forget_own_code,
     missing_of_python,
     python_command,
@@ -53,6 +60,8 @@ __all__ = [
     "Actors",
     "actors_of",
     "available",
+    "bare_label",
+    "canonical_python",
     "checkout",
     "did_you_mean",
     "env_backend_of",

@@ -14,9 +14,11 @@ from slotbench.contenders._known import (
     default_server,
     is_default,
 )
+from slotbench.contenders._pythons import PYTHON, canonical_python
 from slotbench.contenders._values import did_you_mean, shown
 from slotbench.errors import ContenderError
 from slotbench.records import Contender, Scalar
+from slotbench.records.contender import Server
 
 MAX_LABEL: Final = 1_000
 """Characters; a label is a line of every table, and part of many messages."""
@@ -95,14 +97,26 @@ def make(
     for key, value in options.items():
         check_option(name, key, value, chosen)
     check_together(name, options, chosen)
+    if PYTHON in options:
+        options = {**options, PYTHON: canonical_python(str(options[PYTHON]))}
     kept = {
         key: options[key]
         for key in sorted(options)
         if not is_default(name, key, options, chosen)
     }
-    label = name + _written(kept) + ("" if chosen == default_server(name) else f"@{chosen}")
+    label = _label(name, kept, chosen)
     _check_length(label)
     return Contender(label, name, kept, chosen, optional, baseline)
+
+
+def bare_label(contender: Contender) -> str:
+    """Writes the label that it would have without option ``python``: of it in any interpreter the same."""
+    kept = {key: value for key, value in contender.options.items() if key != PYTHON}
+    return _label(contender.name, kept, contender.server)
+
+
+def _label(name: str, kept: Mapping[str, Scalar], server: Server) -> str:
+    return name + _written(kept) + ("" if server == default_server(name) else f"@{server}")
 
 
 def _syntax_error(text: str) -> ContenderError:

@@ -223,7 +223,7 @@ def check_together(name: str, options: Mapping[str, Scalar], server: Server) -> 
 def is_default(name: str, key: str, options: Mapping[str, Scalar], server: Server) -> bool:
     value = options[key]
     if key == PYTHON:
-        return not str(value).strip()
+        return not value
     if key == "collate":
         return value == "default"
     if key == ACTORS:

@@ -68,6 +68,15 @@ def words(python: str) -> list[str]:
     return found
 
 
+def canonical_python(python: str) -> str:
+    """Writes ``python`` as its words make it, one blank between them; other text of the same words is equal.
+
+    Raises:
+        ContenderError: as `words`.
+    """
+    return shlex.join(words(python))
+
+
 def python_command(python: str) -> tuple[str, ...]:
     """Finds the command of an interpreter, with its flags.
 
@@ -127,8 +136,8 @@ def missing_of_python(python: str, packages: Iterable[str] = ()) -> str | None:
             extra = "" if package in _NEEDED else f"[{package}]"
             wanted = shlex.quote(f"slotbench{extra}")
             return (
-                f"{PYTHON}={shown(python)}: {package} is not installed there; "
-                f"{python} -m pip install {wanted}"
+                f"{PYTHON}={shown(python)}: {package} is not installed there; install it with "
+                f"{_in_shell(python)} -m pip install {wanted}"
             )
     return None
 
@@ -194,6 +203,22 @@ def _of_its_venv(command: str) -> str:
     while place.is_symlink() and not _is_in_venv(place):
         place = place.parent / place.readlink()
     return str(place) if _is_in_venv(place) else command
+
+
+def _in_shell(python: str) -> str:
+    """What a shell has to call to install into the interpreter: without flags, and not through a link.
+
+    Through one to a virtual environment, pip would install into the Python that this was made from.
+    """
+    name, *_ = words(python)
+    command = python_command(python)[0]
+    if command == shutil.which(name):
+        return shlex.quote(name)
+    # Reasons of what was skipped are recorded: not with the name of who measured.
+    place, home = Path(command), os.environ.get("HOME")
+    if home and place.is_relative_to(home):
+        return f"~/{shlex.quote(str(place.relative_to(home)))}"
+    return shlex.quote(command)
 
 
 def _is_in_venv(place: Path) -> bool:

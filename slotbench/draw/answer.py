@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from slotbench.compute import workloads
-from slotbench.compute.answers import Answers, Leader, Switched, closed
+from slotbench.compute.answers import METRIC, Answers, Leader, Switched, closed
 from slotbench.compute.comparison import Comparison, ComparisonRow
-from slotbench.draw import units
+from slotbench.draw import interpreter_table, units
 from slotbench.draw.opening import opening
 from slotbench.records import Cell
 
@@ -72,6 +72,9 @@ def sentences(answers: Answers, comparison: Comparison) -> tuple[Sentence, ...]:
     if answers.switched:
         text = " ".join(_switched(one, comparison) for one in answers.switched)
         said.append(Sentence("Preallocation", text))
+    interpreters = _interpreters(comparison)
+    if interpreters:
+        said.append(Sentence("Other interpreters", interpreters))
     losses = _losses(answers, comparison)
     if losses:
         said.append(Sentence("What is lost to what", losses))
@@ -98,7 +101,10 @@ def _of_closed(comparison: Comparison) -> Comparison:
         return comparison
     names = {cell.name for cell in cells}
     rows = tuple(row for row in comparison.rows if row.cell in names)
-    return dataclasses.replace(comparison, cells=cells, rows=rows)
+    interpreters = tuple(one for one in comparison.interpreters if one.row.cell in names)
+    return dataclasses.replace(
+        comparison, cells=cells, rows=rows, interpreters=interpreters
+    )
 
 
 def _under_load(comparison: Comparison) -> Iterable[Sentence]:
@@ -292,6 +298,23 @@ def _from_size(one: Switched, comparison: Comparison) -> str:
     if len(values) < 2 or not every or every[0] == values[0]:
         return ""
     return f", in every cell with observations of {units.size(every[0])} and more"
+
+
+def _interpreters(comparison: Comparison) -> str:
+    """What each contender makes of another interpreter, by its throughput; "" of one alone."""
+    found: dict[tuple[str, str, str], list[ComparisonRow]] = {}
+    for one in comparison.interpreters:
+        row = one.row
+        if row.metric == METRIC and not (row.is_baseline or row.is_floor):
+            place = one.bare_label, one.python, one.first_python
+            found.setdefault(place, []).append(row)
+    if not found or all(cell.workload.load.is_open for cell in comparison.cells):
+        return ""
+    parts = [
+        f"{label} in {interpreter_table.name(python)} over {interpreter_table.name(first)}: {_tally(rows)}"
+        for (label, python, first), rows in found.items()
+    ]
+    return f"The same contender, {'; '.join(parts)}."
 
 
 def _losses(answers: Answers, comparison: Comparison) -> str:

@@ -29,6 +29,8 @@ History of the format (``schema_version``):
    until decided was planned and ended; null of any other, whose ``confidence`` is 0.95. Of a run that looked more than
    once ``confidence`` is that of each interval, and p-values are those of all looks.
 7. ``nodes`` of a run: those of the cluster that it was measured on; empty of one machine.
+8. ``interpreters``, a row per cell, contender that ran in several interpreters, interpreter and metric: null where there is
+   none. Its ratio is over the same contender in ``first_python``, which is the ``is_baseline`` of these rows.
 """
 
 import dataclasses
@@ -40,13 +42,14 @@ from slotbench.compute import loads, losses, metrics, scalability, twins
 from slotbench.compute.between import Compared, TwoRuns
 from slotbench.compute.comparison import Comparison, ComparisonRow
 from slotbench.compute.gates import Gate, GatedRow
+from slotbench.compute.interpreters import InterpreterRow
 from slotbench.compute.nodes import Share
 from slotbench.draw.gate_line import gate_line
 from slotbench.draw.opening import opening
 from slotbench.draw.screen import PAPER, Screen
 
 SCHEMA: Final = "slotbench.comparison"
-SCHEMA_VERSION: Final = 7
+SCHEMA_VERSION: Final = 8
 
 
 def render(compared: Compared, screen: Screen = PAPER, gate: Gate | None = None) -> str:
@@ -80,6 +83,8 @@ def document(compared: Compared, gate: Gate | None = None) -> dict[str, Any]:
         "losses": [losses.flat(loss) for loss in _asked(compared, "losses")] or None,
         "twins": [twins.flat(said) for said in _asked(compared, "twins")] or None,
         "loads": [loads.flat(point) for point in _asked(compared, "loads")] or None,
+        "interpreters": [_interpreter(found) for found in _asked(compared, "interpreters")]
+        or None,
         "scalability": _scalability(compared),
         "gate": None if gate is None else _gate(gate),
     }
@@ -103,6 +108,15 @@ def _scalability(compared: Compared) -> dict[str, Any] | None:
     return {
         "laws": [scalability.flat(law) for law in found.laws],
         "missing": list(found.missing),
+    }
+
+
+def _interpreter(found: InterpreterRow) -> dict[str, Any]:
+    return {
+        "bare_label": found.bare_label,
+        "python": found.python,
+        "first_python": found.first_python,
+        **_fields(found.row),
     }
 
 

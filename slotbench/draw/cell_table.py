@@ -176,10 +176,10 @@ def _cells(comparison: Comparison, rows: Sequence[ComparisonRow]) -> tuple[str, 
     return (
         first.contender,
         value(first),
-        _versus(first),
-        _verdict(comparison, first),
+        versus(first),
+        verdict(comparison, first),
         units.value(first.mean_batch_size, "rows"),
-        *(_aside(row) for row in others),
+        *(aside(row) for row in others),
     )
 
 
@@ -192,7 +192,8 @@ def value(row: ComparisonRow) -> str:
     return units.value(row.value, metrics.get(row.metric).unit)
 
 
-def _versus(row: ComparisonRow) -> str:
+def versus(row: ComparisonRow) -> str:
+    """A row's ratio; nothing for the baseline's own."""
     if row.is_baseline:
         return ""
     return ratio(row)
@@ -207,7 +208,8 @@ def ratio(row: ComparisonRow) -> str:
     return f"{units.ratio(row.ratio.point)} {units.interval(row.ratio.low, row.ratio.high)}"
 
 
-def _verdict(comparison: Comparison, row: ComparisonRow) -> str:
+def verdict(comparison: Comparison, row: ComparisonRow) -> str:
+    """A row's verdict, or why it has none."""
     if row.is_baseline:
         return BASELINE
     if row.verdict is None:
@@ -227,7 +229,7 @@ def why_missing(comparison: Comparison, row: ComparisonRow) -> str:
     return "failed" if row.num_failed else units.MISSING
 
 
-def _aside(row: ComparisonRow) -> str:
+def aside(row: ComparisonRow) -> str:
     """A further metric in one column: value, ratio, sign."""
     shown = value(row)
     if row.ratio is None:
@@ -248,7 +250,7 @@ def _notes(
     for rows in by_label.values():
         yield from left_out(comparison, rows[0])
     waits = [
-        f"{label} {_wait(rows[0])}" for label, rows in by_label.items() if _wait(rows[0])
+        f"{label} {wait(rows[0])}" for label, rows in by_label.items() if wait(rows[0])
     ]
     if waits:
         yield f"to decide {metrics.get(comparison.metrics[0]).label}: {', '.join(waits)}"
@@ -304,7 +306,7 @@ def _rules(comparison: Comparison, cell: str, label: str, kind: str) -> str:
     return f" ({', '.join(rules)})" if rules else ""
 
 
-def _wait(row: ComparisonRow) -> str:
+def wait(row: ComparisonRow) -> str:
     """How many more rounds an undecided contender would take."""
     if row.verdict != "inconclusive" or row.is_floor or row.ratio is None:
         return ""

@@ -10,6 +10,7 @@ from slotbench.compute.gates import Gate
 from slotbench.draw import (
     between_table,
     cell_table,
+    interpreter_table,
     load_table,
     loss_table,
     scaling_table,
@@ -105,6 +106,14 @@ def _sections(compared: Comparison) -> Iterable[Section]:
             option="",
             tables=load_table.tables(compared.loads),
             legend=load_table.LEGEND,
+        )
+    if compared.interpreters:
+        yield Section(
+            name="interpreters",
+            title="Other interpreters",
+            option="",
+            tables=interpreter_table.tables(compared),
+            legend=interpreter_table.legend(compared),
         )
     if compared.losses:
         yield Section(

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
 from slotbench.compute import blocks, comparison, metrics, nodes, validity
 from slotbench.contenders import python_of
-from slotbench.draw import cell_table, looks, units
+from slotbench.draw import cell_table, interpreter_table, looks, units
 from slotbench.draw.screen import PAPER, Screen, drawn
 from slotbench.errors import RecordError
 from slotbench.records import Scalar, TrialRecord
@@ -73,7 +74,7 @@ def show_run(stored: StoredRun, screen: Screen = PAPER, *, problems: bool = Fals
             _styled(f"{name}: {units.count(n, 'trial')}") for name, n in spoken.items()
         ]
     if trials and screen.width >= _NARROW:
-        parts += [Text(""), _trials_table(trials, counted)]
+        parts += [Text(""), _unbroken(_trials_table(trials, counted), screen.width)]
     elif trials:
         parts += [Text(""), *_trials_in_words(trials, counted)]
     return drawn(parts, screen, min_width=_MIN_WIDTH)
@@ -217,7 +218,7 @@ def _interpreters(stored: StoredRun) -> Iterable[str]:
         said = [f"Python {str(version).split(' (')[0]}"]
         said += [f"torch {torch}"] if torch else []
         said += [f"{state} in {units.count(n, 'trial')}" for state, n in found.items()]
-        yield f"{name or 'the run itself'}: {' · '.join(said)}"
+        yield f"{interpreter_table.name(name)}: {' · '.join(said)}"
 
 
 def machine(environment: Mapping[str, Scalar]) -> str:
@@ -373,6 +374,18 @@ def _table(*heads: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
     for head in heads:
         table.add_column(head, overflow="fold")
+    return table
+
+
+def _unbroken(table: Table, width: int) -> Table:
+    """The table with contenders' names whole, which have no blanks and would break anywhere.
+
+    Unless one takes more than a third of the screen. Other columns can make room: cells' names have blanks.
+    """
+    for column in table.columns:
+        if column.header == "contender":
+            words = [word for text in column.cells for word in str(text).split()]
+            column.width = min(max(map(cell_len, ["contender", *words])), width // 3)
     return table
 
 

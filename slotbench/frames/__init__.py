@@ -14,6 +14,7 @@ own grid names; ``contenders``, labels in the comparison's order; ``floors``; ``
 from slotbench.frames._batch_sizes import batch_sizes_frame
 from slotbench.frames._fairness import fairness_frame
 from slotbench.frames._history import changes_frame, history_frame
+from slotbench.frames._interpreters import interpreters_frame
 from slotbench.frames._latencies import latencies_frame
 from slotbench.frames._loads import loads_frame
 from slotbench.frames._losses import losses_frame
@@ -49,6 +50,7 @@ __all__ = [
     "fairness_frame",
     "history_frame",
     "id_of",
+    "interpreters_frame",
     "kind_of",
     "latencies_frame",
     "ledger_frame",

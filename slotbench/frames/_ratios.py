@@ -59,12 +59,21 @@ def ratios_frame(
 
 
 def _row(row: ComparisonRow, bound_per_s: float | None) -> dict[str, Any]:
+    return {
+        **numbers_of(row),
+        "is_baseline": row.is_baseline,
+        "mean_batch_size": row.mean_batch_size,
+        "bound_per_s": bound_per_s if row.metric == "throughput" else None,
+    }
+
+
+def numbers_of(row: ComparisonRow) -> dict[str, Any]:
+    """What frames have of a row of one run, whatever it is divided by."""
     ratio = row.ratio
     return {
         "cell": row.cell,
         "contender": row.contender,
         "metric": row.metric,
-        "is_baseline": row.is_baseline,
         "is_floor": row.is_floor,
         "num_trials": row.num_trials,
         "value": row.value,
@@ -76,6 +85,4 @@ def _row(row: ComparisonRow, bound_per_s: float | None) -> dict[str, Any]:
         "verdict": row.verdict,
         "noise_floor": row.noise_floor,
         "can_resolve": row.can_resolve,
-        "mean_batch_size": row.mean_batch_size,
-        "bound_per_s": bound_per_s if row.metric == "throughput" else None,
     }

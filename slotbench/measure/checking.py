@@ -108,16 +108,7 @@ def check(
         WorkerError: no worker process comes up.
     """
     for contender in contenders:
-        if python_of(contender):
-            raise ContenderError(
-                f"contender {contender.label!r}: checks run in slotbench's own interpreter; leave out "
-                f"{PYTHON}, and start slotbench with that one"
-            )
-        if contender.server == "collector":
-            raise ContenderError(
-                f"contender {contender.label!r}: TorchRL's collector has no clients that could be "
-                "checked; check its transport alone, such as slot@torchrl"
-            )
+        check_checkable(contender)
         _admit(by, contender)
     num_done, num_all = 0, len(contenders) * len(checks)
     for contender in contenders:
@@ -126,6 +117,24 @@ def check(
             yield contender.label, _find(by, contender, one)
             num_done += 1
     on_progress(Progress(num_done, num_all, "done"))
+
+
+def check_checkable(contender: Contender) -> None:
+    """Refuse what no check is made for, whatever it does; starts nothing.
+
+    Raises:
+        ContenderError: it runs in another interpreter, or has no clients.
+    """
+    if python_of(contender):
+        raise ContenderError(
+            f"contender {contender.label!r}: checks run in slotbench's own interpreter; leave out "
+            f"{PYTHON}, and start slotbench with that one"
+        )
+    if contender.server == "collector":
+        raise ContenderError(
+            f"contender {contender.label!r}: TorchRL's collector has no clients that could be "
+            "checked; check its transport alone, such as slot@torchrl"
+        )
 
 
 def _admit(by: Worker, contender: Contender) -> None:

@@ -12,6 +12,7 @@ from slotbench.compute import (
     answers,
     between,
     comparison,
+    interpreters,
     loads,
     nodes,
     predictions,
@@ -193,6 +194,7 @@ def _chapter(stored: StoredRun, baseline: str | None, threshold: float | None) -
         losses=found.losses,
         twins=predicted,
         loads=loads.points(run, stored.trials),
+        interpreters=interpreters.compare(run, stored.trials, compared.thresholds),
         scalability=scaling,
     )
     shown = page.page(compared)

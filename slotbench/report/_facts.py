@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from slotbench.compute import nodes as of_nodes
+from slotbench.compute.environment_diff import fact_of
 from slotbench.draw import units
 from slotbench.records import Cell, RunRecord, Scalar, TrialRecord
 
@@ -29,8 +30,8 @@ _MACHINE: Final = {
 }
 """What is shown first of the environment; the rest is a click away."""
 
-_VERSION: Final = ".python_version"
-"""How the version of another interpreter is called, behind its name."""
+_VERSION: Final = "python_version"
+"""What is recorded of every interpreter."""
 
 
 def grid(cells: Sequence[Cell]) -> str:
@@ -61,7 +62,9 @@ def machine(environment: Mapping[str, Scalar]) -> dict[str, str]:
     """Machine, versions, code and other interpreters, each in a line."""
     facts = {}
     others = [
-        name.removesuffix(_VERSION) for name in environment if name.endswith(_VERSION)
+        name.removesuffix(f".{_VERSION}")
+        for name in environment
+        if fact_of(name) == _VERSION != name
     ]
     of_others = {
         f"in {python}": tuple(f"{python}.{name}" for name in _MACHINE["versions"])
@@ -69,9 +72,7 @@ def machine(environment: Mapping[str, Scalar]) -> dict[str, str]:
     }
     for title, names in (_MACHINE | of_others).items():
         said = [
-            f"{name.removeprefix(title.removeprefix('in ') + '.')} {environment[name]}"
-            for name in names
-            if name in environment
+            f"{fact_of(name)} {environment[name]}" for name in names if name in environment
         ]
         if said:
             facts[title] = ", ".join(said)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from slotbench.contenders import PYTHON, make, parse, python_of, split
+from slotbench.contenders import PYTHON, canonical_python, make, parse, python_of, split
 from slotbench.errors import ContenderError, ScenarioError
 from slotbench.records import Contender
 from slotbench.scenario._problems import first_problem
@@ -86,12 +86,17 @@ def in_each_python(
         ScenarioError: an interpreter is there twice, or there are too many contenders.
         ContenderError: the text is no command.
     """
+    try:
+        pythons = [canonical_python(python) for python in pythons]
+    except ContenderError as error:
+        raise ContenderError(f"--python: {error}") from None
+    for place, python in enumerate(pythons):
+        if python in pythons[:place]:
+            raise ScenarioError(f"--python: {show(python)} is there twice; keep one")
     made: dict[str, Contender] = {}
     for one in contenders:
         bare = {key: value for key, value in one.options.items() if key != PYTHON}
         for place, python in enumerate(pythons):
-            if python in pythons[:place]:
-                raise ScenarioError(f"--python: {show(python)} is there twice; keep one")
             try:
                 found = make(
                     one.name,

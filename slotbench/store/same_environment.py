@@ -46,5 +46,5 @@ def _is_of(measured: frozenset[str], name: str) -> bool:
 
     Contenders have their own ``<place>.code_sha256``, interpreters their own ``<python>.tensordict_version``.
     """
-    fact = name.rpartition(".")[2]
+    fact = environment_diff.fact_of(name)
     return name in measured or fact in measured - {"git_commit"}

@@ -72,6 +72,11 @@ def script(folder: Path, name: str, text: str) -> str:
         ('slot[python=""]', "slot"),
         ("slot[python=a,preallocate]@torchrl", "slot[preallocate,python=a]@torchrl"),
         ('floor[python="python3.14t -X gil=1"]', 'floor[python="python3.14t -X gil=1"]'),
+        ('slot[python="python3.14t "]', "slot[python=python3.14t]"),
+        ('slot[python=" a  -X  gil=1"]', 'slot[python="a -X gil=1"]'),
+        ('slot[python="a -Xgil=1"]', 'slot[python="a -Xgil=1"]'),
+        ("slot[python=\"'/a b/python'\"]", "slot[python=\"'/a b/python'\"]"),
+        ('slot[python=" "]', "slot"),
         ("torchrl.slot[python=python3.14]", "torchrl.slot[python=python3.14]"),
         ("my.module:factory[python=a]", "my.module:factory[python=a]"),
     ],
@@ -139,12 +144,24 @@ def test_our_own_trials_have_the_gil_that_we_have(monkeypatch: pytest.MonkeyPatc
     assert contenders.python_command("") == (sys.executable, "-X", "gil=1")
 
 
-def test_an_interpreter_without_torch_says_how_to_get_it(bare: str) -> None:
-    found = contenders.missing_requirement(contenders.parse(f"slot[python={bare}]"))
+def test_an_interpreter_without_torch_says_how_to_get_it(
+    bare: str, on_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the environment's own Python: pip through the link would be the base Python's."""
+    asked = f'slot[python="{bare} -B"]'
+    place = on_path.parent / "bare" / "bin" / "python"
+    begin = f'python="{bare} -B": torch is not installed there; install it with '
+    monkeypatch.setenv("HOME", "/nowhere")
+    found = contenders.missing_requirement(contenders.parse(asked))
+    assert found == f"{begin}{place} -m pip install slotbench"
 
-    assert found == (
-        'python="bare": torch is not installed there; bare -m pip install slotbench'
-    )
+    monkeypatch.setenv("HOME", str(on_path.parent))
+    found = contenders.missing_requirement(contenders.parse(asked))
+    assert found == f"{begin}~/bare/bin/python -m pip install slotbench"
+
+    direct = contenders.missing_requirement(contenders.parse(f'slot[python="{place}"]'))
+    assert direct is not None
+    assert direct.endswith(f"install it with {place} -m pip install slotbench")
 
 
 def test_what_a_contender_needs_beside_is_looked_for_there(
@@ -158,10 +175,10 @@ def test_what_a_contender_needs_beside_is_looked_for_there(
         contenders.parse(f"torchrl.slot[python={other}]")
     )
 
-    assert found == (
-        'python="other": torchrl is not installed there; '
-        "other -m pip install 'slotbench[torchrl]'"
-    )
+    assert found is not None
+    said, command = found.split("; install it with ")
+    assert said == 'python="other": torchrl is not installed there'
+    assert command.endswith(" -m pip install 'slotbench[torchrl]'")
 
 
 def test_commands_that_are_no_python_are_one_line(on_path: Path) -> None:
@@ -271,7 +288,8 @@ def test_no_interpreter_that_was_asked_for_is_passed_over_in_silence() -> None:
     ("pythons", "error", "message"),
     [
         (("a", "a"), ScenarioError, '--python: "a" is there twice; keep one'),
-        (("a -E",), ContenderError, "--python: contender slot: python="),
+        (("a", "a "), ScenarioError, '--python: "a" is there twice; keep one'),
+        (("a -E",), ContenderError, '--python: python="a -E": -E would hide'),
         ([f"a{n}" for n in range(60)], ScenarioError, "--python: more than 100 contenders"),
     ],
 )

@@ -157,6 +157,11 @@ def test_a_contender_that_exits_at_import_is_one_line(slotbench: Any) -> None:
         (["slott"], 'unknown contender "slott"; did you mean slot?'),
         (["slot[prealocate]"], "contender slot: unknown option prealocate; did you mean"),
         (["nosuchmodule:f"], "contender nosuchmodule:f: module 'nosuchmodule' is not"),
+        (
+            ["slot", "slot[python=nowhere]"],
+            "contender 'slot[python=nowhere]': checks run in slotbench's own interpreter; leave out python",
+        ),
+        (["slot@collector"], "contender 'slot@collector': TorchRL's collector has no"),
         (["slot", "--format", "jsn"], "unknown format 'jsn': did you mean json?"),
     ],
 )

@@ -1,12 +1,22 @@
 """Contenders of several interpreters in one run: each has limits and a floor of its own."""
 
 import dataclasses
+import json
 
 import pytest
 
-from slotbench import contenders, frames
-from slotbench.compute import blocks, environment_diff, losses, predictions
-from slotbench.draw import loss_table, validity
+from slotbench import contenders, draw, frames
+from slotbench.api import Run
+from slotbench.compute import (
+    between,
+    blocks,
+    comparison,
+    environment_diff,
+    interpreters,
+    losses,
+    predictions,
+)
+from slotbench.draw import Screen, loss_table, page, validity
 from slotbench.plots import plot_loss
 from slotbench.records import ThinkTime
 from slotbench.store import StoredRun
@@ -118,16 +128,16 @@ def test_each_interpreter_has_a_table_and_a_plot(raced: StoredRun) -> None:
 
 def test_an_interpreter_has_no_gil_whatever_a_module_did(raced: StoredRun) -> None:
     """A trial in which one turned it on says nothing of the others, nor of the bound; silence is no proof."""
-    assert blocks.without_gil(raced.run, raced.trials) == {FREE}
+    assert blocks.pythons_without_gil(raced.run, raced.trials) == {FREE}
     last = max(n for n, one in enumerate(raced.trials) if FREE in one.contender)
     for said in (True, None):
         changed = list(raced.trials)
         changed[last] = dataclasses.replace(changed[last], is_gil_enabled=said)
-        assert blocks.without_gil(raced.run, changed) == {FREE}
+        assert blocks.pythons_without_gil(raced.run, changed) == {FREE}
         _, free = losses.losses(raced.run, changed, raced.calibrations)
         assert (free.yardsticks.has_gil, free.yardsticks.limit) == (False, "processors")
     silent = [dataclasses.replace(one, is_gil_enabled=None) for one in raced.trials]
-    assert blocks.without_gil(raced.run, silent) == set()
+    assert blocks.pythons_without_gil(raced.run, silent) == set()
 
 
 def test_nothing_is_predicted_without_a_gil(raced: StoredRun) -> None:
@@ -156,7 +166,22 @@ def test_trials_say_whether_they_had_a_gil(raced: StoredRun) -> None:
     assert set(frame["is_gil_enabled"][frame["contender"].str.contains(FREE)]) == {False}
     assert set(frame["is_gil_enabled"][~frame["contender"].str.contains(FREE)]) == {True}
     assert f"{FREE}: Python 3.14.7 · torch 2.13.0 · GIL off in 10 trials" in shown
-    assert "the run itself: Python 3.11 · GIL on in 15 trials" in shown
+    assert "the run's own: Python 3.11 · GIL on in 15 trials" in shown
+
+
+def test_names_with_an_interpreter_are_shown_whole(raced: StoredRun) -> None:
+    """Where they take at most a third of the screen."""
+    trials = tuple(
+        dataclasses.replace(one, trial_id=f"r{number}")
+        for number, one in enumerate(raced.trials)
+    )
+    shown = validity.show_run(dataclasses.replace(raced, trials=trials), Screen(100))
+    narrow = validity.show_run(dataclasses.replace(raced, trials=trials), Screen(90))
+
+    for form in (shown, narrow):
+        assert form.count(f" slot[python={FREE}] ") == 5
+        assert form.count("slot (again)") == 5
+        assert max(map(len, form.splitlines())) <= 100
 
 
 def test_a_run_under_the_gil_alone_says_nothing_of_it() -> None:
@@ -168,7 +193,7 @@ def test_a_run_under_the_gil_alone_says_nothing_of_it() -> None:
         assert "GIL" not in shown
     off = tuple(dataclasses.replace(one, is_gil_enabled=False) for one in stored.trials)
     shown = validity.show_run(dataclasses.replace(stored, trials=off))
-    assert "the run itself: Python 3.11 · GIL off in" in shown
+    assert "the run's own: Python 3.11 · GIL off in" in shown
 
 
 @pytest.mark.parametrize(
@@ -199,3 +224,102 @@ def test_a_checkouts_commit_is_not_slotbenchs() -> None:
     )
 
     assert found.why == "another setting"
+
+
+def test_each_contender_is_held_against_itself_in_the_first_interpreter(
+    raced: StoredRun,
+) -> None:
+    """Not against the run's baseline, and by the comparison's own statistics."""
+    compared = comparison.compare(raced.run, raced.trials)
+    found = interpreters.compare(raced.run, raced.trials, compared.thresholds)
+    by_floor = comparison.compare(raced.run, raced.trials, baseline="floor")
+
+    rates = [one for one in found if one.row.metric == "throughput"]
+    assert [(x.bare_label, x.python, x.first_python, x.row.contender) for x in rates] == [
+        ("slot", "", "", "slot"),
+        ("slot", FREE, "", f"slot[python={FREE}]"),
+        ("floor", "", "", "floor"),
+        ("floor", FREE, "", f"floor[python={FREE}]"),
+    ]
+    slot, faster, floor, limit = (one.row for one in rates)
+    assert (slot.is_baseline, slot.ratio, slot.verdict) == (True, None, None)
+    assert faster.ratio is not None
+    assert faster.ratio.point == pytest.approx(800 / 450, rel=0.01)
+    assert faster.verdict == "faster"
+    assert (floor.is_baseline, limit.verdict) == (True, "limit")
+    by_label = {row.contender: row for row in by_floor.rows if row.metric == "throughput"}
+    assert limit.ratio == by_label[limit.contender].ratio
+    # The baseline alone ran twice: its noise floor is the cell's.
+    assert {one.row.noise_floor for one in rates} == {compared.rows[0].noise_floor}
+
+
+def test_the_first_interpreter_is_the_baselines(raced: StoredRun) -> None:
+    """Wherever the scenario has it; another baseline that is compared with changes nothing."""
+    who = raced.run.scenario.contenders[::-1]
+    turned = dataclasses.replace(
+        raced.run, scenario=dataclasses.replace(raced.run.scenario, contenders=who)
+    )
+    found = interpreters.compare(turned, raced.trials, {"throughput": 0.03})
+
+    assert {one.first_python for one in found} == {""}
+    assert [one.row.contender for one in found if one.row.is_baseline] == ["floor", "slot"]
+
+
+def test_contenders_that_differ_in_more_than_the_interpreter_are_not_held_together(
+    raced: StoredRun,
+) -> None:
+    """Nor is there anything to say of a run in one interpreter."""
+    other = contenders.parse(f"slot[preallocate,python={FREE}]")
+    who = (*raced.run.scenario.contenders[:1], other)
+    run = dataclasses.replace(
+        raced.run, scenario=dataclasses.replace(raced.run.scenario, contenders=who)
+    )
+    assert interpreters.compare(run, (), {"throughput": 0.03}) == ()
+    stored = grids.small_grid()
+    assert interpreters.compare(stored.run, stored.trials, {"throughput": 0.03}) == ()
+
+
+def test_other_interpreters_have_a_section_of_every_form(raced: StoredRun) -> None:
+    """Also where contenders are chosen; a run in one interpreter has none."""
+    shown = Run(raced).compare()
+    (section,) = (one for one in page.page(shown).sections if one.name == "interpreters")
+    (table,) = section.tables
+
+    assert table.header[:5] == (
+        *("contender", "interpreter", "throughput", "vs the run's own", "verdict"),
+    )
+    assert [row[:2] for row in table.rows] == [
+        ("slot", "the run's own"),
+        ("slot", FREE),
+        ("floor", "the run's own"),
+        ("floor", FREE),
+    ]
+    assert [row[4] for row in table.rows] == ["baseline", "faster", "baseline", "limit"]
+    assert "that of slot" in section.legend
+    for form in ("text", "md", "html", "github"):
+        assert "Other interpreters" in draw.render(shown, form)
+    rows = json.loads(draw.render(shown, "json"))["interpreters"]
+    assert len(rows) == 4 * len(shown.metrics)
+    assert rows[len(shown.metrics)]["ratio"] == pytest.approx(800 / 450, rel=0.01)
+    narrowed = between.narrow(shown, [f"slot[python={FREE}]"])
+    assert isinstance(narrowed, comparison.Comparison)
+    assert {one.bare_label for one in narrowed.interpreters} == {"slot"}
+    plain = Run(grids.small_grid()).compare()
+    assert json.loads(draw.render(plain, "json"))["interpreters"] is None
+    assert "Other interpreters" not in draw.render(plain, "text")
+
+
+def test_other_interpreters_in_python_and_in_words(raced: StoredRun) -> None:
+    """A frame with a row each, and a sentence composed of the verdicts."""
+    frame = Run(raced).interpreters
+    rates = frame[frame["metric"] == "throughput"]
+
+    assert list(frame.columns[:4]) == list(frames.PLACE)
+    assert list(rates["bare_label"]) == ["slot", "slot", "floor", "floor"]
+    assert list(rates["ratio"].isna()) == [True, False, True, False]
+    assert Run(grids.small_grid()).interpreters.empty
+    said = Run(raced).answers["Other interpreters"]
+    assert said == (
+        f"The same contender, slot in {FREE} over the run's own: more requests in 1 of 1 (1.78×)."
+    )
+    assert "Other interpreters" not in Run(grids.small_grid()).answers

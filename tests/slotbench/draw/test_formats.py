@@ -221,7 +221,7 @@ def test_markdown_tables_are_whole(comparison: Comparison) -> None:
 def test_json_keeps_every_number(comparison: Comparison) -> None:
     """It reads back to the row's floats to the last digit, with a schema and units."""
     read = json.loads(draw.render(comparison, "json"))
-    assert (read["schema"], read["schema_version"]) == ("slotbench.comparison", 7)
+    assert (read["schema"], read["schema_version"]) == ("slotbench.comparison", 8)
     assert len(read["rows"]) == len(comparison.rows)
     for fields, row in zip(read["rows"], comparison.rows, strict=True):
         assert (fields["cell"], fields["contender"]) == (row.cell, row.contender)
