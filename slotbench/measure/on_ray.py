@@ -9,7 +9,6 @@ has one thread, its main one.
 
 import contextlib
 import os
-import socket
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from slotbench.contenders import forget_own_code
-from slotbench.errors import ClusterError, NodeLostError, SlotbenchError, WorkerError
+from slotbench.errors import NodeLostError, SlotbenchError, WorkerError
 from slotbench.measure.cluster import Cluster
+from slotbench.measure.connecting import connect
 from slotbench.measure.executor import LocalExecutor, Worker
 from slotbench.measure.zygote import Task
 from slotbench.records import (
@@ -34,7 +34,6 @@ from slotbench.records import (
 
 _POLL_S: Final = 0.5
 _ENVIRONMENT_DEADLINE_S: Final = 120.0
-_CONNECT_TIMEOUT_S: Final = 10.0
 _CLOSE_S: Final = 2.0
 _DEAD: Final = "the node died"
 _UNREACHABLE: Final = "the node cannot be reached"
@@ -52,12 +51,12 @@ class RayFleet:
         address: of the cluster, as ``ray.init`` takes it; "" is RAY_ADDRESS, or one that runs here.
 
     Raises:
-        ClusterError: Ray is not installed, or there is no cluster there.
+        ClusterError: as `slotbench.measure.connecting.connect`.
     """
 
     def __init__(self, scenario: Scenario, address: str = "") -> None:
         self._scenario = scenario
-        self._is_own = _connect(address)
+        self._is_own = connect(address)
         self._needs_gpu = any(cell.workload.device != "cpu" for cell in scenario.cells)
         self._found: dict[str, _Found] = {}
         self._num_returns: dict[str, int] = {}
@@ -180,7 +179,7 @@ def open_cluster(
         on_event: likewise.
 
     Raises:
-        ClusterError: Ray is not installed, or there is no cluster there.
+        ClusterError: as `slotbench.measure.connecting.connect`.
     """
     fleet = RayFleet(scenario, address)
     return Cluster(fleet, scenario.contenders, earlier=earlier, on_event=on_event)
@@ -362,55 +361,6 @@ def _answered(do: Callable[[], Any]) -> _Answer:
         return _Answer(do())
     except SlotbenchError as error:
         return _Answer(worker_error=str(error))
-
-
-def _connect(address: str) -> bool:
-    """Connect to the cluster; whether this process was not before."""
-    try:
-        import ray
-    except ImportError as error:
-        raise ClusterError(
-            "Ray is not installed: pip install 'slotbench[ray]', on every node, too"
-        ) from error
-    if ray.is_initialized():
-        return False
-    where = address or os.environ.get("RAY_ADDRESS", "")
-    try:
-        _check_answers(address or "auto")
-        ray.init(address=address or "auto", log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        place = f"at {where}" if where else "here"
-        raise ClusterError(
-            f"no Ray cluster answers {place}: start one with 'ray start --head', or name its address "
-            "with --address HOST:PORT"
-        ) from error
-    _keep_quiet()
-    return True
-
-
-def _check_answers(address: str) -> None:
-    """Refuse an address where nobody listens, for which Ray itself would wait many minutes.
-
-    Raises:
-        OSError, ValueError: nobody does, or it is no address.
-    """
-    if "://" in address or address == "local":
-        return
-    from ray._private.services import canonicalize_bootstrap_address_or_die
-
-    host, _, port = canonicalize_bootstrap_address_or_die(address).rpartition(":")
-    socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT_S).close()
-
-
-def _keep_quiet() -> None:
-    """Have Ray not print a lost node's log on stdout, which is the run's own; we say ourselves what is lost.
-
-    ``log_to_driver=False`` leaves this one printer, which has no switch.
-    """
-    from ray._private import worker
-
-    if hasattr(worker, "print_to_stdstream"):
-        worker.print_to_stdstream = lambda *_, **__: None
 
 
 def _folder() -> str:
