@@ -98,6 +98,9 @@ class Fleet(Protocol):
     def num_awaited(self) -> int:
         """Nodes that are there, and whose CPUs are not ours yet."""
 
+    def lacking(self) -> str:
+        """What is to be said where no node offers what a trial needs: one line, with what to do."""
+
     def close(self) -> None:
         """Let every node go."""
 
@@ -447,9 +450,7 @@ class Cluster:
                 f"the CPUs of the cluster's nodes ({num_awaited}) are in use, and a node is measured on only "
                 "where all of them are free: let what runs there end, or choose another cluster"
             )
-        return (
-            "the cluster has no node that offers CPUs, and what the scenario needs beside"
-        )
+        return self._fleet.lacking()
 
 
 def _waiting(num_nodes: int) -> str:

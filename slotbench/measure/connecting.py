@@ -14,6 +14,8 @@ from slotbench.errors import ClusterError
 _CONNECT_TIMEOUT_S: Final = 10.0
 _NAME_IT: Final = "name it with --address HOST:PORT, such as 10.0.0.1:6379"
 _CLIENT: Final = "ray://"
+_ALIVE: Final = 0
+"""Of Ray's ``GcsNodeInfo.GcsNodeState``."""
 
 
 def connect(address: str = "") -> bool:
@@ -34,14 +36,14 @@ def connect(address: str = "") -> bool:
         ) from error
     if ray.is_initialized():
         return False
-    where = address or os.environ.get("RAY_ADDRESS", "")
-    _check_address(where)
-    place = f"at {where}" if where else "here"
+    _check_address(_named(address))
+    place = told_place(address)
+    is_there = False
     from ray.exceptions import AuthenticationError, RayError
 
     try:
         with _silent():
-            _check_answers(address or "auto")
+            is_there = _check_answers(address or "auto")
             ray.init(address=address or "auto", log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError, OSError, RayError) as error:
         if isinstance(error, AuthenticationError):
@@ -50,12 +52,31 @@ def connect(address: str = "") -> bool:
                 "set RAY_AUTH_MODE=token, and have the cluster's ~/.ray/auth_token on every machine, this "
                 "one too"
             ) from error
+        if is_there:
+            raise ClusterError(_no_node(place)) from error
         raise ClusterError(
             f"no Ray cluster answers {place}: start one with 'ray start --head', or name its address "
             "with --address HOST:PORT"
         ) from error
     _keep_quiet()
     return True
+
+
+def told_place(address: str) -> str:
+    """Say where the cluster is that an address means: "at 10.0.0.1:6379"."""
+    named = _named(address)
+    return f"at {named}" if named else "here"
+
+
+def _named(address: str) -> str:
+    return address or os.environ.get("RAY_ADDRESS", "")
+
+
+def _no_node(place: str) -> str:
+    return (
+        f"the Ray cluster {place} answers, but no node of it can be connected to: start one on this machine "
+        "with 'ray start --address=HOST:PORT', and try again once 'ray status' lists it"
+    )
 
 
 def _check_address(where: str) -> None:
@@ -78,38 +99,37 @@ def _check_address(where: str) -> None:
         )
 
 
-def _check_answers(address: str) -> None:
-    """Refuse an address where no cluster listens, or one that wants a token: Ray itself would try for long.
+def _check_answers(address: str) -> bool:
+    """Refuse an address where no cluster listens, or that cannot be used: Ray itself would try for long.
+
+    Returns:
+        Whether a cluster has answered there.
 
     Raises:
+        ClusterError: no node of it is alive.
         OSError, ValueError: nobody does, or it is no address.
-        AuthenticationError: as `_check_token`.
+        AuthenticationError: of Ray's: it wants a token and does not get it, or this process is to give one and
+            has none.
     """
     if "://" in address or address == "local":
-        return
+        return False
     from ray._private.services import canonicalize_bootstrap_address_or_die
 
     found = canonicalize_bootstrap_address_or_die(address)
     host, _, port = found.rpartition(":")
     socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT_S).close()
-    _check_token(found)
-
-
-def _check_token(found: str) -> None:
-    """Ask the cluster for its id, once.
-
-    Raises:
-        AuthenticationError: of Ray's: it wants a token and does not get it, or this process is to give one and
-            has none.
-    """
     try:
         from ray._private.authentication import authentication_token_setup as setup
         from ray._raylet import GcsClient  # type: ignore[attr-defined]  # in C++
-    except ImportError:  # both are Ray's own business, which tries for longer
-        return
+    except ImportError:  # they are Ray's own business, which asks for longer
+        return False
     # Without a token where there is to be one, the client would end this process.
     setup.ensure_token_if_auth_enabled(create_token_if_missing=False)
-    GcsClient(address=found)
+    client = GcsClient(address=found)
+    nodes = client.get_all_node_info().values()
+    if not any(node.state == _ALIVE for node in nodes):
+        raise ClusterError(_no_node(told_place(address if address != "auto" else "")))
+    return True
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from typing import Any, Final
 from slotbench.contenders import forget_own_code
 from slotbench.errors import NodeLostError, SlotbenchError, WorkerError
 from slotbench.measure.cluster import Cluster
-from slotbench.measure.connecting import connect
+from slotbench.measure.connecting import connect, told_place
 from slotbench.measure.executor import LocalExecutor, Worker
 from slotbench.measure.zygote import Task
 from slotbench.records import (
@@ -57,6 +57,7 @@ class RayFleet:
     def __init__(self, scenario: Scenario, address: str = "") -> None:
         self._scenario = scenario
         self._is_own = connect(address)
+        self._place = told_place(address) if self._is_own else "of this process"
         self._needs_gpu = any(cell.workload.device != "cpu" for cell in scenario.cells)
         self._found: dict[str, _Found] = {}
         self._num_returns: dict[str, int] = {}
@@ -65,6 +66,16 @@ class RayFleet:
     def num_nodes(self) -> int:
         """Nodes that offer what a trial of the scenario needs, whether or not it is in use."""
         return len(self._offers())
+
+    def lacking(self) -> str:
+        """What is to be said where no node offers what a trial of the scenario needs."""
+        what = "CPUs"
+        if self._needs_gpu:
+            what = "CPUs and a GPU, which the scenario's field device asks for"
+        return (
+            f"the Ray cluster {self._place} has no node (yet) that offers {what}: add one with "
+            "'ray start --address=HOST:PORT' and try again; 'ray status' lists what is offered"
+        )
 
     def arrivals(self) -> list["_RayHost"]:
         """Nodes whose CPUs have become ours."""

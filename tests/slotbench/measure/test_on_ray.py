@@ -235,6 +235,25 @@ def test_a_trial_with_a_ray_of_its_own_does_not_find_the_cluster(
     assert told.stdout.strip() != nodes.address
 
 
+def test_a_cluster_without_what_a_trial_needs_says_what_is_missing(
+    nodes: Nodes, scenario: Callable[..., Scenario]
+) -> None:
+    """No node here has a GPU."""
+    while nodes.up:
+        nodes.kill()
+    nodes.add()
+    workload = support.workload(num_slots=2, device="cuda")
+    on_gpu = scenario("slot", cells=(Cell("all", {}, workload),))
+    with (
+        open_cluster(on_gpu, nodes.address) as cluster,
+        pytest.raises(
+            ClusterError, match=r" has no node \(yet\) that offers CPUs and a GPU"
+        ),
+    ):
+        cluster.start_worker()
+    nodes.kill()
+
+
 def test_that_a_token_is_wanted_is_said_in_a_line(nodes: Nodes, tmp_path: Path) -> None:
     """And none of Ray's own, which its C++ writes where no setting of ours reaches."""
     written = tmp_path / "small.toml"

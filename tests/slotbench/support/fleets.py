@@ -117,6 +117,9 @@ class ScriptedFleet:
     def num_awaited(self) -> int:
         return len(self.later)
 
+    def lacking(self) -> str:
+        return "the cluster has no node that offers CPUs"
+
     def close(self) -> None:
         self.is_closed = True
 
