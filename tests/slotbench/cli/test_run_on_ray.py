@@ -90,14 +90,17 @@ def test_a_run_on_a_cluster_tells_of_its_nodes(
 def test_a_run_that_lost_all_nodes_says_how_it_goes_on(
     slotbench: Any, small: Path, nodes: Callable[..., list[str]]
 ) -> None:
-    """One line and the usage error's code; what it says to do works."""
+    """Interrupted, in one line; what it and the note of the record say to do works."""
     nodes(host({4: "lost"}))
     outcome = slotbench("run", small, *ON_RAY)
-    assert outcome.code == 2
+    assert outcome.code == 130
     last = outcome.stderr.strip().splitlines()[-1]
     assert last.startswith(
-        "slotbench: error: no node of the cluster is left; lost are n1: "
+        "slotbench: interrupted: no node of the cluster is left; lost are n1: "
     )
+    assert package.load().record.status == "interrupted"
+    (note,) = package.load().stored.notes
+    assert note.endswith(" --executor ray'")
     *_, again = last.split("go on with ")
     assert again.endswith("--executor ray --address 10.0.0.1:6379'")
     assert "Traceback" not in outcome.stderr
