@@ -177,6 +177,8 @@ class Cluster:
 
     Attributes:
         on_event: as given; may be exchanged.
+        on_loss: told instead of ``on_event`` what is no good news: all but that a node takes part; None is
+            ``on_event``.
         on_change: called when `nodes` has changed, by `settle`.
     """
 
@@ -193,6 +195,7 @@ class Cluster:
         look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self.on_change: Callable[[], None] = lambda: None
+        self.on_loss: Callable[[str], None] | None = None
         self._fleet = fleet
         self._contenders = tuple(contenders)
         self._earlier = tuple(earlier)
@@ -211,7 +214,7 @@ class Cluster:
         self._node_s = 0.0
         self._worker_start_s = 0.0
         self._checks: list[tuple[Contender | None, Workload]] = []
-        self._news: list[str] = []
+        self._news: list[tuple[str, bool]] = []
         self._is_changed = False
         self._last_look = float("-inf")
         # Its threads are Python's to join at exit: each ends once its node is let go.
@@ -264,7 +267,7 @@ class Cluster:
             num_awaited = self._fleet.num_awaited()
             if num_awaited and not is_told and waited_s >= self._tell_s:
                 is_told = True
-                self.on_event(_waiting(num_awaited))
+                self._tell(_waiting(num_awaited), is_loss=True)
             if not num_joining:
                 if num_members and (not num_awaited or waited_s >= self._gather_s):
                     return
@@ -330,8 +333,8 @@ class Cluster:
                     future.result()
             news, self._news = self._news, []
             is_changed, self._is_changed = self._is_changed, False
-        for line in news:
-            self.on_event(line)
+        for line, is_loss in news:
+            self._tell(line, is_loss=is_loss)
         if is_changed:
             self.on_change()
 
@@ -356,10 +359,11 @@ class Cluster:
         with self._lock:
             node = self._nodes[member.label]
             self._nodes[member.label] = replace(node, broken_off=(*node.broken_off, one))
-            self._news.append(
+            told = (
                 f"{member.label}: round {one.round + 1}, {one.cell} was broken off at {one.doing}: "
                 f"{one.reason}; it is measured again"
             )
+            self._news.append((told, True))
             self._is_changed = True
 
     def lose(self, member: Member, reason: str, *, for_good: bool) -> None:
@@ -376,7 +380,7 @@ class Cluster:
             self._worker_start_s += member.worker_start_s
             self._node_s += time.monotonic() - self._began.pop(member.label)
             self._nodes[member.label] = replace(self._nodes[member.label], lost=reason)
-            self._news.append(f"{member.label} is lost: {reason}")
+            self._news.append((f"{member.label} is lost: {reason}", True))
             self._is_changed = True
         member.host.let_go(for_good=for_good)
 
@@ -393,6 +397,10 @@ class Cluster:
         self.dismiss()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._fleet.close()
+
+    def _tell(self, line: str, *, is_loss: bool) -> None:
+        tell = self.on_loss if is_loss and self.on_loss is not None else self.on_event
+        tell(line)
 
     def _look(self) -> None:
         self._last_look = time.monotonic()
@@ -428,10 +436,10 @@ class Cluster:
                 self._nodes[label] = replace(node, is_admitted=True)
                 self._members[label] = member
                 self._began[label] = time.monotonic()
-                self._news.append(f"{label} takes part: {cpus}")
+                self._news.append((f"{label} takes part: {cpus}", False))
                 return
             self._nodes[label] = replace(node, lost=problem)
-            self._news.append(f"{label} is left out: {problem}")
+            self._news.append((f"{label} is left out: {problem}", True))
         host.let_go(for_good=True)
 
     def _otherness(self, environment: Mapping[str, Scalar]) -> str:

@@ -147,6 +147,32 @@ def test_python_runs_on_a_cluster_too(
     assert run.record.command[-2:] == ("--executor", "ray")
 
 
+def test_python_warns_of_what_a_cluster_loses(
+    small: Path, tmp_path: Path, nodes: Callable[..., list[str]]
+) -> None:
+    """While the run goes on; that a node takes part is no warning."""
+    has_begun = threading.Event()
+    dying, other = host({4: "lost"}), host()
+    dying.before = lambda _: has_begun.set()
+    other.before = lambda _: None if has_begun.wait(60) else pytest.fail("one did it all")
+    nodes(dying, other)
+    with pytest.warns(UserWarning, match="n1 is lost: the node died") as told:
+        run = package.run(small, executor="ray", results_dir=tmp_path / "results")
+    assert run.record.status == "complete"
+    lines = [str(one.message) for one in told]
+    assert not any("takes part" in line for line in lines)
+
+
+def test_an_unknown_executor_is_one_line(slotbench: Any, small: Path) -> None:
+    """With those that there are, and no word of a library's."""
+    outcome = slotbench("run", small, "--executor", "Ray")
+    assert outcome.code == 2
+    (line,) = outcome.stderr.splitlines()
+    assert line.startswith(
+        "slotbench: error: Invalid value for '--executor': 'Ray' is not one of 'local', 'ray' ("
+    )
+
+
 def test_without_ray_there_is_no_cluster(
     slotbench: Any, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
