@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from slotbench.compute import nodes as of_nodes
-from slotbench.errors import ClusterError, SlotbenchError, WorkerError
+from slotbench.errors import ClusterError, NodeLostError, SlotbenchError, WorkerError
 from slotbench.measure.executor import WORKER_DIED
 from slotbench.records import (
     BrokenOff,
@@ -282,19 +282,26 @@ class Cluster:
 
         Returns:
             What went wrong, where it does on all of them; "" otherwise.
+
+        Raises:
+            ClusterError: no node is left.
         """
         members = self.members()
         found = [self._pool.submit(_checked, m, contender, workload) for m in members]
         while wait_for(found, timeout=0.5).not_done:
             pass  # in short waits, so that Ctrl-C is heard
-        problems = [one.result() for one in found]
-        if all(problems):
-            return next(iter(problems), "no node of the cluster is left")
-        for member, problem in zip(members, problems, strict=True):
+        answers = dict(zip(members, (one.result() for one in found), strict=True))
+        for member, (problem, is_lost) in answers.items():
+            if is_lost:
+                self._leave_out(member, problem)
+        problems = {m: text for m, (text, is_lost) in answers.items() if not is_lost}
+        if not problems:
+            raise ClusterError(self.all_lost())
+        if all(problems.values()):
+            return next(iter(problems.values()))
+        for member, problem in problems.items():
             if problem:
-                self.lose(member, problem, for_good=True)
-                node = replace(self._nodes[member.label], is_admitted=False)
-                self._nodes[member.label] = node
+                self._leave_out(member, problem)
         with self._lock:
             self._checks.append((contender, workload))
         return ""
@@ -384,6 +391,14 @@ class Cluster:
             self._is_changed = True
         member.host.let_go(for_good=for_good)
 
+    def all_lost(self) -> str:
+        """Say, where no node is left, how those of this sitting were lost."""
+        with self._lock:
+            lost = [
+                f"{node.label}: {node.lost}" for node in self._nodes.values() if node.lost
+            ]
+        return f"no node of the cluster is left; lost are {'; '.join(lost)}"
+
     def dismiss(self) -> None:
         """Let every node go; who waits for an answer of one is told that it is gone."""
         with self._lock:
@@ -397,6 +412,13 @@ class Cluster:
         self.dismiss()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._fleet.close()
+
+    def _leave_out(self, member: Member, problem: str) -> None:
+        """Lose a node before it has measured anything."""
+        self.lose(member, problem, for_good=True)
+        with self._lock:
+            node = replace(self._nodes[member.label], is_admitted=False)
+            self._nodes[member.label] = node
 
     def _tell(self, line: str, *, is_loss: bool) -> None:
         tell = self.on_loss if is_loss and self.on_loss is not None else self.on_event
@@ -422,7 +444,8 @@ class Cluster:
             environment = host.environment(self._contenders)
             with self._lock:
                 checks = tuple(self._checks)
-            problem = next(filter(None, (_checked(member, *one) for one in checks)), "")
+            found = (_checked(member, *one)[0] for one in checks)
+            problem = next(filter(None, found), "")
         except SlotbenchError as error:
             problem = str(error)
         with self._lock:
@@ -468,9 +491,13 @@ def _waiting(num_nodes: int) -> str:
     )
 
 
-def _checked(member: Member, contender: Contender | None, workload: Workload) -> str:
-    """What is wrong with it there, the node's own end included."""
+def _checked(
+    member: Member, contender: Contender | None, workload: Workload
+) -> tuple[str, bool]:
+    """What is wrong with it there, and whether that is the node's own end."""
     try:
-        return member.check(contender, workload)
+        return member.check(contender, workload), False
+    except NodeLostError as error:
+        return str(error), True
     except SlotbenchError as error:
-        return str(error)
+        return str(error), False

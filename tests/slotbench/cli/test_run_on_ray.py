@@ -156,10 +156,11 @@ def test_python_warns_of_what_a_cluster_loses(
     dying.before = lambda _: has_begun.set()
     other.before = lambda _: None if has_begun.wait(60) else pytest.fail("one did it all")
     nodes(dying, other)
-    with pytest.warns(UserWarning, match="n1 is lost: the node died") as told:
+    with pytest.warns(UserWarning, match="^slotbench: n1") as told:
         run = package.run(small, executor="ray", results_dir=tmp_path / "results")
     assert run.record.status == "complete"
     lines = [str(one.message) for one in told]
+    assert "slotbench: n1 is lost: the node died" in lines
     assert not any("takes part" in line for line in lines)
 
 
