@@ -3,24 +3,20 @@
 Importing this imports no Ray. Reasons that are recorded name no host, address or path: what Ray says of a
 loss is told in our own words.
 
-Threads: the driver's own one calls `RayFleet`; each `_RayHost` is asked by its lane's. On its node, an actor
-has one thread, its main one.
+Threads: the driver's own one calls `RayFleet`; each `_RayHost` is asked by its lane's.
 """
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from slotbench.contenders import forget_own_code
-from slotbench.errors import NodeLostError, SlotbenchError, WorkerError
+from slotbench.errors import NodeLostError, WorkerError
 from slotbench.measure.cluster import Cluster
 from slotbench.measure.connecting import connect, told_place
-from slotbench.measure.executor import LocalExecutor, Worker
-from slotbench.measure.zygote import Task
+from slotbench.measure.on_node import Actor
 from slotbench.records import (
     CalibrationRecord,
     Contender,
@@ -33,7 +29,6 @@ from slotbench.records import (
 )
 
 _POLL_S: Final = 0.5
-_ENVIRONMENT_DEADLINE_S: Final = 120.0
 _CLOSE_S: Final = 2.0
 _DEAD: Final = "the node died"
 _UNREACHABLE: Final = "the node cannot be reached"
@@ -161,7 +156,7 @@ class RayFleet:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         actor = (
-            ray.remote(_Actor)
+            ray.remote(Actor)
             .options(
                 num_cpus=num_cpus,
                 num_gpus=num_gpus,
@@ -279,99 +274,6 @@ class _RayHost:
             except RayError as error:
                 raise NodeLostError(_reason(error)) from error
         raise NodeLostError("it was let go")
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What an actor answers: errors are text, for a node's classes may not be ours."""
-
-    value: Any = None
-    worker_error: str = ""
-
-
-class _Actor:
-    """What holds a node's CPUs and measures there; lives in a process of Ray's, on the node.
-
-    Args:
-        scenario: decides what the workers import.
-        folder: to work in, if there is one there; "" is where Ray has put the driver's files.
-    """
-
-    def __init__(self, scenario: Scenario, folder: str) -> None:
-        if folder and Path(folder).is_dir():
-            os.chdir(folder)
-        _take_normal_priority()
-        self._scenario = scenario
-        # A trial that starts a Ray of its own must not find the cluster, nor take itself for this actor.
-        self._environ = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-        self._made: LocalExecutor | None = None
-
-    @property
-    def _executor(self) -> LocalExecutor:
-        """Made when it is first asked for: what an actor's beginning raises, Ray tells as its death."""
-        if self._made is None:
-            self._made = LocalExecutor(self._scenario, environ=self._environ)
-        return self._made
-
-    def is_up(self) -> None:
-        """Answers once the actor is there."""
-
-    def close(self) -> None:
-        """End the workers, and remove what they have in files."""
-        if self._made is not None:
-            self._made.__exit__()
-        forget_own_code()
-
-    def start_worker(self) -> _Answer:
-        def start() -> float:
-            before_s = self._executor.worker_start_s
-            self._executor.start_worker()
-            return self._executor.worker_start_s - before_s
-
-        return _answered(start)
-
-    def environment(self, contenders: tuple[Contender, ...]) -> _Answer:
-        def collect() -> dict[str, Scalar]:
-            task = Task(
-                "slotbench.store.environment:collect",
-                {"contenders": contenders},
-                _ENVIRONMENT_DEADLINE_S,
-            )
-            # A process of its own: contenders may all run in other interpreters than this.
-            with Worker([], environ=self._environ) as worker:
-                outcome = worker.do(task)
-            if outcome.error:
-                raise WorkerError(outcome.error)
-            found: dict[str, Scalar] = outcome.value
-            return found
-
-        return _answered(collect)
-
-    def check(self, contender: Contender | None, workload: Workload) -> _Answer:
-        return _answered(lambda: self._executor.check(contender, workload))
-
-    def run(self, spec: TrialSpec) -> _Answer:
-        return _answered(lambda: self._executor.run(spec))
-
-    def calibrate(self, spec: TrialSpec) -> _Answer:
-        return _answered(lambda: self._executor.calibrate(spec))
-
-
-def _take_normal_priority() -> None:
-    """Undo that Ray starts its processes at niceness 15, where that is allowed: workers inherit it.
-
-    Where it is not (it takes CAP_SYS_NICE), the node's facts have ``niceness``.
-    """
-    if os.getpriority(os.PRIO_PROCESS, 0) > 0:
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, 0, 0)
-
-
-def _answered(do: Callable[[], Any]) -> _Answer:
-    try:
-        return _Answer(do())
-    except SlotbenchError as error:
-        return _Answer(worker_error=str(error))
 
 
 def _folder() -> str:
