@@ -65,7 +65,7 @@ def connect(address: str = "") -> bool:
 def told_place(address: str) -> str:
     """Say where the cluster is that an address means: "at 10.0.0.1:6379"."""
     named = _named(address)
-    return f"at {named}" if named else "here"
+    return "here" if named in {"", "auto"} else f"at {named}"
 
 
 def _named(address: str) -> str:
@@ -128,7 +128,7 @@ def _check_answers(address: str) -> bool:
     client = GcsClient(address=found)
     nodes = client.get_all_node_info().values()
     if not any(node.state == _ALIVE for node in nodes):
-        raise ClusterError(_no_node(told_place(address if address != "auto" else "")))
+        raise ClusterError(_no_node(told_place(address)))
     return True
 
 
