@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,7 +40,8 @@ def run(
 ) -> Run:
     """Measure a scenario and record it, as ``slotbench run`` does.
 
-    In a notebook a progress bar stands below the cell. Interrupting the kernel ends the run
+    In a notebook a progress bar stands below the cell. What a run on a cluster loses or waits for is a warning
+    (``UserWarning``). Interrupting the kernel ends the run
     and keeps what was recorded; ``slotbench run --resume`` goes on with it.
 
     Args:
@@ -101,6 +103,7 @@ def run(
         by: LocalExecutor | Cluster
         if executor == "ray":
             by = stack.enter_context(open_cluster(loaded, address or ""))
+            by.on_loss = _warn
             whole_s = budget.shared_s(estimate_s(loaded), by.num_nodes)
         else:
             by = stack.enter_context(LocalExecutor(loaded))
@@ -184,6 +187,11 @@ def profile(
             on_progress=told,
         )
     return load_profile(path)
+
+
+def _warn(text: str) -> None:
+    """Tell what a cluster has lost, while the run goes on."""
+    warnings.warn(f"slotbench: {text}", stacklevel=2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ EXIT_BROKEN_PIPE: Final = 141
 """Whom nobody reads any more; as a shell says of a process that SIGPIPE ended."""
 
 _DEBUG: Final = "--debug"
+_TYPERS_OWN: Final = "Value error, "
+"""What typer puts before the reason why a value is not one of those that there are."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -87,6 +89,7 @@ def _run_command(arguments: list[str]) -> int:
 def _usage_text(error: Exception) -> str:
     """Say what is wrong with the command line, and where its help is."""
     text = " ".join(str(getattr(error, "format_message", error.__str__)()).split())
+    text = text.replace(_TYPERS_OWN, "")
     context = getattr(error, "ctx", None)
     where = "slotbench" if context is None else context.command_path
     return f"{text.rstrip('.')} (see '{where} --help')"

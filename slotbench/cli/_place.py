@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from slotbench.errors import ClusterError
+
 if TYPE_CHECKING:
     from slotbench.measure.cluster import Cluster
     from slotbench.measure.executor import LocalExecutor
@@ -35,7 +37,7 @@ class Place:
         """Nodes of the cluster on which the scenario can run; 0 here.
 
         Raises:
-            ClusterError: Ray is not installed, or there is no cluster.
+            ClusterError: Ray is not installed, there is no cluster, or it has no such node.
         """
         if self.executor is Where.LOCAL:
             return 0
@@ -43,7 +45,10 @@ class Place:
 
         fleet = RayFleet(scenario, self.address)
         try:
-            return fleet.num_nodes()
+            number = fleet.num_nodes()
+            if number == 0:
+                raise ClusterError(fleet.lacking())
+            return number
         finally:
             fleet.close()
 

@@ -19,6 +19,7 @@ from slotbench.cli._options import (
 )
 from slotbench.cli._place import Place, Where
 from slotbench.errors import (
+    EXIT_INTERRUPTED,
     EXIT_INVALID,
     EXIT_OK,
     EXIT_TRIAL_FAILED,
@@ -144,7 +145,7 @@ def run(  # noqa: PLR0917  # a command's options, given by name
     wider as keeps 95 % over all of them.
     With --executor ray the blocks are spread over the nodes of a cluster: one trial at a time on each, all
     of its CPUs reserved, and every block whole on one; what a lost node had begun is measured elsewhere.
-    Exit code 3: a trial was INVALID; 4: a trial failed.
+    Exit code 3: a trial was INVALID; 4: a trial failed; 130: interrupted, by Ctrl-C or for want of nodes.
 
     Examples:
       slotbench run grid --set num_slots=4,16 --rounds 5 --dry-run
@@ -425,7 +426,8 @@ def _measure(
     except ClusterError as error:
         if not folders:
             raise
-        raise ClusterError(f"{error}; {_safe_in(folders[0], place)}") from error
+        _say(f"interrupted: {error}; {_safe_in(folders[0], place)}")
+        raise typer.Exit(EXIT_INTERRUPTED) from error
     except KeyboardInterrupt:
         where = "nothing recorded"
         if folders:

@@ -67,12 +67,12 @@ class Share:
     Attributes:
         node: as recorded.
         num_blocks: whose attempt that counts was measured there.
-        cpu: what differs between the nodes of its CPUs and GPUs, in words; "" if nothing does.
+        hardware: what differs between the nodes of its CPUs and GPUs, in words; "" if nothing does.
     """
 
     node: Node
     num_blocks: int
-    cpu: str
+    hardware: str
 
 
 def shares(run: RunRecord, trials: Sequence[TrialRecord]) -> tuple[Share, ...]:
@@ -124,6 +124,17 @@ def notes(nodes: Sequence[Node]) -> tuple[str, ...]:
         said.append(
             f"measured on {len(machines)} machines ({other}); every block whole on one of them"
         )
+    lost = [node for node in took_part if node.lost]
+    if lost:
+        told = f"{len(lost)} of {len(took_part)} nodes {'was' if len(lost) == 1 else 'were'} lost"
+        broken = sum(len(node.broken_off) for node in lost)
+        if broken == 1:
+            told += (
+                "; the block that was broken off there counts only as measured again, whole"
+            )
+        elif broken:
+            told += f"; the {broken} blocks that were broken off there count only as measured again, whole"
+        said.append(told)
     nice = [node.label for node in took_part if node.environment.get("niceness")]
     if nice:
         said.append(
@@ -151,7 +162,7 @@ def lines(run: RunRecord, trials: Sequence[TrialRecord]) -> tuple[str, ...]:
         node = share.node
         parts = [f"{share.num_blocks} blocks" if share.num_blocks != 1 else "1 block"]
         parts += [f"{node.num_cpus:g} CPUs" if node.num_cpus != 1 else "1 CPU"]
-        parts += [share.cpu] if share.cpu else []
+        parts += [share.hardware] if share.hardware else []
         if node.lost:
             parts.append(f"{'lost' if node.is_admitted else 'left out'}: {node.lost}")
         said.append(f"node {node.label}: {', '.join(parts)}")

@@ -44,6 +44,7 @@ from slotbench.contenders._pythons import (
     python_facts,
     python_of,
     pythons,
+    remove_own_code,
 )
 from slotbench.contenders._values import did_you_mean
 
@@ -78,6 +79,7 @@ __all__ = [
     "python_facts",
     "python_of",
     "pythons",
+    "remove_own_code",
     "shares_gil",
     "split",
 ]

@@ -22,6 +22,8 @@ from slotbench.contenders._values import shown
 from slotbench.errors import ContenderError
 from slotbench.records import Contender, Scalar
 
+_OWN_CODE: Final = "SLOTBENCH__OWN_CODE"
+"""Environment variable of processes of other interpreters: the folder of links to our code, which is temporary."""
 PYTHON: Final = "python"
 """Option that every contender has: the interpreter that its trials run in; "" is the run's own."""
 
@@ -104,8 +106,10 @@ def python_command(python: str) -> tuple[str, ...]:
 def python_environ(python: str, environ: Mapping[str, str]) -> dict[str, str]:
     """Gives the environment variables to start an interpreter with: ``environ``, and where our code is."""
     environ = dict(environ)
+    environ.pop(_OWN_CODE, None)  # of who started this process
     if python:
         environ = _without_home(environ)
+        environ[_OWN_CODE] = _own_code().name
         paths = [_own_code().name, *filter(None, [environ.get("PYTHONPATH")])]
         environ["PYTHONPATH"] = os.pathsep.join(paths)
     return environ
@@ -223,6 +227,15 @@ def _in_shell(python: str) -> str:
 
 def _is_in_venv(place: Path) -> bool:
     return any((folder / "pyvenv.cfg").exists() for folder in place.absolute().parents[:2])
+
+
+def remove_own_code() -> None:
+    """In another interpreter: removes the folder where it found our code, since who made it was killed."""
+    folder = os.environ.get(_OWN_CODE)
+    if folder:
+        shutil.rmtree(
+            folder, ignore_errors=True
+        )  # a process beside this one may be at it, too
 
 
 @functools.cache

@@ -282,16 +282,19 @@ def _rules_table(spoken: Counter[str]) -> Table:
 
 def _trials_table(trials: Iterable[TrialRecord], counted: dict[blocks.Block, int]) -> Table:
     labels = [metrics.get(name).label for name in _METRICS]
-    table = _table("trial", "cell", "contender", *labels, "validity")
-    for column in table.columns[3:6]:
+    shown_trials = list(trials)
+    node = ["node"] if any(trial.node for trial in shown_trials) else []
+    table = _table("trial", *node, "cell", "contender", *labels, "validity")
+    for column in table.columns[-1 - len(labels) : -1]:
         column.justify = "right"
-    for trial in trials:
+    for trial in shown_trials:
         again = " (again)" if trial.arm else ""
         shown = [
             units.value(value, metrics.get(name).unit)
             for name, value in zip(_METRICS, _values(trial), strict=True)
         ]
-        row = (trial.trial_id, trial.cell, f"{trial.contender}{again}", *shown)
+        where = [trial.node] if node else []
+        row = (trial.trial_id, *where, trial.cell, f"{trial.contender}{again}", *shown)
         # Text, since a plain string is markup to rich: "slot[inline]" would lose its option.
         table.add_row(*map(Text, row), _styled(_state(trial, counted)))
     return table
@@ -307,7 +310,8 @@ def _trials_in_words(
             f"{metrics.get(name).label} {units.value(value, metrics.get(name).unit)}"
             for name, value in zip(_METRICS, _values(trial), strict=True)
         ]
-        yield Text(f"{trial.trial_id} {trial.contender}{again} in {trial.cell}")
+        where = f" on {trial.node}" if trial.node else ""
+        yield Text(f"{trial.trial_id} {trial.contender}{again} in {trial.cell}{where}")
         yield _styled(f"  {', '.join(shown)}: {_state(trial, counted)}")
 
 

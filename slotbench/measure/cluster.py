@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from slotbench.compute import nodes as of_nodes
-from slotbench.errors import ClusterError, SlotbenchError, WorkerError
+from slotbench.errors import ClusterError, NodeLostError, SlotbenchError, WorkerError
 from slotbench.measure.executor import WORKER_DIED
 from slotbench.records import (
     BrokenOff,
@@ -98,6 +98,9 @@ class Fleet(Protocol):
     def num_awaited(self) -> int:
         """Nodes that are there, and whose CPUs are not ours yet."""
 
+    def lacking(self) -> str:
+        """What is to be said where no node offers what a trial needs: one line, with what to do."""
+
     def close(self) -> None:
         """Let every node go."""
 
@@ -174,6 +177,8 @@ class Cluster:
 
     Attributes:
         on_event: as given; may be exchanged.
+        on_loss: told instead of ``on_event`` what is no good news: all but that a node takes part; None is
+            ``on_event``.
         on_change: called when `nodes` has changed, by `settle`.
     """
 
@@ -190,6 +195,7 @@ class Cluster:
         look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self.on_change: Callable[[], None] = lambda: None
+        self.on_loss: Callable[[str], None] | None = None
         self._fleet = fleet
         self._contenders = tuple(contenders)
         self._earlier = tuple(earlier)
@@ -208,7 +214,7 @@ class Cluster:
         self._node_s = 0.0
         self._worker_start_s = 0.0
         self._checks: list[tuple[Contender | None, Workload]] = []
-        self._news: list[str] = []
+        self._news: list[tuple[str, bool]] = []
         self._is_changed = False
         self._last_look = float("-inf")
         # Its threads are Python's to join at exit: each ends once its node is let go.
@@ -261,7 +267,7 @@ class Cluster:
             num_awaited = self._fleet.num_awaited()
             if num_awaited and not is_told and waited_s >= self._tell_s:
                 is_told = True
-                self.on_event(_waiting(num_awaited))
+                self._tell(_waiting(num_awaited), is_loss=True)
             if not num_joining:
                 if num_members and (not num_awaited or waited_s >= self._gather_s):
                     return
@@ -276,19 +282,26 @@ class Cluster:
 
         Returns:
             What went wrong, where it does on all of them; "" otherwise.
+
+        Raises:
+            ClusterError: no node is left.
         """
         members = self.members()
         found = [self._pool.submit(_checked, m, contender, workload) for m in members]
         while wait_for(found, timeout=0.5).not_done:
             pass  # in short waits, so that Ctrl-C is heard
-        problems = [one.result() for one in found]
-        if all(problems):
-            return next(iter(problems), "no node of the cluster is left")
-        for member, problem in zip(members, problems, strict=True):
+        answers = dict(zip(members, (one.result() for one in found), strict=True))
+        for member, (problem, is_lost) in answers.items():
+            if is_lost:
+                self._leave_out(member, problem)
+        problems = {m: text for m, (text, is_lost) in answers.items() if not is_lost}
+        if not problems:
+            raise ClusterError(self.all_lost())
+        if all(problems.values()):
+            return next(iter(problems.values()))
+        for member, problem in problems.items():
             if problem:
-                self.lose(member, problem, for_good=True)
-                node = replace(self._nodes[member.label], is_admitted=False)
-                self._nodes[member.label] = node
+                self._leave_out(member, problem)
         with self._lock:
             self._checks.append((contender, workload))
         return ""
@@ -327,8 +340,8 @@ class Cluster:
                     future.result()
             news, self._news = self._news, []
             is_changed, self._is_changed = self._is_changed, False
-        for line in news:
-            self.on_event(line)
+        for line, is_loss in news:
+            self._tell(line, is_loss=is_loss)
         if is_changed:
             self.on_change()
 
@@ -353,10 +366,11 @@ class Cluster:
         with self._lock:
             node = self._nodes[member.label]
             self._nodes[member.label] = replace(node, broken_off=(*node.broken_off, one))
-            self._news.append(
+            told = (
                 f"{member.label}: round {one.round + 1}, {one.cell} was broken off at {one.doing}: "
                 f"{one.reason}; it is measured again"
             )
+            self._news.append((told, True))
             self._is_changed = True
 
     def lose(self, member: Member, reason: str, *, for_good: bool) -> None:
@@ -373,9 +387,17 @@ class Cluster:
             self._worker_start_s += member.worker_start_s
             self._node_s += time.monotonic() - self._began.pop(member.label)
             self._nodes[member.label] = replace(self._nodes[member.label], lost=reason)
-            self._news.append(f"{member.label} is lost: {reason}")
+            self._news.append((f"{member.label} is lost: {reason}", True))
             self._is_changed = True
         member.host.let_go(for_good=for_good)
+
+    def all_lost(self) -> str:
+        """Say, where no node is left, how those of this sitting were lost."""
+        with self._lock:
+            lost = [
+                f"{node.label}: {node.lost}" for node in self._nodes.values() if node.lost
+            ]
+        return f"no node of the cluster is left; lost are {'; '.join(lost)}"
 
     def dismiss(self) -> None:
         """Let every node go; who waits for an answer of one is told that it is gone."""
@@ -390,6 +412,17 @@ class Cluster:
         self.dismiss()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._fleet.close()
+
+    def _leave_out(self, member: Member, problem: str) -> None:
+        """Lose a node before it has measured anything."""
+        self.lose(member, problem, for_good=True)
+        with self._lock:
+            node = replace(self._nodes[member.label], is_admitted=False)
+            self._nodes[member.label] = node
+
+    def _tell(self, line: str, *, is_loss: bool) -> None:
+        tell = self.on_loss if is_loss and self.on_loss is not None else self.on_event
+        tell(line)
 
     def _look(self) -> None:
         self._last_look = time.monotonic()
@@ -411,7 +444,8 @@ class Cluster:
             environment = host.environment(self._contenders)
             with self._lock:
                 checks = tuple(self._checks)
-            problem = next(filter(None, (_checked(member, *one) for one in checks)), "")
+            found = (_checked(member, *one)[0] for one in checks)
+            problem = next(filter(None, found), "")
         except SlotbenchError as error:
             problem = str(error)
         with self._lock:
@@ -425,10 +459,10 @@ class Cluster:
                 self._nodes[label] = replace(node, is_admitted=True)
                 self._members[label] = member
                 self._began[label] = time.monotonic()
-                self._news.append(f"{label} takes part: {cpus}")
+                self._news.append((f"{label} takes part: {cpus}", False))
                 return
             self._nodes[label] = replace(node, lost=problem)
-            self._news.append(f"{label} is left out: {problem}")
+            self._news.append((f"{label} is left out: {problem}", True))
         host.let_go(for_good=True)
 
     def _otherness(self, environment: Mapping[str, Scalar]) -> str:
@@ -447,9 +481,7 @@ class Cluster:
                 f"the CPUs of the cluster's nodes ({num_awaited}) are in use, and a node is measured on only "
                 "where all of them are free: let what runs there end, or choose another cluster"
             )
-        return (
-            "the cluster has no node that offers CPUs, and what the scenario needs beside"
-        )
+        return self._fleet.lacking()
 
 
 def _waiting(num_nodes: int) -> str:
@@ -459,9 +491,13 @@ def _waiting(num_nodes: int) -> str:
     )
 
 
-def _checked(member: Member, contender: Contender | None, workload: Workload) -> str:
-    """What is wrong with it there, the node's own end included."""
+def _checked(
+    member: Member, contender: Contender | None, workload: Workload
+) -> tuple[str, bool]:
+    """What is wrong with it there, and whether that is the node's own end."""
     try:
-        return member.check(contender, workload)
+        return member.check(contender, workload), False
+    except NodeLostError as error:
+        return str(error), True
     except SlotbenchError as error:
-        return str(error)
+        return str(error), False

@@ -29,7 +29,7 @@ from slotbench.contenders import (
 from slotbench.errors import WorkerError
 from slotbench.measure import budget
 from slotbench.measure.outcomes import failed, folded
-from slotbench.measure.zygote import KILL_GRACE_S, Outcome, Ready, Task
+from slotbench.measure.zygote import FAREWELL, KILL_GRACE_S, Outcome, Ready, Task
 from slotbench.records import (
     CalibrationRecord,
     Contender,
@@ -213,9 +213,17 @@ class Worker:
         """End the worker. It ends the trial that runs, and all that the trial started."""
         self._end()
 
+    def _abandon(self) -> None:
+        """End this worker, though it may be importing still, and would not hear of it before it is done."""
+        if self._process is not None:
+            self._process.kill()
+        self._end()
+
     def _end(self) -> None:
         """End this worker alone: an executor has others, of other interpreters."""
         if self._connection is not None:
+            with contextlib.suppress(OSError):  # it is gone
+                self._connection.send(FAREWELL)
             self._connection.close()
             self._connection = None
         if self._process is not None:
@@ -318,10 +326,15 @@ class LocalExecutor(Worker):
     def start_worker(self) -> None:
         """Start a zygote of every interpreter that contenders run in, all at once."""
         began = time.perf_counter()
-        for worker in self._workers():
-            worker._launch()
-        for worker in self._workers():
-            worker._come_up()
+        try:
+            for worker in self._workers():
+                worker._launch()
+            for worker in self._workers():
+                worker._come_up()
+        except BaseException:  # one does not come up, or Ctrl-C: none is of use alone
+            for worker in self._workers():
+                worker._abandon()
+            raise
         self.worker_start_s += time.perf_counter() - began
 
     def close(self) -> None:

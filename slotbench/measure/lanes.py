@@ -79,7 +79,7 @@ class _Lanes:
                     alone_since = alone_since or time.monotonic()
                     self._cluster.settle()
                     if not self._cluster.is_hopeful(time.monotonic() - alone_since):
-                        raise ClusterError(self._all_lost())
+                        raise ClusterError(self._cluster.all_lost())
                     self._cluster.pause()
                     continue
                 self._backlog.wait(lambda n=num_ended: self._num_ended != n, _WAIT_S)  # type: ignore[misc]  # a default of the loop's
@@ -158,7 +158,3 @@ class _Lanes:
                 f"at last on {member.label} at {attempt.doing}: {error}"
             )
         self._backlog.broken_off(block, member.label, attempt.num_recorded)
-
-    def _all_lost(self) -> str:
-        lost = [f"{node.label}: {node.lost}" for node in self._cluster.nodes() if node.lost]
-        return f"no node of the cluster is left; lost are {'; '.join(lost)}"

@@ -3,24 +3,20 @@
 Importing this imports no Ray. Reasons that are recorded name no host, address or path: what Ray says of a
 loss is told in our own words.
 
-Threads: the driver's own one calls `RayFleet`; each `_RayHost` is asked by its lane's. On its node, an actor
-has one thread, its main one.
+Threads: the driver's own one calls `RayFleet`; each `_RayHost` is asked by its lane's.
 """
 
 import contextlib
-import os
-import socket
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from slotbench.contenders import forget_own_code
-from slotbench.errors import ClusterError, NodeLostError, SlotbenchError, WorkerError
+from slotbench.errors import NodeLostError, WorkerError
 from slotbench.measure.cluster import Cluster
-from slotbench.measure.executor import LocalExecutor, Worker
-from slotbench.measure.zygote import Task
+from slotbench.measure.connecting import connect, told_place
+from slotbench.measure.on_node import Actor
 from slotbench.records import (
     CalibrationRecord,
     Contender,
@@ -33,8 +29,6 @@ from slotbench.records import (
 )
 
 _POLL_S: Final = 0.5
-_ENVIRONMENT_DEADLINE_S: Final = 120.0
-_CONNECT_TIMEOUT_S: Final = 10.0
 _CLOSE_S: Final = 2.0
 _DEAD: Final = "the node died"
 _UNREACHABLE: Final = "the node cannot be reached"
@@ -52,12 +46,13 @@ class RayFleet:
         address: of the cluster, as ``ray.init`` takes it; "" is RAY_ADDRESS, or one that runs here.
 
     Raises:
-        ClusterError: Ray is not installed, or there is no cluster there.
+        ClusterError: as `slotbench.measure.connecting.connect`.
     """
 
     def __init__(self, scenario: Scenario, address: str = "") -> None:
         self._scenario = scenario
-        self._is_own = _connect(address)
+        self._is_own = connect(address)
+        self._place = told_place(address) if self._is_own else "of this process"
         self._needs_gpu = any(cell.workload.device != "cpu" for cell in scenario.cells)
         self._found: dict[str, _Found] = {}
         self._num_returns: dict[str, int] = {}
@@ -66,6 +61,16 @@ class RayFleet:
     def num_nodes(self) -> int:
         """Nodes that offer what a trial of the scenario needs, whether or not it is in use."""
         return len(self._offers())
+
+    def lacking(self) -> str:
+        """What is to be said where no node offers what a trial of the scenario needs."""
+        what = "CPUs"
+        if self._needs_gpu:
+            what = "CPUs and a GPU, which the scenario's field device asks for"
+        return (
+            f"the Ray cluster {self._place} has no node (yet) that offers {what}: add one with "
+            "'ray start --address=HOST:PORT' and try again; 'ray status' lists what is offered"
+        )
 
     def arrivals(self) -> list["_RayHost"]:
         """Nodes whose CPUs have become ours."""
@@ -151,7 +156,7 @@ class RayFleet:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         actor = (
-            ray.remote(_Actor)
+            ray.remote(Actor)
             .options(
                 num_cpus=num_cpus,
                 num_gpus=num_gpus,
@@ -180,7 +185,7 @@ def open_cluster(
         on_event: likewise.
 
     Raises:
-        ClusterError: Ray is not installed, or there is no cluster there.
+        ClusterError: as `slotbench.measure.connecting.connect`.
     """
     fleet = RayFleet(scenario, address)
     return Cluster(fleet, scenario.contenders, earlier=earlier, on_event=on_event)
@@ -269,148 +274,6 @@ class _RayHost:
             except RayError as error:
                 raise NodeLostError(_reason(error)) from error
         raise NodeLostError("it was let go")
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What an actor answers: errors are text, for a node's classes may not be ours."""
-
-    value: Any = None
-    worker_error: str = ""
-
-
-class _Actor:
-    """What holds a node's CPUs and measures there; lives in a process of Ray's, on the node.
-
-    Args:
-        scenario: decides what the workers import.
-        folder: to work in, if there is one there; "" is where Ray has put the driver's files.
-    """
-
-    def __init__(self, scenario: Scenario, folder: str) -> None:
-        if folder and Path(folder).is_dir():
-            os.chdir(folder)
-        _take_normal_priority()
-        self._scenario = scenario
-        # A trial that starts a Ray of its own must not find the cluster, nor take itself for this actor.
-        self._environ = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-        self._made: LocalExecutor | None = None
-
-    @property
-    def _executor(self) -> LocalExecutor:
-        """Made when it is first asked for: what an actor's beginning raises, Ray tells as its death."""
-        if self._made is None:
-            self._made = LocalExecutor(self._scenario, environ=self._environ)
-        return self._made
-
-    def is_up(self) -> None:
-        """Answers once the actor is there."""
-
-    def close(self) -> None:
-        """End the workers, and remove what they have in files."""
-        if self._made is not None:
-            self._made.__exit__()
-        forget_own_code()
-
-    def start_worker(self) -> _Answer:
-        def start() -> float:
-            before_s = self._executor.worker_start_s
-            self._executor.start_worker()
-            return self._executor.worker_start_s - before_s
-
-        return _answered(start)
-
-    def environment(self, contenders: tuple[Contender, ...]) -> _Answer:
-        def collect() -> dict[str, Scalar]:
-            task = Task(
-                "slotbench.store.environment:collect",
-                {"contenders": contenders},
-                _ENVIRONMENT_DEADLINE_S,
-            )
-            # A process of its own: contenders may all run in other interpreters than this.
-            with Worker([], environ=self._environ) as worker:
-                outcome = worker.do(task)
-            if outcome.error:
-                raise WorkerError(outcome.error)
-            found: dict[str, Scalar] = outcome.value
-            return found
-
-        return _answered(collect)
-
-    def check(self, contender: Contender | None, workload: Workload) -> _Answer:
-        return _answered(lambda: self._executor.check(contender, workload))
-
-    def run(self, spec: TrialSpec) -> _Answer:
-        return _answered(lambda: self._executor.run(spec))
-
-    def calibrate(self, spec: TrialSpec) -> _Answer:
-        return _answered(lambda: self._executor.calibrate(spec))
-
-
-def _take_normal_priority() -> None:
-    """Undo that Ray starts its processes at niceness 15, where that is allowed: workers inherit it.
-
-    Where it is not (it takes CAP_SYS_NICE), the node's facts have ``niceness``.
-    """
-    if os.getpriority(os.PRIO_PROCESS, 0) > 0:
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, 0, 0)
-
-
-def _answered(do: Callable[[], Any]) -> _Answer:
-    try:
-        return _Answer(do())
-    except SlotbenchError as error:
-        return _Answer(worker_error=str(error))
-
-
-def _connect(address: str) -> bool:
-    """Connect to the cluster; whether this process was not before."""
-    try:
-        import ray
-    except ImportError as error:
-        raise ClusterError(
-            "Ray is not installed: pip install 'slotbench[ray]', on every node, too"
-        ) from error
-    if ray.is_initialized():
-        return False
-    where = address or os.environ.get("RAY_ADDRESS", "")
-    try:
-        _check_answers(address or "auto")
-        ray.init(address=address or "auto", log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
-        place = f"at {where}" if where else "here"
-        raise ClusterError(
-            f"no Ray cluster answers {place}: start one with 'ray start --head', or name its address "
-            "with --address HOST:PORT"
-        ) from error
-    _keep_quiet()
-    return True
-
-
-def _check_answers(address: str) -> None:
-    """Refuse an address where nobody listens, for which Ray itself would wait many minutes.
-
-    Raises:
-        OSError, ValueError: nobody does, or it is no address.
-    """
-    if "://" in address or address == "local":
-        return
-    from ray._private.services import canonicalize_bootstrap_address_or_die
-
-    host, _, port = canonicalize_bootstrap_address_or_die(address).rpartition(":")
-    socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT_S).close()
-
-
-def _keep_quiet() -> None:
-    """Have Ray not print a lost node's log on stdout, which is the run's own; we say ourselves what is lost.
-
-    ``log_to_driver=False`` leaves this one printer, which has no switch.
-    """
-    from ray._private import worker
-
-    if hasattr(worker, "print_to_stdstream"):
-        worker.print_to_stdstream = lambda *_, **__: None
 
 
 def _folder() -> str:

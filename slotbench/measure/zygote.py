@@ -11,7 +11,7 @@ whose pickles every Python from 3.11 on reads of every other.
 Protocol, pickled over one socket: it sends the name of each module that it is about to import,
 then ``Ready``; then for every `Task` one `Outcome`.
 It ends when the other side closes, killing a child that still runs, so no trial outlives
-the run that asked for it.
+the run that asked for it. Who closes without `FAREWELL` was killed, and has left what the zygote removes.
 """
 
 import contextlib
@@ -30,11 +30,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import IO, Any, Final
 
+from slotbench.contenders import remove_own_code
 from slotbench.measure import interpreter
 
 _GIL_IS_ON: Final = 77
 """Exit code of a child that tried an import; few modules end a process with it."""
 
+FAREWELL: Final = None
+"""What is sent before closing."""
 KILL_GRACE_S: Final = 2.0
 """Between the child's own dump of its stacks and the kill."""
 
@@ -90,9 +93,8 @@ def main(arguments: list[str]) -> None:
     gc.freeze()
     connection.send(Ready(os.getpid()))
     while True:
-        try:
-            task = connection.recv()
-        except (EOFError, ConnectionResetError):
+        task = _next(connection)
+        if task is None:
             os._exit(0)  # nothing to save, and torch is slow to take down
         if mode == "inline":
             with tempfile.TemporaryFile() as stacks:
@@ -100,8 +102,19 @@ def main(arguments: list[str]) -> None:
             return
         outcome = _fork(task, connection)
         if outcome is None:
+            _next(connection)
             os._exit(0)
         connection.send(outcome)
+
+
+def _next(connection: Connection) -> Task | None:
+    """The next task; None if there will be none, and then nothing of a side that was killed is left."""
+    try:
+        message: Task | None = connection.recv()
+    except (EOFError, ConnectionResetError):
+        remove_own_code()
+        return None
+    return message
 
 
 def _may_turn_gil_on(module: str, mode: str) -> bool:

@@ -115,5 +115,6 @@ def _notes_on_status(
     if is_open:
         return (f"{run.run_id} is being measured; {count}",)
     how = "was interrupted" if run.status == "interrupted" else "was killed"
-    advice = f"go on with 'slotbench run --resume {folder}'"
+    where = " --executor ray" if run.nodes else ""  # and its address, which no record holds
+    advice = f"go on with 'slotbench run --resume {folder}{where}'"
     return (f"{run.run_id} {how}; {count}: {advice}",)

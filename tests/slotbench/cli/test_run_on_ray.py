@@ -90,14 +90,17 @@ def test_a_run_on_a_cluster_tells_of_its_nodes(
 def test_a_run_that_lost_all_nodes_says_how_it_goes_on(
     slotbench: Any, small: Path, nodes: Callable[..., list[str]]
 ) -> None:
-    """One line and the usage error's code; what it says to do works."""
+    """Interrupted, in one line; what it and the note of the record say to do works."""
     nodes(host({4: "lost"}))
     outcome = slotbench("run", small, *ON_RAY)
-    assert outcome.code == 2
+    assert outcome.code == 130
     last = outcome.stderr.strip().splitlines()[-1]
     assert last.startswith(
-        "slotbench: error: no node of the cluster is left; lost are n1: "
+        "slotbench: interrupted: no node of the cluster is left; lost are n1: "
     )
+    assert package.load().record.status == "interrupted"
+    (note,) = package.load().stored.notes
+    assert note.endswith(" --executor ray'")
     *_, again = last.split("go on with ")
     assert again.endswith("--executor ray --address 10.0.0.1:6379'")
     assert "Traceback" not in outcome.stderr
@@ -142,6 +145,33 @@ def test_python_runs_on_a_cluster_too(
     assert asked == [""]
     assert run.record.status == "complete"
     assert run.record.command[-2:] == ("--executor", "ray")
+
+
+def test_python_warns_of_what_a_cluster_loses(
+    small: Path, tmp_path: Path, nodes: Callable[..., list[str]]
+) -> None:
+    """While the run goes on; that a node takes part is no warning."""
+    has_begun = threading.Event()
+    dying, other = host({4: "lost"}), host()
+    dying.before = lambda _: has_begun.set()
+    other.before = lambda _: None if has_begun.wait(60) else pytest.fail("one did it all")
+    nodes(dying, other)
+    with pytest.warns(UserWarning, match="^slotbench: n1") as told:
+        run = package.run(small, executor="ray", results_dir=tmp_path / "results")
+    assert run.record.status == "complete"
+    lines = [str(one.message) for one in told]
+    assert "slotbench: n1 is lost: the node died" in lines
+    assert not any("takes part" in line for line in lines)
+
+
+def test_an_unknown_executor_is_one_line(slotbench: Any, small: Path) -> None:
+    """With those that there are, and no word of a library's."""
+    outcome = slotbench("run", small, "--executor", "Ray")
+    assert outcome.code == 2
+    (line,) = outcome.stderr.splitlines()
+    assert line.startswith(
+        "slotbench: error: Invalid value for '--executor': 'Ray' is not one of 'local', 'ray' ("
+    )
 
 
 def test_without_ray_there_is_no_cluster(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from slotbench import frames, report
 from slotbench.compute import comparison, nodes
 from slotbench.draw import render
+from slotbench.draw.screen import Screen
 from slotbench.draw.validity import as_json, show_run
 from slotbench.records import BrokenOff, Node, Scalar, TrialRecord
 from tests.slotbench.support import grids
@@ -89,6 +90,12 @@ def test_what_is_said_of_several_machines() -> None:
     assert note.startswith("nodes n1, n2 are one machine")
     assert nodes.notes([one, replace(one, label="n2", sitting=1)]) == ()
     assert nodes.notes([one, replace(other, is_admitted=False)]) == ()
+    lost = replace(other, lost="the node died", broken_off=(BROKEN,))
+    (*_, note) = nodes.notes([one, lost])
+    assert note == (
+        "1 of 2 nodes was lost; the block that was broken off there counts only as measured again, whole"
+    )
+    assert nodes.notes([replace(one, lost="x")]) == ("1 of 1 nodes was lost",)
     gpus = [{**ONE, "machine_id": name, "gpu_name": f"gpu {name}"} for name in "ab"]
     (note,) = nodes.notes([replace(one, environment=gpu) for gpu in gpus])
     assert note.startswith("measured on 2 machines (they differ in gpu_name: ")
@@ -112,6 +119,11 @@ def test_a_run_on_a_cluster_says_so_wherever_it_is_shown() -> None:
     assert f"node n1: {num_blocks['n1']} blocks, 4 CPUs, cpu_model_name x" in shown
     assert "cpu_model_name y, lost: the node died" in shown
     assert "round 3, num_slots=4, attempt 1 was broken off at slot: the node died" in shown
+    trial = next(one for one in stored.trials if one.node == "n2")
+    wide = " ".join(show_run(stored, Screen(250)).split())
+    assert f"{trial.trial_id} n2 {trial.cell} {trial.contender} " in wide
+    narrow = " ".join(show_run(stored, Screen(60)).split())
+    assert f"{trial.trial_id} {trial.contender} in {trial.cell} on n2 " in narrow
     told = report.render([stored], "md")
     assert f"n1: {num_blocks['n1']} blocks, 4 CPUs, " in told
     assert "measured on 2 machines" in told

@@ -5,6 +5,7 @@ import shlex
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -48,6 +49,14 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalExecutor
         with LocalExecutor(raced("slot", "slot[python=other]")) as made:
             made.start_worker()
             yield made
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Ask again and again, for a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"waited 60 s for {what}"
+        time.sleep(0.01)
 
 
 def raced(*labels: str) -> Scenario:
@@ -131,6 +140,36 @@ def test_a_worker_that_dies_takes_no_other_interpreters_with_it(
     assert after[1] == before[1]
 
 
+def test_a_killed_process_leaves_no_file_of_other_interpreters(tmp_path: Path) -> None:
+    """Its worker there removes the links to our code, and ends with the task; in its life it does not."""
+    kept, other = tmp_path / "kept", tmp_path / "other"
+    kept.mkdir()
+    other.symlink_to(sys.executable)
+    script = (
+        "import sys; from slotbench.measure.executor import Worker\n"
+        "from slotbench.measure.zygote import Task\n"
+        "worker = Worker([], python=sys.argv[1])\n"
+        "worker.start_worker(); worker.start_worker()\n"
+        "print(worker._process.pid, flush=True)\n"
+        "worker.do(Task('subprocess:call', {'args': ['sleep', '300']}, 300.0))"
+    )
+    asking = subprocess.Popen(
+        [sys.executable, "-c", script, other],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(kept)},
+    )
+    assert asking.stdout is not None
+    worker = int(asking.stdout.readline())
+    children = Path(f"/proc/{worker}/task/{worker}/children")
+    wait_until(children.read_text, "the task to start")
+    assert len(list(kept.glob("slotbench-*/slotbench"))) == 1
+
+    asking.kill()
+    asking.wait()
+    asking.stdout.close()
+    wait_until(lambda: not list(kept.iterdir()), "the links to go")
+
+
 def test_an_interpreter_that_nobody_races_in_is_not_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -158,11 +197,10 @@ def test_an_interpreter_that_cannot_run_trials_is_one_line(
     )
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     (tmp_path / "empty").symlink_to(tmp_path / "bare" / "bin" / "python")
-    with (
-        LocalExecutor(raced("slot[python=empty]")) as made,
-        pytest.raises(WorkerError) as caught,
-    ):
-        made.start_worker()
+    with LocalExecutor(raced("slot", "slot[python=empty]")) as made:
+        with pytest.raises(WorkerError) as caught:
+            made.start_worker()
+        assert [worker._process for worker in made._workers()] == [None, None]
 
     assert str(caught.value) == (
         "the worker process of empty did not start: it ended with exit code 1 while it imported "

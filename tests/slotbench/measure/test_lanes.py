@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from slotbench import contenders
 from slotbench.compute import blocks
-from slotbench.errors import ClusterError, RecordError
+from slotbench.errors import ClusterError, ContenderError, RecordError
 from slotbench.measure import lanes, runner
 from slotbench.measure.executor import WORKER_DIED
 from slotbench.records import (
@@ -201,10 +201,31 @@ def test_a_run_whose_nodes_are_all_lost_ends_and_goes_on() -> None:
     assert kept.trials
     assert all(node.lost == "the node died" for node in kept.cluster.nodes())
 
+    anew = Kept(kept.run, ScriptedHost({2: "lost"}), earlier=kept.cluster.nodes())
+    with pytest.raises(ClusterError, match=r"; lost are n3: the node died$"):
+        anew.measure(kept.trials)
     again = Kept(kept.run, ScriptedHost(), earlier=kept.cluster.nodes())
     again.measure(kept.trials).check_whole(kept.trials)
     assert {trial.node for trial in again.trials} == {"n3"}
     assert [node.sitting for node in again.cluster.nodes()] == [0, 0, 1]
+
+
+def test_nodes_that_are_all_lost_before_the_first_trial_are_no_contenders_fault() -> None:
+    """One of them alone is left out; a contender that fails on the others is told as such."""
+    dying = Kept(planned(), ScriptedHost(problem="lost"), ScriptedHost(problem="lost"))
+    dying.cluster.start_worker()
+    with pytest.raises(
+        ClusterError, match="is left; lost are n1: the node died; n2: the node died"
+    ):
+        runner.admit(dying.run.scenario, dying.cluster)
+    with pytest.raises(ClusterError, match="no node of the cluster is left"):
+        dying.cluster.check(None, support.workload())
+
+    one = Kept(planned(), ScriptedHost(problem="lost"), ScriptedHost(problem="no such"))
+    one.cluster.start_worker()
+    with pytest.raises(ContenderError, match="no such"):
+        runner.admit(one.run.scenario, one.cluster)
+    assert [node.lost for node in one.cluster.nodes()] == ["the node died", ""]
 
 
 def test_what_cannot_be_recorded_ends_the_run_and_frees_the_nodes() -> None:

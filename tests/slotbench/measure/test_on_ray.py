@@ -28,6 +28,14 @@ from tests.slotbench.support import trials as support
 pytest.importorskip("ray")
 
 _MEMORY_BYTES = 100 * 2**20
+SMALL = """
+title = "Small"
+question = "Does it run?"
+num_slots = 2
+[[contenders]]
+name = "threading"
+baseline = true
+"""
 
 
 class Nodes:
@@ -225,6 +233,68 @@ def test_a_trial_with_a_ray_of_its_own_does_not_find_the_cluster(
         )
     assert told.stdout.strip().rpartition(":")[2].isdigit()
     assert told.stdout.strip() != nodes.address
+
+
+def test_a_cluster_without_what_a_trial_needs_says_what_is_missing(
+    nodes: Nodes, scenario: Callable[..., Scenario]
+) -> None:
+    """No node here has a GPU."""
+    while nodes.up:
+        nodes.kill()
+    nodes.add()
+    workload = support.workload(num_slots=2, device="cuda")
+    on_gpu = scenario("slot", cells=(Cell("all", {}, workload),))
+    with (
+        open_cluster(on_gpu, nodes.address) as cluster,
+        pytest.raises(
+            ClusterError, match=r" has no node \(yet\) that offers CPUs and a GPU"
+        ),
+    ):
+        cluster.start_worker()
+    nodes.kill()
+
+
+def test_that_a_token_is_wanted_is_said_in_a_line(nodes: Nodes, tmp_path: Path) -> None:
+    """And none of Ray's own, which its C++ writes where no setting of ours reaches."""
+    written = tmp_path / "small.toml"
+    written.write_text(SMALL)
+    words = [
+        "run",
+        str(written),
+        "--dry-run",
+        "--executor",
+        "ray",
+        "--address",
+        nodes.address,
+    ]
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("RAY_AUTH")}
+    environ |= {"RAY_AUTH_MODE": "token", "HOME": str(tmp_path)}
+    ran = subprocess.run(
+        [sys.executable, "-m", "slotbench", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environ,
+    )
+    assert ran.returncode == 2
+    (line,) = ran.stderr.splitlines()
+    assert f"error: the Ray cluster at {nodes.address} asks for a token" in line
+    assert "RAY_AUTH_MODE=token" in line
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("ray://10.0.0.1:10001", "is an address of Ray's client, .* --address HOST:PORT"),
+        ("10.0.0.1", "the address 10.0.0.1 of the Ray cluster has no port: "),
+    ],
+)
+def test_an_address_that_is_none_is_told_at_once(
+    address: str, said: str, small: Scenario
+) -> None:
+    """Before anything is connected to."""
+    with pytest.raises(ClusterError, match=said):
+        RayFleet(small, address)
 
 
 def test_where_no_cluster_answers_is_said_in_a_line(small: Scenario) -> None:

@@ -31,7 +31,7 @@ class ScriptedHost:
             "died" (the worker, in the middle) or "no start" (the worker, where it is one that starts).
         facts: of its environment, beside its machine's id.
         before: called before each trial.
-        problem: that a check finds.
+        problem: that a check finds; "lost": the node dies in it.
         disturbed: trials that the machine interferes with.
         measure: makes a trial's record; None is one without numbers.
     """
@@ -67,6 +67,8 @@ class ScriptedHost:
         return {"machine_id": f"m{id(self)}", "python_version": "3.11", **self.facts}
 
     def check(self, contender: Contender | None, workload: Workload) -> str:
+        if contender is not None and self.problem == "lost":
+            raise NodeLostError("the node died")
         return self.problem if contender is not None else ""
 
     def run(self, spec: TrialSpec) -> TrialRecord:
@@ -116,6 +118,9 @@ class ScriptedFleet:
 
     def num_awaited(self) -> int:
         return len(self.later)
+
+    def lacking(self) -> str:
+        return "the cluster has no node that offers CPUs"
 
     def close(self) -> None:
         self.is_closed = True
