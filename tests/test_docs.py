@@ -891,6 +891,46 @@ def gil_table() -> str:
     return as_md.pipes(["actors, contender", *(f"`{one}`" for one in pythons)], table, {0})
 
 
+def test_the_page_on_scaling_out_says_what_was_recorded() -> None:
+    """What the race of three Pythons shows, and that a killed node cost no block."""
+    run = slotbench.load(GIL)
+    gil = run.trials.groupby("contender")["is_gil_enabled"].agg(["min", "max", "size"])
+    for label, (least, most, number) in gil.T.items():
+        is_off = str(label).endswith("python3.14t]")
+        assert (least, most) == (not is_off, not is_off)
+        assert number in {
+            24,
+            25,
+            48,
+            50,
+        }  # 2 cells in 12 rounds, the baseline twice; one block again
+    for name in ("slot", "threading", "floor"):
+        here = f"{name}[python=python3.14]"
+        over = {
+            (row.cell.rpartition("=")[2], row.contender.removeprefix(name)): row.ratio
+            for row in _rows(run, here)
+            if row.ratio is not None
+        }
+        free, kept = "[python=python3.14t]", '[python="python3.14t -X gil=1"]'
+        assert 1.5 < over["work", free].low < over["work", free].high < 1.8
+        assert 0.87 < over["work", kept].point < 0.93
+        if name != "floor":
+            assert 1.09 < over["idle", free].point < 1.13
+            assert 0.8 < over["idle", kept].point < 0.87
+    (ahead,) = (
+        row.ratio
+        for row in _rows(run, "slot[python=python3.14t]")
+        if row.contender == "threading[python=python3.14t]" and row.cell.endswith("work")
+    )
+    assert units.interval(ahead.low, ahead.high) == "[1.06, 1.10]"
+    cluster = slotbench.load(ON_RAY)
+    lost = cluster.nodes[cluster.nodes["lost"] != ""]
+    assert lost["num_broken_off"].tolist() == [1]
+    assert cluster.nodes["num_blocks"].sum() == 20
+    assert cluster.trials["status"].eq("ok").all()
+    assert not cluster.trials["is_invalid"].any()
+
+
 def cluster_lines() -> str:
     """What ``slotbench show`` says of the nodes of the run on a cluster."""
     if not (ON_RAY / "run.json").is_file():
@@ -906,7 +946,7 @@ def cluster_ratios() -> str:
         return "No run of it is recorded here yet."
     run = slotbench.load(ON_RAY)
     alone = ratios_by_node_frame(run.stored)
-    labels = list(dict.fromkeys(alone["node"]))
+    labels = [one.label for one in run.record.nodes if one.label in set(alone["node"])]
     table = []
     for row in _rows(run, None):
         if row.is_baseline or row.ratio is None:
