@@ -269,6 +269,7 @@ def test_a_trial_says_who_wants_the_gil() -> None:
     assert found.counts["gil_waiters"] > 0.5
 
 
+@pytest.mark.alone
 def test_cpu_time_and_context_switches_are_those_of_the_kernel() -> None:
     """The process's own counters, which the trial reads, are the sum of the threads'."""
     spec = trials.spec("slot", window=Window(0.02, 0.3, 300), num_slots=4)

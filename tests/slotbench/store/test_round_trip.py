@@ -25,6 +25,7 @@ from slotbench.records import (
     Contender,
     Histogram,
     Limit,
+    Node,
     OpenLoop,
     ProfileRecord,
     ProfileTrial,
@@ -116,6 +117,8 @@ runs = anything_of(
     scenario=scenarios,
     # Its looks, cells and thresholds belong together: tests/slotbench/measure/test_until_decided.py.
     sequential=st.none(),
+    nodes=st.just(())
+    | some(anything_of(Node, label=st.sampled_from(["n1", "n20"])), "label"),
 )
 profiles = anything_of(
     ProfileRecord,
