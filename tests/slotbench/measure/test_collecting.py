@@ -8,31 +8,13 @@ from slotbench.measure.executor import LocalExecutor
 from slotbench.records import (
     Leaf,
     Observation,
-    TrialRecord,
     TrialSpec,
     Window,
 )
+from tests.slotbench.support.trials import invalid, run_honest
 
 Specs = Callable[..., TrialSpec]
 SHORT = Window(0.05, 0.1, min_requests=50, max_measure_s=5.0)
-
-
-def invalid(record: TrialRecord) -> set[str]:
-    return {found.rule for found in record.findings if found.severity == "INVALID"}
-
-
-def run(executor: LocalExecutor, asked: TrialSpec) -> TrialRecord:
-    """Run the trial, thrice at most while its consumer falls behind.
-
-    That is no fault of the contender's: on a busy machine a thread may get no processor for all of
-    so short a window, and the rule that finds it has tests of its own.
-    """
-    record = executor.run(asked)
-    for _ in range(2):
-        if invalid(record) != {"frames"}:
-            break
-        record = executor.run(asked)
-    return record
 
 
 @pytest.mark.parametrize(
@@ -54,7 +36,7 @@ def test_a_collector_gives_valid_numbers(
         (Leaf("pixels", (3, 4, 4), "uint8"), Leaf("state.joint", (2,), "float32"))
     )
     asked = spec(name, observation=pixels, window=SHORT, num_slots=2)
-    record = run(torchrl_executor, asked)
+    record = run_honest(torchrl_executor, asked)
 
     assert (record.status, record.error, invalid(record)) == ("ok", "", set())
     measured = record.measurement

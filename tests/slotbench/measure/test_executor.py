@@ -22,21 +22,16 @@ from slotbench.records import (
     Model,
     Scenario,
     ThinkTime,
-    TrialRecord,
     TrialSpec,
     Window,
     Workload,
 )
+from tests.slotbench.support.trials import invalid, run_honest
 
 Specs = Callable[..., TrialSpec]
 FAILS_TO_BUILD_LINE = (
     Path(__file__).parent.parent / "support" / "wrong_transports.py"
 ).read_text().partition('raise ValueError("no wire")')[0].count("\n") + 1
-
-
-def rules(record: TrialRecord) -> set[str]:
-    """Name what made the trial INVALID; a busy machine may add that it disturbed."""
-    return {found.rule for found in record.findings if found.severity == "INVALID"}
 
 
 @pytest.mark.parametrize(
@@ -46,9 +41,9 @@ def test_a_right_transport_gives_valid_numbers(
     name: str, executor: LocalExecutor, spec: Specs
 ) -> None:
     """Numbers of the window are there, whole and consistent, and no rule speaks."""
-    record = executor.run(spec(name))
+    record = run_honest(executor, spec(name))
 
-    assert (record.status, record.error, rules(record)) == ("ok", "", set())
+    assert (record.status, record.error, invalid(record)) == ("ok", "", set())
     measured = record.measurement
     assert measured is not None
     assert sum(measured.replies_per_slice) == measured.num_replies
@@ -76,7 +71,7 @@ def test_a_wrong_transport_is_invalid(
     """One reply swapped, dropped or doubled ends INVALID: not in a number, not in a hang."""
     record = executor.run(spec(name))
 
-    assert rule in rules(record)
+    assert rule in invalid(record)
     assert record.is_invalid
 
 
@@ -131,7 +126,7 @@ def test_thinking_actors_have_lost_nothing(executor: LocalExecutor, spec: Specs)
     think = ThinkTime("constant", mean_ms=20_000.0)
     record = executor.run(spec("slot", think_time=think, window=window))
 
-    assert rules(record) == {"window"}
+    assert invalid(record) == {"window"}
 
 
 @pytest.mark.alone
@@ -146,7 +141,7 @@ def test_the_window_covers_several_round_trips(
     )
 
     measured = record.measurement
-    assert rules(record) == set()
+    assert invalid(record) == set()
     assert measured is not None
     assert measured.latency_mean_s is not None
     assert measured.think_mean_s is not None
@@ -163,9 +158,9 @@ def test_torchrls_contenders_are_valid(
 ) -> None:
     """They run in TorchRL's server, in the same driver, under the same checks."""
     pytest.importorskip("torchrl")
-    record = executor.run(spec(name))
+    record = run_honest(executor, spec(name))
 
-    assert (record.status, record.error, rules(record)) == ("ok", "", set())
+    assert (record.status, record.error, invalid(record)) == ("ok", "", set())
 
 
 def test_a_trial_that_hangs_is_killed_at_its_deadline(
@@ -292,8 +287,8 @@ def test_without_fork_every_trial_has_a_fresh_process(
     with LocalExecutor(scenario("slot"), use_fork=False) as executor:
         first, second = executor.run(spec("slot")), executor.run(spec("threading"))
 
-    assert (first.status, rules(first)) == ("ok", set())
-    assert (second.status, rules(second)) == ("ok", set())
+    assert (first.status, invalid(first)) == ("ok", set())
+    assert (second.status, invalid(second)) == ("ok", set())
 
 
 def test_no_trial_outlives_the_run_that_asked_for_it(tmp_path: Path, spec: Specs) -> None:
@@ -388,7 +383,7 @@ def test_two_checkouts_race_in_one_run(
     with LocalExecutor(scenario(works, refuses)) as executor:
         for _ in range(2):
             first, second = executor.run(spec(works)), executor.run(spec(refuses))
-            assert (first.status, rules(first)) == ("ok", set())
+            assert (first.status, invalid(first)) == ("ok", set())
             assert second.status == "failed"
             assert "I come from refuses" in second.error
 

@@ -15,17 +15,13 @@ from slotbench.records import (
     GymEnvironment,
     Observation,
     ThinkTime,
-    TrialRecord,
     TrialSpec,
     Window,
 )
 from tests.slotbench.support import trials
+from tests.slotbench.support.trials import invalid, run_honest
 
 Specs = Callable[..., TrialSpec]
-
-
-def invalid(record: TrialRecord) -> set[str]:
-    return {found.rule for found in record.findings if found.severity == "INVALID"}
 
 
 @pytest.mark.parametrize(
@@ -43,7 +39,7 @@ def test_a_transport_between_processes_gives_valid_numbers(
 ) -> None:
     """The same numbers as of threads, all counts conserved, every reply checked."""
     window = Window(0.05, 0.1, min_requests=50)
-    record = torchrl_executor.run(spec(name, window=window))
+    record = run_honest(torchrl_executor, spec(name, window=window))
 
     assert (record.status, record.error, invalid(record)) == ("ok", "", set())
     measured = record.measurement
@@ -145,8 +141,9 @@ def test_rays_queues_are_processes_that_are_the_trials_own(
 ) -> None:
     """They are there before the first request, their time is no foreign load, and they end."""
     pytest.importorskip("ray")
-    record = torchrl_executor.run(
-        spec("torchrl.ray", num_slots=1, window=Window(0.05, 0.1, min_requests=10))
+    record = run_honest(
+        torchrl_executor,
+        spec("torchrl.ray", num_slots=1, window=Window(0.05, 0.1, min_requests=10)),
     )
     assert (record.status, record.error, invalid(record)) == ("ok", "", set())
     assert record.measurement is not None
