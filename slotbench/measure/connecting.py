@@ -113,16 +113,15 @@ def _check_answers(address: str) -> bool:
     """
     if "://" in address or address == "local":
         return False
-    from ray._private.services import canonicalize_bootstrap_address_or_die
-
-    found = canonicalize_bootstrap_address_or_die(address)
-    host, _, port = found.rpartition(":")
-    socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT_S).close()
     try:
         from ray._private.authentication import authentication_token_setup as setup
+        from ray._private.services import canonicalize_bootstrap_address_or_die
         from ray._raylet import GcsClient  # type: ignore[attr-defined]  # in C++
     except ImportError:  # they are Ray's own business, which asks for longer
         return False
+    found = canonicalize_bootstrap_address_or_die(address)
+    host, _, port = found.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT_S).close()
     # Without a token where there is to be one, the client would end this process.
     setup.ensure_token_if_auth_enabled(create_token_if_missing=False)
     client = GcsClient(address=found)

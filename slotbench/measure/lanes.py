@@ -115,7 +115,8 @@ class _Lanes:
         except BaseException as error:  # noqa: BLE001  # raised where the lanes are waited for
             self._failure = self._failure or error
         finally:
-            self._num_ended += 1
+            with self._backlog.lock:
+                self._num_ended += 1
             self._backlog.leave(member.label)
 
     def _take_all(self, member: Member) -> None:
